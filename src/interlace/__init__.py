@@ -1,0 +1,1 @@
+"""Interlace adapts CLIP-like models from a few labelled images."""
