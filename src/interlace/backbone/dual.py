@@ -1,0 +1,118 @@
+"""The dual encoder: two frozen towers, a temperature, and what is needed to feed them."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping, Sequence
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from interlace.backbone.edits import Edit
+from interlace.backbone.spec import Activation, Spec
+from interlace.backbone.text import Prompts, Tokenizer, fill
+from interlace.backbone.tower import ImageTower, TextTower
+from interlace.backbone.weights import from_native, native_spec
+from interlace.data.transforms import Preprocess
+from interlace.errors import InterlaceError
+
+
+class DualEncoder(nn.Module):
+    """A pretrained CLIP-like model, frozen and in evaluation mode.
+
+    Args:
+        spec: sizes and variants of the two towers.
+        source: where the weights came from, as :func:`interlace.load` takes it.
+        tokenizer: texts to ids; None where prompts are only given as ids.
+        preprocess: image size and constants; by default OpenAI's at the tower's image size.
+        template: default prompt, with ``{}`` for the class name.
+    """
+
+    def __init__(
+        self,
+        spec: Spec,
+        *,
+        source: str = "",
+        tokenizer: Tokenizer | None = None,
+        preprocess: Preprocess | None = None,
+        template: str = "a photo of a {}.",
+    ) -> None:
+        super().__init__()
+        self.spec = spec
+        self.source = source
+        self.tokenizer = tokenizer
+        self.preprocess = preprocess or Preprocess(size=spec.image.image_size)
+        self.template = template
+        self.image = ImageTower(spec.image, spec.embed_dim)
+        self.text = TextTower(spec.text, spec.embed_dim)
+        self.logit_scale = nn.Parameter(torch.tensor(100.0).log())
+        self.logit_bias = nn.Parameter(torch.tensor(0.0)) if spec.logit_bias else None
+        self.requires_grad_(False)
+        self.eval()
+
+    @classmethod
+    def from_openai_state_dict(
+        cls, state: Mapping[str, Tensor], activation: Activation = "quick_gelu", source: str = ""
+    ) -> DualEncoder:
+        """Build from tensors under OpenAI's / open_clip's key names; sizes come from the tensors.
+
+        Args:
+            state: the state dict; any floating dtype, converted to float32.
+            activation: OpenAI's weights use ``quick_gelu``; most open_clip ones ``gelu``.
+            source: recorded as the model's origin.
+
+        Raises:
+            InterlaceError: if the tensors are not such a CLIP.
+        """
+        spec = native_spec(state, activation)
+        clip = cls(spec, source=source)
+        clip.load_state_dict(from_native(state, spec))
+        return clip
+
+    @property
+    def scale(self) -> Tensor:
+        """The factor of the cosine similarities in the logits, ``exp(logit_scale)``."""
+        return self.logit_scale.exp()
+
+    @property
+    def device(self) -> torch.device:
+        """Device of the weights."""
+        return self.logit_scale.device
+
+    def encode_image(self, images: Tensor, edit: Edit | None = None) -> Tensor:
+        """Image features [B, E] of ``images`` [B, 3, H, W], not normalised."""
+        return self.image(images, edit).features
+
+    def encode_text(self, ids: Tensor, edit: Edit | None = None) -> Tensor:
+        """Text features [C, E] of token ids [C, L], not normalised."""
+        return self.text(ids, edit).features
+
+    def forward(self, images: Tensor, ids: Tensor) -> Tensor:
+        """Logits [B, C]: scaled cosine similarities, plus the bias where the model has one."""
+        image = F.normalize(self.encode_image(images), dim=-1)
+        text = F.normalize(self.encode_text(ids), dim=-1)
+        logits = self.scale * image @ text.T
+        return logits if self.logit_bias is None else logits + self.logit_bias
+
+    def prompts(self, names: Sequence[str], template: str | None = None) -> Prompts:
+        """Tokenise one prompt per class name.
+
+        Raises:
+            InterlaceError: if the model came without a tokenizer, the template has no ``{}``, or a
+                prompt does not fit the context.
+        """
+        if self.tokenizer is None:
+            raise InterlaceError(
+                "this model came without a tokenizer: give prompts as interlace.Prompts(ids)"
+            )
+        texts = fill(self.template if template is None else template, names)
+        return Prompts(self.tokenizer(texts).to(self.device), tuple(names))
+
+    def fingerprint(self) -> str:
+        """SHA-256 over names, shapes and values of all weights, 16 hex digits."""
+        digest = hashlib.sha256()
+        for name, tensor in sorted(self.state_dict().items()):
+            digest.update(f"{name}{tuple(tensor.shape)}".encode())
+            digest.update(tensor.detach().to("cpu", torch.float32).contiguous().numpy().tobytes())
+        return digest.hexdigest()[:16]

@@ -1,0 +1,55 @@
+"""Prompts: class names put into a template and turned into token ids."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from torch import Tensor
+
+from interlace.errors import InterlaceError
+
+#: Texts to ids [n, L], padded; raises InterlaceError for a text longer than the context.
+Tokenizer = Callable[[Sequence[str]], Tensor]
+
+
+@dataclass(frozen=True)
+class Prompts:
+    """One tokenised prompt per class.
+
+    Attributes:
+        ids: [C, L] token ids as the text tower reads them.
+        names: the class names, where known.
+    """
+
+    ids: Tensor
+    names: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        """Check the shape.
+
+        Raises:
+            InterlaceError: if ``ids`` is not a non-empty matrix of one row per name.
+        """
+        if self.ids.ndim != 2 or not len(self.ids):
+            raise InterlaceError(f"prompt ids have shape {list(self.ids.shape)}, expected [C, L]")
+        if self.names and len(self.names) != len(self.ids):
+            raise InterlaceError(f"{len(self.names)} class names for {len(self.ids)} prompts")
+
+    def __len__(self) -> int:
+        """C, the number of classes."""
+        return len(self.ids)
+
+
+def fill(template: str, names: Sequence[str]) -> list[str]:
+    """Put each class name into ``template``, which holds ``{}`` once.
+
+    Raises:
+        InterlaceError: if the template has no place for the name, or a name is empty.
+    """
+    if template.count("{}") != 1:
+        raise InterlaceError(f"template {template!r} must hold {{}} exactly once")
+    for name in names:
+        if not name.strip():
+            raise InterlaceError("an empty class name: every class needs words the model can read")
+    return [template.replace("{}", name) for name in names]

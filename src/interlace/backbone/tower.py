@@ -1,0 +1,358 @@
+"""The towers: one image tower and one text tower that serve every checkpoint family.
+
+A tower is frozen. What a method changes arrives as an :class:`~interlace.backbone.edits.Edit` with
+each call. Shapes: B images or texts, L positions, D width, E embedding, K inserted tokens.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from interlace.backbone.edits import Affine, Edit, LowRank, Tokens
+from interlace.backbone.spec import ImageSpec, TextSpec, TowerSpec
+from interlace.errors import InterlaceError
+
+_NO_EDIT = Edit()
+
+
+def _quick_gelu(x: Tensor) -> Tensor:
+    return x * torch.sigmoid(1.702 * x)
+
+
+ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {
+    "quick_gelu": _quick_gelu,
+    "gelu": F.gelu,
+    "gelu_tanh": partial(F.gelu, approximate="tanh"),
+}
+
+
+@dataclass(frozen=True)
+class TowerOutput:
+    """What a tower made of its input; nothing is normalised.
+
+    Attributes:
+        features: [B, E].
+        token_features: [B, E], the pooled inserted tokens through the edit's second projection;
+            None where the edit has none.
+        frozen: [B, E], the features of the tower without the edit, from the same pass through the
+            shared first blocks; None where they were not asked for.
+    """
+
+    features: Tensor
+    token_features: Tensor | None = None
+    frozen: Tensor | None = None
+
+
+def _site(edit: Edit, name: str, values: Tensor) -> Tensor:
+    affine: Affine | None = edit.affine.get(name)
+    return values if affine is None else affine(values)
+
+
+def _linear(layer: nn.Linear, x: Tensor, change: LowRank | None) -> Tensor:
+    y = layer(x)
+    if change is not None:
+        y = y + F.linear(F.linear(x, change.b.to(x.dtype)), change.a.to(x.dtype))
+    return y
+
+
+class Attention(nn.Module):
+    """Multi-head self-attention with one fused input projection."""
+
+    def __init__(self, width: int, heads: int) -> None:
+        super().__init__()
+        self.heads = heads
+        self.qkv = nn.Linear(width, 3 * width)
+        self.out = nn.Linear(width, width)
+
+    def forward(self, x: Tensor, edit: Edit, name: str, causal: bool) -> Tensor:
+        """Attend over ``x`` [B, L, D], with ``edit``'s changes to the linears of block ``name``."""
+        q, k, v = self.qkv(x).chunk(3, dim=-1)
+        if edit.low_rank:
+            q, k, v = (
+                self._add(y, x, edit.low_rank.get(f"{name}.{part}"))
+                for y, part in ((q, "q"), (k, "k"), (v, "v"))
+            )
+        q, k, v = (y.unflatten(-1, (self.heads, -1)).transpose(1, 2) for y in (q, k, v))
+        y = F.scaled_dot_product_attention(q, k, v, is_causal=causal)
+        return _linear(self.out, y.transpose(1, 2).flatten(2), edit.low_rank.get(f"{name}.out"))
+
+    @staticmethod
+    def _add(y: Tensor, x: Tensor, change: LowRank | None) -> Tensor:
+        if change is None:
+            return y
+        return y + F.linear(F.linear(x, change.b.to(x.dtype)), change.a.to(x.dtype))
+
+
+class Mlp(nn.Module):
+    """Two linears with the activation between them."""
+
+    def __init__(self, width: int, hidden: int, activation: str) -> None:
+        super().__init__()
+        self.fc = nn.Linear(width, hidden)
+        self.proj = nn.Linear(hidden, width)
+        self.activation = ACTIVATIONS[activation]
+
+    def forward(self, x: Tensor, edit: Edit = _NO_EDIT, name: str = "") -> Tensor:
+        """Map ``x`` [..., D] to [..., D]."""
+        hidden = self.activation(_linear(self.fc, x, edit.low_rank.get(f"{name}.fc")))
+        return _linear(self.proj, hidden, edit.low_rank.get(f"{name}.proj"))
+
+
+class Block(nn.Module):
+    """A pre-LayerNorm transformer block with the four sites of an edit."""
+
+    def __init__(self, spec: TowerSpec) -> None:
+        super().__init__()
+        self.ln_1 = nn.LayerNorm(spec.width, eps=spec.norm_eps)
+        self.attn = Attention(spec.width, spec.heads)
+        self.ln_2 = nn.LayerNorm(spec.width, eps=spec.norm_eps)
+        self.mlp = Mlp(spec.width, spec.hidden, spec.activation)
+
+    def forward(self, x: Tensor, edit: Edit, name: str, causal: bool) -> Tensor:
+        """Map ``x`` [B, L, D] to [B, L, D] as block ``name`` under ``edit``."""
+        y = _site(edit, f"{name}.ln_1", self.ln_1(x))
+        x = x + _site(edit, f"{name}.attn", self.attn(y, edit, name, causal))
+        y = _site(edit, f"{name}.ln_2", self.ln_2(x))
+        return x + _site(edit, f"{name}.mlp", self.mlp(y, edit, name))
+
+
+class AttentionPool(nn.Module):
+    """Pooling by one learned query, as SigLIP's image tower does (its "MAP head")."""
+
+    def __init__(self, spec: TowerSpec) -> None:
+        super().__init__()
+        self.heads = spec.heads
+        self.query = nn.Parameter(torch.zeros(spec.width))
+        self.q = nn.Linear(spec.width, spec.width)
+        self.kv = nn.Linear(spec.width, 2 * spec.width)
+        self.out = nn.Linear(spec.width, spec.width)
+        self.norm = nn.LayerNorm(spec.width, eps=spec.norm_eps)
+        self.mlp = Mlp(spec.width, spec.hidden, spec.activation)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Pool ``x`` [B, L, D] to [B, D]."""
+        q = self.q(self.query).expand(len(x), 1, -1)
+        k, v = self.kv(x).chunk(2, dim=-1)
+        q, k, v = (y.unflatten(-1, (self.heads, -1)).transpose(1, 2) for y in (q, k, v))
+        y = F.scaled_dot_product_attention(q, k, v).transpose(1, 2).flatten(2)
+        y = self.out(y)[:, 0]
+        return y + self.mlp(self.norm(y))
+
+
+class Tower(nn.Module):
+    """The part both towers share: blocks, last LayerNorm, projection, and how an edit acts."""
+
+    causal = False
+
+    def __init__(self, spec: TowerSpec, embed_dim: int) -> None:
+        super().__init__()
+        self.spec = spec
+        self.blocks = nn.ModuleList(Block(spec) for _ in range(spec.depth))
+        self.ln_final = nn.LayerNorm(spec.width, eps=spec.norm_eps)
+        shape = (spec.width, embed_dim)
+        self.projection = (
+            nn.Parameter(torch.randn(shape) * spec.width**-0.5) if spec.projection else None
+        )
+        self.projection_bias = (
+            nn.Parameter(torch.zeros(embed_dim)) if spec.projection_bias else None
+        )
+
+    @property
+    def depth(self) -> int:
+        """Number of blocks."""
+        return self.spec.depth
+
+    @property
+    def width(self) -> int:
+        """D, the width of the residual stream."""
+        return self.spec.width
+
+    @property
+    def insert_at(self) -> int:
+        """Position at which an edit's tokens are inserted."""
+        raise NotImplementedError
+
+    def _embed(self, inputs: Tensor) -> tuple[Tensor, Tensor | None]:
+        """Embedded positions [B, L, D], and for text the position [B] that is read."""
+        raise NotImplementedError
+
+    def _pool(self, x: Tensor, read: Tensor | None, inserted: int) -> Tensor:
+        """Pool [B, L, D] to [B, D], leaving out ``inserted`` tokens at :attr:`insert_at`."""
+        raise NotImplementedError
+
+    def _pool_tokens(self, tokens: Tensor) -> Tensor:
+        """Pool the inserted tokens [B, K, D] to [B, D]."""
+        return tokens.mean(dim=1)
+
+    def forward(self, inputs: Tensor, edit: Edit | None = None, frozen: bool = False) -> TowerOutput:
+        """Run the tower under ``edit``.
+
+        Args:
+            inputs: images [B, 3, H, W] or token ids [B, L].
+            edit: what to change; None leaves the tower as it is.
+            frozen: whether to return the unedited features too. Both passes share the blocks
+                before the first edited one, so the frozen model costs no second encoder.
+
+        Returns:
+            The features; see :class:`TowerOutput`.
+
+        Raises:
+            InterlaceError: if ``inputs`` or ``edit`` do not fit the tower.
+        """
+        x, read = self._embed(inputs)
+        if edit is None:
+            features = self._finish(self._run(x, _NO_EDIT), _NO_EDIT, read).features
+            return TowerOutput(features, frozen=features if frozen else None)
+        edit.check(self.depth, self.width)
+        first = edit.first_block(self.depth)
+        x = self._run(x, _NO_EDIT, stop=first)
+        output = self._finish(self._run(x, edit, start=first), edit, read)
+        if not frozen:
+            return output
+        with torch.no_grad():
+            base = self._finish(self._run(x, _NO_EDIT, start=first), _NO_EDIT, read)
+        return TowerOutput(output.features, output.token_features, base.features)
+
+    def _run(self, x: Tensor, edit: Edit, start: int = 0, stop: int | None = None) -> Tensor:
+        for i in range(start, self.depth if stop is None else stop):
+            if edit.tokens is not None and i >= edit.tokens.first_block:
+                x = self._place(x, edit.tokens, i - edit.tokens.first_block)
+            x = self.blocks[i](x, edit, f"blocks.{i}", self.causal)
+        return x
+
+    def _place(self, x: Tensor, tokens: Tokens, step: int) -> Tensor:
+        """Insert the tokens (``step`` 0) or refresh them before a later block."""
+        at, count = self.insert_at, tokens.count
+        values = tokens.values[step].to(x.dtype).expand(len(x), -1, -1)
+        if step == 0:
+            return torch.cat([x[:, :at], values, x[:, at:]], dim=1)
+        if tokens.carry:
+            previous = x[:, at : at + count]
+            values = (1 - tokens.carry) * values + tokens.carry * previous
+        return torch.cat([x[:, :at], values, x[:, at + count :]], dim=1)
+
+    def _finish(self, x: Tensor, edit: Edit, read: Tensor | None) -> TowerOutput:
+        inserted = edit.tokens.count if edit.tokens is not None else 0
+        x = _site(edit, "ln_final", self.ln_final(x))
+        features = self._project(self._pool(x, read, inserted), edit.projection)
+        features = _site(edit, "projection", features)
+        if edit.token_projection is None:
+            return TowerOutput(features)
+        tokens = self._pool_tokens(x[:, self.insert_at : self.insert_at + inserted])
+        return TowerOutput(features, tokens @ edit.token_projection.to(tokens.dtype))
+
+    def _project(self, pooled: Tensor, replacement: Tensor | None) -> Tensor:
+        matrix = self.projection if replacement is None else replacement
+        if matrix is None:
+            return pooled
+        projected = pooled @ matrix.to(pooled.dtype)
+        return projected if self.projection_bias is None else projected + self.projection_bias
+
+
+class ImageTower(Tower):
+    """A vision transformer; see :class:`~interlace.backbone.spec.ImageSpec` for its variants."""
+
+    spec: ImageSpec
+
+    def __init__(self, spec: ImageSpec, embed_dim: int) -> None:
+        super().__init__(spec, embed_dim)
+        self.patch = nn.Conv2d(
+            3, spec.width, spec.patch_size, stride=spec.patch_size, bias=spec.patch_bias
+        )
+        self.class_token = (
+            nn.Parameter(torch.randn(spec.width) * spec.width**-0.5) if spec.class_token else None
+        )
+        self.positions = nn.Parameter(torch.randn(spec.positions, spec.width) * spec.width**-0.5)
+        self.ln_pre = nn.LayerNorm(spec.width, eps=spec.norm_eps) if spec.ln_pre else None
+        self.pool = AttentionPool(spec) if spec.pool == "map" else None
+
+    @property
+    def insert_at(self) -> int:
+        """After the class token, or in front where the tower has none."""
+        return int(self.spec.class_token)
+
+    def _embed(self, inputs: Tensor) -> tuple[Tensor, None]:
+        size = self.spec.image_size
+        if inputs.ndim != 4 or inputs.shape[1:] != (3, size, size):
+            raise InterlaceError(
+                f"images have shape {list(inputs.shape)}, the model takes [B, 3, {size}, {size}]"
+            )
+        x = self.patch(inputs).flatten(2).transpose(1, 2)
+        if self.class_token is not None:
+            lead = self.class_token.to(x.dtype).expand(len(x), 1, -1)
+            x = torch.cat([lead, x], dim=1)
+        x = x + self.positions.to(x.dtype)
+        return (x if self.ln_pre is None else self.ln_pre(x)), None
+
+    def _pool(self, x: Tensor, read: Tensor | None, inserted: int) -> Tensor:
+        at = self.insert_at
+        if self.spec.pool == "cls":
+            return x[:, 0]
+        if self.pool is None:
+            return x[:, at + inserted :].mean(dim=1)
+        return self.pool(torch.cat([x[:, :at], x[:, at + inserted :]], dim=1) if inserted else x)
+
+    def _pool_tokens(self, tokens: Tensor) -> Tensor:
+        """Mean, or the attention pool where the tower has one: it leads to the embedding."""
+        return tokens.mean(dim=1) if self.pool is None else self.pool(tokens)
+
+
+class TextTower(Tower):
+    """A text transformer; see :class:`~interlace.backbone.spec.TextSpec` for its variants."""
+
+    spec: TextSpec
+
+    def __init__(self, spec: TextSpec, embed_dim: int) -> None:
+        super().__init__(spec, embed_dim)
+        self.causal = spec.causal
+        self.table = nn.Embedding(spec.vocab_size, spec.width)
+        self.positions = nn.Parameter(torch.randn(spec.context_length, spec.width) * 0.01)
+
+    @property
+    def insert_at(self) -> int:
+        """After the begin-of-text token, or in front where texts begin without one."""
+        return int(self.spec.begins_with_token)
+
+    def read_position(self, ids: Tensor) -> Tensor:
+        """Position [B] whose output is the feature of each text of ``ids`` [B, L].
+
+        Raises:
+            InterlaceError: if a text holds no end-of-text token where one is to be read.
+        """
+        if self.spec.pool == "argmax":
+            return ids.argmax(dim=-1)
+        if self.spec.pool == "eos":
+            found = ids == self.spec.eos_id
+            if not bool(found.any(dim=-1).all()):
+                raise InterlaceError(
+                    f"a prompt holds no end-of-text token (id {self.spec.eos_id}): was it cut?"
+                )
+            return found.int().argmax(dim=-1)
+        position = 0 if self.spec.pool == "first" else ids.shape[1] - 1
+        return torch.full((len(ids),), position, device=ids.device)
+
+    def _embed(self, inputs: Tensor) -> tuple[Tensor, Tensor]:
+        if inputs.ndim != 2 or not 0 < inputs.shape[1] <= self.spec.context_length:
+            raise InterlaceError(
+                f"token ids have shape {list(inputs.shape)}, "
+                f"the model takes [B, at most {self.spec.context_length}]"
+            )
+        read = self.read_position(inputs)
+        if self.causal:
+            # No position sees a later one, so nothing after the last read position counts. A
+            # tower that is not causal attends to its padding and must keep the full length.
+            inputs = inputs[:, : int(read.max()) + 1]
+        x = self.table(inputs)
+        return x + self.positions[: x.shape[1]].to(x.dtype), read
+
+    def _pool(self, x: Tensor, read: Tensor | None, inserted: int) -> Tensor:
+        if read is None:
+            raise InterlaceError("text pooling needs the position to read")
+        shifted = torch.where(read >= self.insert_at, read + inserted, read)
+        return x[torch.arange(len(x), device=x.device), shifted]
