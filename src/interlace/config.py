@@ -1,0 +1,245 @@
+"""The configuration of a run: frozen dataclasses, YAML defaults, ``key=value`` overrides."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass, field, fields, replace
+from functools import cache
+from importlib.resources import files
+from pathlib import Path
+from typing import Any, Literal
+
+import yaml
+
+from interlace.errors import InterlaceError
+
+Optimizer = Literal["adamw", "sgd"]
+Precision = Literal["auto", "float32", "bfloat16", "float16"]
+Select = Literal["last", "best"]
+
+_CHOICES = {
+    "optimizer": ("adamw", "sgd"),
+    "precision": ("auto", "float32", "bfloat16", "float16"),
+    "select": ("last", "best"),
+}
+
+
+@dataclass(frozen=True)
+class TrainConfig:
+    """How a method is fitted.
+
+    Attributes:
+        epochs: passes over the shots.
+        batch_size: images per step.
+        optimizer: ``adamw`` or ``sgd`` (momentum 0.9).
+        lr: learning rate after warm-up, decayed by a cosine per epoch.
+        weight_decay: of all trained tensors.
+        warmup_epochs: first epochs, run at ``warmup_lr``.
+        warmup_lr: learning rate of those.
+        crop_scale: smallest share of an image's area a random crop keeps; 1 for no cropping.
+        flip: whether images are mirrored at random.
+        precision: ``auto`` is bfloat16 where the device computes it well, float32 on a CPU.
+        select: keep the ``last`` epoch (as published) or the ``best`` on the validation shots.
+        workers: processes that read images; 0 reads in the main one.
+    """
+
+    epochs: int = 50
+    batch_size: int = 32
+    optimizer: Optimizer = "adamw"
+    lr: float = 1e-3
+    weight_decay: float = 5e-4
+    warmup_epochs: int = 1
+    warmup_lr: float = 1e-5
+    crop_scale: float = 0.5
+    flip: bool = True
+    precision: Precision = "auto"
+    select: Select = "last"
+    workers: int = 0
+
+    def __post_init__(self) -> None:
+        """Check every value.
+
+        Raises:
+            InterlaceError: naming the one that is out of range.
+        """
+        for name, least in (
+            ("epochs", 0),
+            ("batch_size", 1),
+            ("weight_decay", 0),
+            ("warmup_epochs", 0),
+            ("warmup_lr", 0),
+            ("workers", 0),
+        ):
+            value = getattr(self, name)
+            if not isinstance(value, int | float) or isinstance(value, bool) or value < least:
+                raise InterlaceError(f"{name}={value!r}: must be a number of at least {least}")
+        if not isinstance(self.lr, int | float) or self.lr <= 0:
+            raise InterlaceError(f"lr={self.lr!r}: must be a positive number")
+        if not isinstance(self.crop_scale, int | float) or not 0 < self.crop_scale <= 1:
+            raise InterlaceError(f"crop_scale={self.crop_scale!r}: must be above 0 and at most 1")
+        for name, choices in _CHOICES.items():
+            if getattr(self, name) not in choices:
+                raise InterlaceError(
+                    f"{name}={getattr(self, name)!r}: must be one of {', '.join(choices)}"
+                )
+
+
+@dataclass(frozen=True)
+class RunConfig:
+    """Everything that decides a fit, beside the model and the data.
+
+    Attributes:
+        method: key of the method.
+        arguments: the method's own arguments, complete.
+        train: how it is fitted.
+        seed: of the initial values, the order of images and their augmentation.
+        preset: name of the preset that changed defaults, or None.
+    """
+
+    method: str
+    arguments: Mapping[str, Any] = field(default_factory=dict)
+    train: TrainConfig = TrainConfig()
+    seed: int = 1
+    preset: str | None = None
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain data for JSON."""
+        return {**asdict(self), "arguments": dict(self.arguments)}
+
+    @classmethod
+    def from_dict(cls, data: Mapping[str, Any]) -> RunConfig:
+        """Inverse of :meth:`to_dict`.
+
+        Raises:
+            InterlaceError: if a key is unknown.
+        """
+        values = dict(data)
+        values["train"] = _build(TrainConfig(), values.get("train", {}), "train")
+        unknown = set(values) - {f.name for f in fields(cls)}
+        if unknown:
+            raise InterlaceError(f"unknown keys in a run's configuration: {sorted(unknown)}")
+        return cls(**values)
+
+
+@dataclass(frozen=True)
+class MethodDefaults:
+    """A method's block in ``methods.yaml``.
+
+    Attributes:
+        method: arguments of the method itself.
+        train: the fields of :class:`TrainConfig` that differ from its defaults.
+    """
+
+    method: Mapping[str, Any] = field(default_factory=dict)
+    train: Mapping[str, Any] = field(default_factory=dict)
+
+
+@cache
+def _read(name: str) -> dict[str, dict[str, dict[str, Any]]]:
+    resource = files("interlace").joinpath("configs", name)
+    if not resource.is_file():
+        return {}
+    return yaml.safe_load(resource.read_text(encoding="utf-8")) or {}
+
+
+def method_defaults(name: str) -> MethodDefaults:
+    """Defaults of a method; empty for one without a block."""
+    return MethodDefaults(**_read("methods.yaml").get(name, {}))
+
+
+def preset_defaults(preset: str, method: str) -> MethodDefaults:
+    """What ``configs/presets/<preset>.yaml`` changes for a method; empty where it says nothing."""
+    return MethodDefaults(**_read(f"presets/{preset}.yaml").get(method, {}))
+
+
+def resolve(
+    method: str,
+    known_arguments: Iterable[str],
+    settings: Mapping[str, Any],
+    *,
+    seed: int = 1,
+    preset: str | None = None,
+) -> RunConfig:
+    """Put defaults, a preset and the caller's settings together, the later over the earlier.
+
+    Args:
+        method: key of the method.
+        known_arguments: names of the method's own arguments.
+        settings: the caller's values; each belongs to the method or to training by its name.
+        seed: the run's seed.
+        preset: name of a preset, or None.
+
+    Raises:
+        InterlaceError: if a setting is unknown or a value out of range.
+    """
+    known = set(known_arguments)
+    training = {f.name for f in fields(TrainConfig)}
+    for name in settings:
+        if name not in known | training:
+            close = difflib.get_close_matches(name, known | training, n=1)
+            hint = f"; did you mean {close[0]!r}?" if close else ""
+            raise InterlaceError(
+                f"no setting {name!r}{hint} {method} takes {', '.join(sorted(known)) or 'none'}; "
+                f"training takes {', '.join(sorted(training))}"
+            )
+    layers = [method_defaults(method)]
+    if preset is not None:
+        layers.append(preset_defaults(preset, method))
+    arguments: dict[str, Any] = {}
+    train: dict[str, Any] = {}
+    for layer in layers:
+        arguments |= layer.method
+        train |= layer.train
+    arguments |= {k: v for k, v in settings.items() if k in known}
+    train |= {k: v for k, v in settings.items() if k in training}
+    changed = preset if preset is not None and _says_something(layers[-1]) else None
+    return RunConfig(method, arguments, _build(TrainConfig(), train, "train"), seed, changed)
+
+
+def _says_something(defaults: MethodDefaults) -> bool:
+    return bool(defaults.method or defaults.train)
+
+
+def _build(base: TrainConfig, values: Mapping[str, Any], where: str) -> TrainConfig:
+    unknown = set(values) - {f.name for f in fields(TrainConfig)}
+    if unknown:
+        raise InterlaceError(f"unknown keys under {where!r}: {', '.join(sorted(unknown))}")
+    return replace(base, **values)
+
+
+def read_settings(path: Path | None, assignments: Iterable[str]) -> dict[str, Any]:
+    """Settings of a flat YAML file, overridden by ``key=value`` strings.
+
+    Args:
+        path: a YAML file that maps names to values, or None.
+        assignments: strings such as ``lr=1e-3``; a value is read as YAML.
+
+    Raises:
+        InterlaceError: if the file is missing or no mapping, or a string has no ``=``.
+    """
+    settings: dict[str, Any] = {}
+    if path is not None:
+        try:
+            loaded = yaml.safe_load(path.read_text(encoding="utf-8"))
+        except (OSError, yaml.YAMLError) as error:
+            raise InterlaceError(f"cannot read settings from {path}: {error}") from None
+        if not isinstance(loaded, dict):
+            raise InterlaceError(f"{path} must map setting names to values")
+        settings |= loaded
+    for assignment in assignments:
+        name, separator, text = assignment.partition("=")
+        if not separator or not name:
+            raise InterlaceError(f"{assignment!r}: expected key=value, such as lr=1e-3")
+        settings[name.strip()] = _number(yaml.safe_load(text))
+    return settings
+
+
+def _number(value: Any) -> Any:
+    """YAML 1.1 reads ``1e-3`` (no dot) as a string; people mean a number."""
+    if isinstance(value, str):
+        try:
+            return float(value)
+        except ValueError:
+            return value
+    return value

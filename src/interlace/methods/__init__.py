@@ -1,0 +1,86 @@
+"""Methods, found by looking: every :class:`Method` with a ``key`` in a module of this package."""
+
+from __future__ import annotations
+
+import difflib
+import importlib
+import inspect
+import pkgutil
+from typing import Any
+
+from interlace.backbone.dual import DualEncoder
+from interlace.config import method_defaults
+from interlace.errors import InterlaceError
+from interlace.methods.base import Method, Output
+
+__all__ = ["Method", "Output", "available", "create", "get", "parameters"]
+
+
+def _registry() -> dict[str, type[Method]]:
+    for module in pkgutil.iter_modules(__path__):
+        importlib.import_module(f"{__name__}.{module.name}")
+    found: dict[str, type[Method]] = {}
+    for cls in _subclasses(Method):
+        if not cls.__dict__.get("key"):
+            continue
+        if cls.key in found:
+            raise InterlaceError(f"two methods are called {cls.key!r}: {found[cls.key]} and {cls}")
+        found[cls.key] = cls
+    return found
+
+
+def _subclasses(cls: type[Method]) -> list[type[Method]]:
+    direct = cls.__subclasses__()
+    return direct + [deeper for sub in direct for deeper in _subclasses(sub)]
+
+
+def available() -> list[str]:
+    """Names of all methods, sorted."""
+    return sorted(_registry())
+
+
+def get(name: str) -> type[Method]:
+    """The class of a method.
+
+    Raises:
+        InterlaceError: if there is no such method.
+    """
+    try:
+        return _registry()[name]
+    except KeyError:
+        close = difflib.get_close_matches(name, available(), n=1)
+        hint = f"did you mean {close[0]!r}? " if close else ""
+        raise InterlaceError(
+            f"no method {name!r}; {hint}available: {', '.join(available())}"
+        ) from None
+
+
+def parameters(name: str) -> list[str]:
+    """Names of the arguments a method is created with.
+
+    Raises:
+        InterlaceError: if there is no such method.
+    """
+    signature = inspect.signature(get(name).__init__)
+    return [p.name for p in signature.parameters.values() if p.kind is p.KEYWORD_ONLY]
+
+
+def create(name: str, clip: DualEncoder, **arguments: Any) -> Method:
+    """Make a method for a model; arguments not given take the defaults of ``methods.yaml``.
+
+    Args:
+        name: the method's key, such as ``mmrl++``.
+        clip: the frozen dual encoder.
+        **arguments: the method's own arguments.
+
+    Raises:
+        InterlaceError: if the method or an argument is unknown, or a value is out of range.
+    """
+    cls, known = get(name), parameters(name)
+    for argument in arguments:
+        if argument not in known:
+            raise InterlaceError(
+                f"{name} has no argument {argument!r}; it takes: {', '.join(known) or 'none'}"
+            )
+    method = cls(clip, **{**method_defaults(name).method, **arguments})
+    return method.to(clip.device)

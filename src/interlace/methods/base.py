@@ -1,0 +1,117 @@
+"""The contract of a method: from its own parameters to a pair of edits, and from features to logits.
+
+Shapes: B images, C classes, E embedding.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import ClassVar
+
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from interlace.backbone.dual import DualEncoder
+from interlace.backbone.edits import Edit
+from interlace.backbone.text import Prompts
+from interlace.backbone.tower import TowerOutput
+
+
+@dataclass(frozen=True)
+class Output:
+    """What a method says about a batch.
+
+    Attributes:
+        image_features: [B, E], L2-normalised.
+        text_features: [C, E], L2-normalised.
+        logits: [B, C], the ones a prediction is made from.
+    """
+
+    image_features: Tensor
+    text_features: Tensor
+    logits: Tensor
+
+
+class Method(nn.Module):
+    """Base of all methods; as it stands it is the frozen model.
+
+    A method owns its parameters and nothing else: the dual encoder it adapts is held beside the
+    module tree, so ``parameters()`` and ``state_dict()`` are the trainable set exactly.
+
+    Args:
+        clip: the frozen dual encoder; every size comes from it.
+    """
+
+    #: The name users call the method by; a class without one is not offered.
+    key: ClassVar[str] = ""
+    #: One sentence and the paper, for ``interlace show``.
+    summary: ClassVar[str] = ""
+    #: Whether :meth:`loss` compares with the frozen model's features.
+    needs_frozen: ClassVar[bool] = False
+
+    def __init__(self, clip: DualEncoder) -> None:
+        super().__init__()
+        self._clip = (clip,)  # a tuple, so that nn.Module does not adopt the backbone
+
+    @property
+    def clip(self) -> DualEncoder:
+        """The frozen dual encoder."""
+        return self._clip[0]
+
+    def edits(self) -> tuple[Edit | None, Edit | None]:
+        """The image tower's and the text tower's edit; None leaves a tower as it is."""
+        return None, None
+
+    def encode_image(self, images: Tensor, frozen: bool = False) -> TowerOutput:
+        """Run the image tower on ``images`` [B, 3, H, W] under this method's edit.
+
+        Args:
+            images: preprocessed images.
+            frozen: whether to return the unedited features too.
+        """
+        return self.clip.image(images, self.edits()[0], frozen)
+
+    def encode_text(self, prompts: Prompts, frozen: bool = False) -> TowerOutput:
+        """Run the text tower on ``prompts`` of C classes under this method's edit.
+
+        Args:
+            prompts: the class prompts.
+            frozen: whether to return the unedited features too.
+        """
+        return self.clip.text(prompts.ids, self.edits()[1], frozen)
+
+    def score(self, image: TowerOutput, text: TowerOutput, seen: bool = True) -> Output:
+        """Turn features into logits.
+
+        Args:
+            image: the image tower's output for B images.
+            text: the text tower's output for C classes.
+            seen: whether the method was trained on these classes.
+
+        Returns:
+            Scaled cosine similarities, and what :meth:`loss` needs.
+        """
+        image_features = F.normalize(image.features, dim=-1)
+        text_features = F.normalize(text.features, dim=-1)
+        logits = self.clip.scale * image_features @ text_features.T
+        return Output(image_features, text_features, logits)
+
+    def forward(
+        self, images: Tensor, prompts: Prompts | Sequence[str], seen: bool = True
+    ) -> Output:
+        """Compare ``images`` [B, 3, H, W] with C class prompts, with all that the loss needs.
+
+        Args:
+            images: preprocessed images.
+            prompts: token ids, or class names to put into the model's default template.
+            seen: whether the method was trained on these classes.
+        """
+        if not isinstance(prompts, Prompts):
+            prompts = self.clip.prompts(prompts)
+        image = self.encode_image(images, frozen=self.needs_frozen)
+        return self.score(image, self.encode_text(prompts, frozen=self.needs_frozen), seen)
+
+    def loss(self, out: Output, labels: Tensor) -> Tensor:
+        """Cross-entropy of ``out.logits`` [B, C] with ``labels`` [B]."""
+        return F.cross_entropy(out.logits, labels)

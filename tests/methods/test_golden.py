@@ -1,0 +1,96 @@
+"""Every method equals its reference numbers: features, logits, gradients, losses, a few steps."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from torch.nn import functional as F
+
+from interlace import methods
+from interlace.backbone.text import Prompts
+from tests import golden
+
+CASES = {
+    "mmrl": ("mmrl", {"K": "n_tokens", "dr": "dim", "J": "first_block", "alpha": "alpha"}),
+    "mmrl++": (
+        "mmrlpp",
+        {"K": "n_tokens", "dr": "dim", "J": "first_block", "alpha": "alpha", "beta": "beta"}
+        | {"rlr": "rank", "plr": "projection_rank"},
+    ),
+}
+
+
+@pytest.fixture(scope="module")
+def clip():
+    return golden.clip()
+
+
+@pytest.fixture(scope="module")
+def batch():
+    arrays = golden.arrays("clip")
+    return arrays["images"], Prompts(arrays["ids"]), arrays["labels"]
+
+
+def build(clip, name):
+    file, renamed = CASES[name]
+    values = golden.meta(file)
+    arguments = {ours: values[theirs] for theirs, ours in renamed.items()}
+    method = methods.create(name, clip, reg=values["reg"], **arguments)
+    method.load_state_dict(golden.arrays(file, "params/"))
+    return method, file
+
+
+def assert_outputs(out, expected):
+    assert expected, "the reference holds no outputs"
+    for key, value in expected.items():
+        unit = 100 if key.startswith("logits") else 1
+        error = (getattr(out, key) - value).abs().max() / unit
+        assert error < 2e-5, (key, error)
+
+
+def test_frozen_features(clip, batch):
+    images, prompts, _ = batch
+    expected = golden.arrays("clip", "zero_shot/")
+    image = F.normalize(clip.encode_image(images), dim=-1)
+    text = F.normalize(clip.encode_text(prompts.ids), dim=-1)
+    torch.testing.assert_close(image, expected["image"], atol=2e-5, rtol=0)
+    torch.testing.assert_close(text, expected["text"], atol=2e-5, rtol=0)
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_three_steps(clip, batch, name):
+    images, prompts, labels = batch
+    method, file = build(clip, name)
+    with torch.no_grad():
+        assert_outputs(method(images, prompts), golden.arrays(file, "before/"))
+    gradients = golden.arrays(file, "grads/")
+    assert set(gradients) == {n for n, _ in method.named_parameters()}
+    optimizer = torch.optim.AdamW(method.parameters(), lr=1e-3, weight_decay=5e-4)
+    losses = []
+    for step in range(4):
+        loss = method.loss(method(images, prompts), labels)
+        losses.append(loss.item())
+        if step == 3:
+            break
+        optimizer.zero_grad()
+        loss.backward()
+        if step == 0:
+            for key, parameter in method.named_parameters():
+                difference = (parameter.grad - gradients[key]).norm() / gradients[key].norm()
+                assert difference < 1e-3, (key, difference)
+        optimizer.step()
+    expected = golden.arrays(file)["losses"]
+    torch.testing.assert_close(torch.tensor(losses).double(), expected, rtol=1e-4, atol=0)
+    with torch.no_grad():
+        assert_outputs(method(images, prompts), golden.arrays(file, "after/"))
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_unseen_classes_use_the_class_features_alone(clip, batch, name):
+    images, prompts, _ = batch
+    method, _ = build(clip, name)
+    with torch.no_grad():
+        seen, unseen = method(images, prompts), method(images, prompts, seen=False)
+    assert torch.equal(seen.logits, seen.logits_fused)
+    assert torch.equal(unseen.logits, unseen.logits_class)
+    assert not torch.allclose(seen.logits, unseen.logits)
