@@ -1,0 +1,131 @@
+"""Opens any image file as RGB, and says in one line why it cannot."""
+
+from io import BytesIO
+from pathlib import Path
+
+import numpy as np
+from PIL import Image, ImageOps, UnidentifiedImageError
+
+from interlace.errors import InterlaceError
+
+EXTENSIONS = frozenset(
+    ".jpg .jpeg .jpe .jfif .png .webp .bmp .dib .gif .tif .tiff .ppm .pgm .pbm .pnm .avif".split()
+)
+"""File name endings, in lower case, that are read as images."""
+
+_WHITE = (255, 255, 255, 255)
+_VERIFY_SIZE = (32, 32)
+
+
+def open_image(source: Path | str | bytes | Image.Image) -> Image.Image:
+    """Decodes an image to 8-bit RGB, the way a viewer would show it on a white page.
+
+    EXIF rotation is applied, transparency is laid on white, 16-bit values are scaled linearly to 8
+    bits, and of an animation the first frame is taken.
+
+    Args:
+        source: Path of a file, its encoded bytes, or an image that PIL has already opened.
+
+    Returns:
+        A decoded image of mode `"RGB"`, independent of `source`.
+
+    Raises:
+        InterlaceError: The file is missing, empty, cut short or not an image.
+    """
+    if isinstance(source, Image.Image):
+        return _decode(source, "the given image")
+    if not isinstance(source, bytes):
+        source = Path(source)
+    with _open(source) as image:
+        return _decode(image, _describe(source))
+
+
+def verify_image(source: Path | str | bytes) -> None:
+    """Checks that every byte of an image can be decoded, at the least cost.
+
+    A JPEG is decoded at an eighth of its size, which reads all of it in about a third of the time.
+
+    Raises:
+        InterlaceError: As `open_image`.
+    """
+    if not isinstance(source, bytes):
+        source = Path(source)
+    with _open(source) as image:
+        image.draft("RGB", _VERIFY_SIZE)
+        _decode(image, _describe(source))
+
+
+def _describe(source: Path | bytes) -> str:
+    return f"image of {len(source)} bytes" if isinstance(source, bytes) else str(source)
+
+
+def _open(source: Path | bytes) -> Image.Image:
+    """Opens an image without decoding it: reads no more than its header."""
+    name = _describe(source)
+    size = len(source) if isinstance(source, bytes) else _file_size(source)
+    if size == 0:
+        raise InterlaceError(f"{name}: the file is empty")
+    try:
+        return Image.open(BytesIO(source) if isinstance(source, bytes) else source)
+    except UnidentifiedImageError:
+        raise InterlaceError(f"{name}: not an image of a known format") from None
+    # PIL's plugins answer broken headers with whatever error they meet first
+    except Exception as error:
+        raise InterlaceError(f"{name}: {_reason(error)}") from None
+
+
+def _file_size(path: Path) -> int:
+    try:
+        if path.is_dir():
+            raise InterlaceError(f"{path}: a folder, where an image file is expected")
+        return path.stat().st_size
+    except FileNotFoundError:
+        raise InterlaceError(f"{path}: no such file") from None
+    except OSError as error:
+        raise InterlaceError(f"{path}: {_reason(error)}") from None
+
+
+def _decode(image: Image.Image, name: str) -> Image.Image:
+    try:
+        return _to_rgb(ImageOps.exif_transpose(image))
+    # as above: struct.error, SyntaxError, zlib.error, EOFError, ... all mean a broken file
+    except Exception as error:
+        raise InterlaceError(f"{name}: {_reason(error)}") from None
+
+
+def _to_rgb(image: Image.Image) -> Image.Image:
+    if image.mode.startswith(("I", "F")):
+        return _from_wide(image).convert("RGB")
+    if image.has_transparency_data:
+        page = Image.new("RGBA", image.size, _WHITE)
+        return Image.alpha_composite(page, image.convert("RGBA")).convert("RGB")
+    # convert() returns a decoded copy, also where the mode is RGB already
+    return image.convert("RGB")
+
+
+def _from_wide(image: Image.Image) -> Image.Image:
+    """Scales one channel of 16 or 32 bits to 8 bits, where PIL's own conversion would clip.
+
+    Integers are taken as 16-bit values unless they exceed them. Floats, which have no agreed
+    range, are taken as [0, 1] if they lie in it and stretched from their least to their greatest
+    value if not.
+    """
+    values = np.asarray(image).astype(np.float64)
+    low, high = float(values.min()), float(values.max())
+    if image.mode.startswith("I") and 0 <= low and high <= 65535:
+        low, high = 0.0, 65535.0
+    elif image.mode == "F" and 0 <= low and high <= 1:
+        low, high = 0.0, 1.0
+    scaled = (values - low) / ((high - low) or 1.0) * 255
+    return Image.fromarray(np.rint(scaled).astype(np.uint8))
+
+
+def _reason(error: Exception) -> str:
+    if isinstance(error, Image.DecompressionBombError):
+        return "too large: more pixels than PIL considers safe (see PIL.Image.MAX_IMAGE_PIXELS)"
+    if isinstance(error, PermissionError):
+        return "no permission to read it"
+    text = " ".join(str(error).split())
+    if "truncated" in text or isinstance(error, EOFError):
+        return "the file is cut short"
+    return f"cannot be decoded ({text or type(error).__name__})"

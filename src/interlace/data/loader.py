@@ -1,0 +1,152 @@
+"""Batches of images whose augmentation depends on the seed, the epoch and the sample alone."""
+
+import hashlib
+from collections.abc import Iterator, Sequence
+
+import torch
+from PIL import Image
+from torch import Tensor
+from torch.utils.data import DataLoader, Dataset
+
+from interlace.data.images import open_image
+from interlace.data.records import Record
+from interlace.data.transforms import Transform
+from interlace.errors import InterlaceError
+
+DEFAULT_CACHE_BYTES = 1 << 30
+
+
+class Images:
+    """Decoded images of records, kept in memory while they fit.
+
+    Args:
+        records: What to decode.
+        cache_bytes: Bound on the decoded images kept; those beyond it are decoded every time.
+    """
+
+    def __init__(self, records: Sequence[Record], cache_bytes: int = DEFAULT_CACHE_BYTES) -> None:
+        self.records = tuple(records)
+        self._left = cache_bytes
+        self._cache: dict[int, Image.Image] = {}
+
+    def __len__(self) -> int:
+        return len(self.records)
+
+    def __getitem__(self, index: int) -> Image.Image:
+        """Decodes one image.
+
+        Raises:
+            InterlaceError: The image cannot be read.
+        """
+        if index in self._cache:
+            return self._cache[index]
+        image = open_image(self.records[index].image)
+        size = image.width * image.height * 3
+        if size <= self._left:
+            self._left -= size
+            self._cache[index] = image
+        return image
+
+    def preload(self) -> None:
+        """Decodes images until all are in memory or the bound is reached."""
+        for index in range(len(self)):
+            before = len(self._cache)
+            self[index]
+            if len(self._cache) == before and index not in self._cache:
+                return
+
+
+def batches(
+    images: Images | Sequence[Record],
+    transform: Transform,
+    batch_size: int,
+    *,
+    shuffle_seed: tuple[int, int] | None = None,
+    workers: int = 0,
+) -> Iterator[tuple[Tensor, Tensor]]:
+    """Goes through images once.
+
+    The order is a function of the seed and the epoch, and the random numbers that `transform`
+    draws from torch are a function of the seed, the epoch and the sample's index. So the batches
+    do not depend on the global random state, which they leave as it was, nor on `workers`; and a
+    run that was interrupted continues with the batches it would have had.
+
+    Args:
+        images: Records, or `Images` to keep the decoded ones from epoch to epoch.
+        transform: Makes a float32 tensor [3, H, W] of a PIL RGB image.
+        batch_size: Images per batch; the last batch may be smaller.
+        shuffle_seed: The seed and the epoch, or None to keep the order of the records.
+        workers: Processes that prepare batches; 0 uses this one.
+
+    Yields:
+        Images [B, 3, H, W], float32, and their labels [B], int64.
+
+    Raises:
+        InterlaceError: An image cannot be read, or `batch_size` is not positive.
+    """
+    if batch_size < 1:
+        raise InterlaceError(f"batch size = {batch_size}: must be 1 or more")
+    if not isinstance(images, Images):
+        images = Images(images, cache_bytes=0)
+    elif workers:
+        # forked workers then share the decoded images instead of each decoding them every epoch
+        images.preload()
+    samples = _Samples(images, transform, shuffle_seed or (0, 0))
+    loader = DataLoader(
+        samples,
+        batch_size,
+        sampler=_order(len(images), shuffle_seed),
+        num_workers=workers,
+        collate_fn=_collate,
+        # without one of its own, the loader would take a number from the global generator
+        generator=torch.Generator(),
+    )
+    for batch in loader:
+        if isinstance(batch, InterlaceError):
+            raise batch
+        yield batch
+
+
+def _order(count: int, shuffle_seed: tuple[int, int] | None) -> Sequence[int]:
+    if shuffle_seed is None:
+        return range(count)
+    generator = torch.Generator().manual_seed(_mix(*shuffle_seed))
+    return torch.randperm(count, generator=generator).tolist()
+
+
+class _Samples(Dataset[tuple[Tensor, int] | InterlaceError]):
+    """Transformed images by index, each under its own seed."""
+
+    def __init__(self, images: Images, transform: Transform, seed_epoch: tuple[int, int]) -> None:
+        self.images, self.transform, self.seed_epoch = images, transform, seed_epoch
+
+    def __len__(self) -> int:
+        return len(self.images)
+
+    def __getitem__(self, index: int) -> tuple[Tensor, int] | InterlaceError:
+        try:
+            image = self.images[index]
+        except InterlaceError as error:
+            # handed on, not raised: a worker process would wrap it into a long traceback
+            return error
+        with torch.random.fork_rng(devices=[]):
+            # torch.manual_seed would also restart the accelerators' generators
+            torch.default_generator.manual_seed(_mix(*self.seed_epoch, index))
+            return self.transform(image), self.images.records[index].label
+
+
+def _collate(
+    samples: list[tuple[Tensor, int] | InterlaceError],
+) -> tuple[Tensor, Tensor] | InterlaceError:
+    good: list[tuple[Tensor, int]] = []
+    for sample in samples:
+        if isinstance(sample, InterlaceError):
+            return sample
+        good.append(sample)
+    return torch.stack([image for image, _ in good]), torch.tensor([label for _, label in good])
+
+
+def _mix(*numbers: int) -> int:
+    """Hashes numbers to a seed, so that neighbours in any of them share nothing."""
+    digest = hashlib.sha256(repr(numbers).encode()).digest()
+    return int.from_bytes(digest[:8], "big") >> 1

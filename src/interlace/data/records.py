@@ -1,0 +1,29 @@
+"""What a data set is made of: an image somewhere, its label and a stable name."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """One labelled image that has not been decoded.
+
+    Attributes:
+        image: Path of the file, or the encoded bytes themselves.
+        label: Index into the class names of the task the record belongs to.
+        key: Identity that outlives moves and re-ordering, such as `"cat/1.jpg"` or `"picto:123"`.
+        domain: Where the image comes from (a drawing style, a camera); `""` if that is not known.
+    """
+
+    image: Path | bytes
+    label: int
+    key: str
+    domain: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Skipped:
+    """A file that was left out, and why."""
+
+    key: str
+    reason: str

@@ -1,0 +1,215 @@
+"""Which images are shots, which validate and which test: drawn by seed, kept as a file."""
+
+import hashlib
+import json
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from interlace.data.records import Record
+from interlace.errors import InterlaceError
+
+MAX_VALIDATION_SHOTS = 4
+"""A class gives at most this many validation shots, and never more than it gives shots."""
+
+Key = tuple[str, int]
+
+
+@dataclass(frozen=True, slots=True)
+class Split:
+    """The stored outcome of a draw.
+
+    Attributes:
+        name: Name of the task.
+        seed: Seed of the draw.
+        shots: Training images per class.
+        classes: Class names, which the labels index.
+        train: Key and label of every shot; `val` and `test` likewise.
+    """
+
+    name: str
+    seed: int
+    shots: int
+    classes: tuple[str, ...]
+    train: tuple[Key, ...]
+    val: tuple[Key, ...]
+    test: tuple[Key, ...]
+
+    @property
+    def sha256(self) -> str:
+        """Hash of the canonical JSON of all fields: equal hashes mean equal splits."""
+        canonical = json.dumps(asdict(self), sort_keys=True, separators=(",", ":"))
+        return hashlib.sha256(canonical.encode()).hexdigest()
+
+    def save(self, path: Path | str) -> None:
+        """Writes the split and its hash as JSON."""
+        content = {**asdict(self), "sha256": self.sha256}
+        Path(path).write_text(json.dumps(content, indent=1) + "\n", "utf-8")
+
+    @classmethod
+    def load(cls, path: Path | str) -> "Split":
+        """Reads a split and checks its hash.
+
+        Raises:
+            InterlaceError: The file is missing, is not a split, or was changed since it was saved.
+        """
+        content = _read_json(Path(path))
+        try:
+            stored = content.pop("sha256")
+            for part in ("train", "val", "test"):
+                content[part] = tuple((str(key), int(label)) for key, label in content[part])
+            split = cls(**{**content, "classes": tuple(content["classes"])})
+        except (AttributeError, KeyError, TypeError, ValueError) as error:
+            raise InterlaceError(f"{path}: not a split file ({error})") from None
+        if split.sha256 != stored:
+            raise InterlaceError(
+                f"{path}: the content has sha256 {split.sha256[:12]} but the file says "
+                f"{str(stored)[:12]}: it was changed after it was saved"
+            )
+        return split
+
+
+def draw_order(records: Iterable[Record], seed: int) -> list[Record]:
+    """Shuffles records by seed, each by itself.
+
+    The position comes from a hash of the seed and the record's key. So the order depends neither
+    on the order of the input nor on any random state or library version; adding an image moves no
+    other one relative to its fellows; and the shots of a smaller draw are among those of a larger.
+    """
+    return sorted(records, key=lambda record: _rank(record.key, seed))
+
+
+def draw_shots(
+    records: Sequence[Record], classes: Sequence[str], shots: int, seed: int, spare: int = 0
+) -> tuple[tuple[Record, ...], tuple[Record, ...]]:
+    """Draws the same number of images from every class.
+
+    Args:
+        records: Images to draw from.
+        classes: Class names, which the labels index.
+        shots: Images to draw per class.
+        seed: Seed of the draw.
+        spare: Images that each class must have left over.
+
+    Returns:
+        The drawn images, by class and then by draw; and all others, in the same order.
+
+    Raises:
+        InterlaceError: A class has fewer than `shots + spare` images.
+    """
+    by_class = group_by_label(records, len(classes))
+    need = shots + spare
+    short = [(classes[label], len(own)) for label, own in enumerate(by_class) if len(own) < need]
+    if short:
+        raise InterlaceError(_too_few(short, shots, spare))
+    drawn: list[Record] = []
+    rest: list[Record] = []
+    for own in by_class:
+        ordered = draw_order(own, seed)
+        drawn += ordered[:shots]
+        rest += ordered[shots:]
+    return tuple(drawn), tuple(rest)
+
+
+def draw_validation(
+    rest: Sequence[Record], n_classes: int, shots: int, keep: bool
+) -> tuple[tuple[Record, ...], tuple[Record, ...]]:
+    """Takes up to `min(shots, 4)` validation shots per class out of what the shots left over.
+
+    Args:
+        rest: Images that are not shots, in the order of the draw.
+        n_classes: Number of classes.
+        shots: Training shots per class.
+        keep: Whether the remaining images are the test set. A class with few images then gives at
+            most half of them, so that its test images do not become the fewer of the two.
+
+    Returns:
+        The validation shots, and the images that remain.
+    """
+    wanted = min(shots, MAX_VALIDATION_SHOTS)
+    val: list[Record] = []
+    remaining: list[Record] = []
+    for own in group_by_label(rest, n_classes):
+        count = min(wanted, len(own) // 2 if keep else len(own))
+        val += own[:count]
+        remaining += own[count:]
+    return tuple(val), tuple(remaining)
+
+
+def deal(
+    pools: Mapping[str, Sequence[Record]], classes: Sequence[str], shots: int, seed: int
+) -> tuple[tuple[Record, ...], tuple[Record, ...], tuple[Record, ...]]:
+    """Deals records into shots, validation shots and test images.
+
+    Args:
+        pools: Images by part: `"train"`, and `"val"` and `"test"` if these are set apart already.
+        classes: Class names, which the labels index.
+        shots: Training images per class; 0 leaves everything that may be tested on for testing.
+        seed: Seed of the draw.
+
+    Returns:
+        Shots, validation shots and test images. Without a `"val"`, validation shots come from
+        what the shots left over in `"train"`; without a `"test"`, all that then remains tests.
+
+    Raises:
+        InterlaceError: A class has too few images.
+    """
+    held_out = pools.get("test")
+    if shots == 0:
+        return (), (), tuple(pools["train"] if held_out is None else held_out)
+    spare = 1 if held_out is None else 0
+    train, rest = draw_shots(pools["train"], classes, shots, seed, spare)
+    candidates = draw_order(pools["val"], seed) if "val" in pools else rest
+    val, remaining = draw_validation(candidates, len(classes), shots, keep=held_out is None)
+    return train, val, remaining if held_out is None else tuple(held_out)
+
+
+def base_and_novel(classes: Sequence[str]) -> tuple[tuple[int, ...], tuple[int, ...]]:
+    """Splits classes in two: the first ceil(n / 2) of their sorted names, and the rest.
+
+    Returns:
+        The labels of the base classes and those of the novel classes, both ascending.
+    """
+    by_name = sorted(range(len(classes)), key=lambda label: classes[label])
+    half = math.ceil(len(classes) / 2)
+    return tuple(sorted(by_name[:half])), tuple(sorted(by_name[half:]))
+
+
+def group_by_label(records: Iterable[Record], n_classes: int) -> list[list[Record]]:
+    """Lists the records of each class, in the order given."""
+    groups: list[list[Record]] = [[] for _ in range(n_classes)]
+    for record in records:
+        groups[record.label].append(record)
+    return groups
+
+
+def keys_of(records: Iterable[Record]) -> tuple[Key, ...]:
+    """Gives the identity and label of each record."""
+    return tuple((record.key, record.label) for record in records)
+
+
+def _rank(key: str, seed: int) -> bytes:
+    return hashlib.sha256(f"{seed}\0{key}".encode("utf-8", "surrogateescape")).digest()
+
+
+def _too_few(short: list[tuple[str, int]], shots: int, spare: int) -> str:
+    need = f"{shots} shots" + (f" and {spare} held out for testing" if spare else "")
+    shown = ", ".join(f"'{name}' has {count}" for name, count in short[:8])
+    more = f" and {len(short) - 8} more classes" if len(short) > 8 else ""
+    most = min(count for _, count in short) - spare
+    hint = f"use at most {most} shots" if most > 0 else "add images or remove the class"
+    return f"too few images for {need} per class: {shown}{more}: {hint}"
+
+
+def _read_json(path: Path) -> dict[str, Any]:
+    try:
+        content = json.loads(path.read_text("utf-8"))
+    except OSError as error:
+        raise InterlaceError(f"split file {path}: {error.strerror}") from None
+    except ValueError:
+        raise InterlaceError(f"{path}: not a split file (not JSON)") from None
+    if not isinstance(content, dict):
+        raise InterlaceError(f"{path}: not a split file (expected a JSON object)")
+    return content
