@@ -1,0 +1,6 @@
+"""The pictures of an evaluation, all written as PNG without touching pyplot's state."""
+
+from interlace.evaluation.confusion_plot import confusion_png
+from interlace.evaluation.gain_plot import Example, GainRow, gain_png
+
+__all__ = ["Example", "GainRow", "confusion_png", "gain_png"]

@@ -1,0 +1,122 @@
+"""What a handful of seeds allow to say: t-intervals and paired differences."""
+
+import statistics
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from scipy.stats import t as student_t
+
+from interlace.errors import InterlaceError
+
+
+@dataclass(frozen=True, slots=True)
+class Interval:
+    """A mean and its t-interval, in the unit of the values.
+
+    Attributes:
+        n: Number of values.
+        mean: Their mean.
+        half_width: Half the width of the interval; None for a single value, which has none.
+        confidence: Probability that such an interval holds the true mean.
+    """
+
+    n: int
+    mean: float
+    half_width: float | None
+    confidence: float = 0.95
+
+    @property
+    def low(self) -> float | None:
+        """Lower end."""
+        return None if self.half_width is None else self.mean - self.half_width
+
+    @property
+    def high(self) -> float | None:
+        """Upper end."""
+        return None if self.half_width is None else self.mean + self.half_width
+
+
+@dataclass(frozen=True, slots=True)
+class PairedDifference:
+    """How much the second of two paired lists exceeds the first.
+
+    Attributes:
+        difference: Mean of the differences b - a and its t-interval.
+        p: Two-sided p-value of the paired t-test; None for a single pair.
+        wins: Pairs where b is greater; `ties` and `losses` likewise.
+    """
+
+    difference: Interval
+    p: float | None
+    wins: int
+    ties: int
+    losses: int
+
+
+def mean_interval(values: Sequence[float], confidence: float = 0.95) -> Interval:
+    """Gives the mean and its t-interval: mean +- t * s / sqrt(n), with the sample deviation s.
+
+    Args:
+        values: One value per seed.
+        confidence: Probability that such an interval holds the true mean, in (0, 1).
+
+    Returns:
+        The interval, without a width for a single value.
+
+    Raises:
+        InterlaceError: There is no value, or the confidence is out of range.
+    """
+    if not values:
+        raise InterlaceError("no value to average: there must be at least one")
+    if not 0 < confidence < 1:
+        raise InterlaceError(f"confidence = {confidence}: must lie between 0 and 1")
+    n, mean = len(values), statistics.fmean(values)
+    if n == 1:
+        return Interval(n, mean, None, confidence)
+    quantile = float(student_t.ppf((1 + confidence) / 2, n - 1))
+    return Interval(n, mean, quantile * _standard_error(values), confidence)
+
+
+def paired_difference(
+    a: Sequence[float], b: Sequence[float], confidence: float = 0.95
+) -> PairedDifference:
+    """Compares two methods on identical shots: the paired t-test of b against a.
+
+    Args:
+        a: One value per seed, of the baseline.
+        b: One value per seed, of the other method, in the same order.
+        confidence: As in `mean_interval`.
+
+    Returns:
+        The mean difference b - a, its interval and its p-value. Differences that are all equal
+        leave no doubt: p is 1 if they are 0, and 0 otherwise.
+
+    Raises:
+        InterlaceError: The lengths differ or are 0.
+    """
+    if len(a) != len(b):
+        raise InterlaceError(f"{len(a)} and {len(b)} values: a paired comparison needs as many")
+    differences = [after - before for before, after in zip(a, b, strict=True)]
+    interval = mean_interval(differences, confidence)
+    return PairedDifference(
+        interval,
+        _p_value(differences),
+        wins=sum(value > 0 for value in differences),
+        ties=sum(value == 0 for value in differences),
+        losses=sum(value < 0 for value in differences),
+    )
+
+
+def _p_value(differences: Sequence[float]) -> float | None:
+    n = len(differences)
+    if n == 1:
+        return None
+    error = _standard_error(differences)
+    mean = statistics.fmean(differences)
+    if error == 0:
+        return 1.0 if mean == 0 else 0.0
+    return float(2 * student_t.sf(abs(mean) / error, n - 1))
+
+
+def _standard_error(values: Sequence[float]) -> float:
+    return statistics.stdev(values) / len(values) ** 0.5
