@@ -243,3 +243,11 @@ def _number(value: Any) -> Any:
         except ValueError:
             return value
     return value
+
+
+def preset_names() -> list[str]:
+    """Names of the presets that come with the package."""
+    folder = files("interlace").joinpath("configs", "presets")
+    if not folder.is_dir():
+        return []
+    return sorted(Path(item.name).stem for item in folder.iterdir() if item.name.endswith(".yaml"))

@@ -1,0 +1,1 @@
+"""One image tower and one text tower that serve every checkpoint family."""

@@ -190,7 +190,9 @@ class Tower(nn.Module):
         """Pool the inserted tokens [B, K, D] to [B, D]."""
         return tokens.mean(dim=1)
 
-    def forward(self, inputs: Tensor, edit: Edit | None = None, frozen: bool = False) -> TowerOutput:
+    def forward(
+        self, inputs: Tensor, edit: Edit | None = None, frozen: bool = False
+    ) -> TowerOutput:
         """Run the tower under ``edit``.
 
         Args:

@@ -1,5 +1,6 @@
 """What a data set is made of: an image somewhere, its label and a stable name."""
 
+import hashlib
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -19,6 +20,11 @@ class Record:
     label: int
     key: str
     domain: str = ""
+
+    def digest(self) -> str:
+        """Hash of the encoded image: the same picture under any name, 16 hex digits."""
+        content = self.image if isinstance(self.image, bytes) else self.image.read_bytes()
+        return hashlib.sha256(content).hexdigest()[:16]
 
 
 @dataclass(frozen=True, slots=True)

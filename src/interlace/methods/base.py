@@ -1,4 +1,4 @@
-"""The contract of a method: from its own parameters to a pair of edits, and from features to logits.
+"""The contract of a method: own parameters to a pair of edits, features to logits.
 
 Shapes: B images, C classes, E embedding.
 """

@@ -1,0 +1,207 @@
+"""An adapted model: predict, evaluate, change the classes, save.
+
+Shapes: N images, C classes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from PIL import Image
+from torch import Tensor
+
+from interlace.backbone.dual import DualEncoder
+from interlace.backbone.text import Prompts
+from interlace.backbone.tower import TowerOutput
+from interlace.config import RunConfig
+from interlace.data.images import open_image
+from interlace.data.loader import batches
+from interlace.data.records import Record
+from interlace.errors import InterlaceError
+from interlace.evaluation.classify import Scores
+from interlace.inference import encode_images, encode_prompts, logits
+from interlace.methods.base import Method
+
+ImageSource = Path | str | bytes | Image.Image
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """The answer for one image.
+
+    Attributes:
+        label: the most probable class.
+        probability: its probability among the current classes, 0 to 1.
+        ranking: the most probable classes with their probabilities, best first.
+    """
+
+    label: str
+    probability: float
+    ranking: tuple[tuple[str, float], ...]
+
+
+class Adapted:
+    """A dual encoder together with what a method learnt, over a list of classes.
+
+    Args:
+        method: the trained method; it holds the frozen model.
+        classes: names of the current classes.
+        template: prompt with ``{}`` for the class name.
+        trained_classes: the classes the method was trained on; empty for a method without
+            training.
+        config: settings of the fit.
+        history: one row per epoch of the fit.
+        shots: digests of the images used for training and validation; never to be tested on.
+        split_hash: hash of the split they were drawn in.
+    """
+
+    def __init__(
+        self,
+        method: Method,
+        classes: Sequence[str],
+        template: str,
+        *,
+        trained_classes: Sequence[str],
+        config: RunConfig,
+        history: Sequence[dict[str, float]] = (),
+        shots: Iterable[str] = (),
+        split_hash: str = "",
+    ) -> None:
+        self.method = method.eval()
+        self.template = template
+        self.trained_classes = tuple(trained_classes)
+        self.config = config
+        self.history = list(history)
+        self.shots = frozenset(shots)
+        self.split_hash = split_hash
+        self.set_classes(classes)
+
+    @property
+    def clip(self) -> DualEncoder:
+        """The frozen dual encoder."""
+        return self.method.clip
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """Names of the current classes."""
+        return self._classes
+
+    @property
+    def seen(self) -> bool:
+        """Whether the method was trained on all current classes."""
+        return set(self._classes) <= set(self.trained_classes)
+
+    def set_classes(self, classes: Sequence[str]) -> None:
+        """Classify among other classes from now on; no training is needed.
+
+        Raises:
+            InterlaceError: if there are no classes, one stands twice, or a prompt does not fit.
+        """
+        names = tuple(classes)
+        if not names:
+            raise InterlaceError("set_classes needs at least one class name")
+        twice = sorted({name for name in names if names.count(name) > 1})
+        if twice:
+            raise InterlaceError(f"class names must differ; more than once: {', '.join(twice)}")
+        self._prompts: Prompts = self.clip.prompts(names, self.template)
+        self._classes = names
+        self._text: tuple[tuple[int, ...], TowerOutput] | None = None
+
+    def text_output(self) -> TowerOutput:
+        """Text features of the current classes, computed once.
+
+        They are computed anew when the method's parameters have changed since.
+        """
+        versions = tuple(p._version for p in self.method.parameters())
+        if self._text is None or self._text[0] != versions:
+            self._text = (versions, encode_prompts(self.method, self._prompts))
+        return self._text[1]
+
+    def predict(self, images: Sequence[ImageSource], top: int = 5) -> list[Prediction]:
+        """Classify images.
+
+        Args:
+            images: paths, encoded bytes or PIL images.
+            top: how many classes to rank.
+
+        Raises:
+            InterlaceError: if an image cannot be read, or a single path is given in place of a
+                list.
+        """
+        if isinstance(images, str | bytes | Path):
+            raise InterlaceError("predict takes a list of images: predict([image])")
+        transform = self.clip.preprocess.eval_transform()
+        predictions: list[Prediction] = []
+        for start in range(0, len(images), 64):
+            batch = [transform(open_image(image)) for image in images[start : start + 64]]
+            labels = torch.zeros(len(batch), dtype=torch.long)
+            scores, _ = self.logits([(torch.stack(batch), labels)])
+            predictions += [self._rank(row, top) for row in scores.softmax(dim=-1)]
+        return predictions
+
+    def _rank(self, probabilities: Tensor, top: int) -> Prediction:
+        values, index = probabilities.topk(min(top, len(self._classes)))
+        ranking = tuple(
+            (self._classes[i], p) for i, p in zip(index.tolist(), values.tolist(), strict=True)
+        )
+        return Prediction(*ranking[0], ranking)
+
+    def logits(
+        self, batched: Iterable[tuple[Tensor, Tensor]], seen: bool | None = None
+    ) -> tuple[Tensor, Tensor]:
+        """Logits [N, C] of preprocessed batches over the current classes, and the labels [N].
+
+        Args:
+            batched: images [B, 3, H, W] and labels [B].
+            seen: whether the method was trained on the classes; by default that is looked up.
+        """
+        image, labels = encode_images(self.method, batched)
+        known = self.seen if seen is None else seen
+        return logits(self.method, image, self.text_output(), known), labels
+
+    def evaluate(
+        self, records: Sequence[Record], *, seen: bool | None = None, batch_size: int = 64
+    ) -> Scores:
+        """Score the current classes on labelled images.
+
+        Args:
+            records: images whose labels index :attr:`classes`.
+            seen: whether the method was trained on the classes; by default that is looked up.
+            batch_size: images encoded at a time.
+
+        Raises:
+            InterlaceError: if there are no images, or a label names no class.
+        """
+        if not records:
+            raise InterlaceError("nothing to evaluate: no images were given")
+        worst = max(record.label for record in records)
+        if worst >= len(self._classes):
+            raise InterlaceError(f"label {worst}: there are only {len(self._classes)} classes")
+        loader = batches(records, self.clip.preprocess.eval_transform(), batch_size)
+        scores, labels = self.logits(loader, seen)
+        return Scores.from_logits(scores, labels)
+
+    def zero_shot(self) -> Adapted:
+        """The unadapted model over the same classes, for comparison."""
+        from interlace import methods  # the registry imports this package's parts
+
+        return Adapted(
+            methods.create("zero_shot", self.clip),
+            self._classes,
+            self.template,
+            trained_classes=(),
+            config=RunConfig("zero_shot"),
+        )
+
+    def save(self, folder: Path | str, overwrite: bool = False) -> None:
+        """Write the trained tensors and what names the rest; see :func:`interlace.load_adapted`.
+
+        Raises:
+            InterlaceError: if the folder already holds an adapted model and ``overwrite`` is off.
+        """
+        from interlace.export.bundle import save
+
+        save(self, Path(folder), overwrite)

@@ -1,0 +1,97 @@
+"""What the commands share: consoles, the progress bar, tables of accuracies, error lines."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.table import Table
+
+from interlace.errors import InterlaceError
+from interlace.train.loop import Progress as Step
+
+#: Results; stays clean of anything else, so it can be piped.
+out = Console()
+#: Progress and messages.
+err = Console(stderr=True)
+
+
+@contextmanager
+def errors() -> Iterator[None]:
+    """Turn an :class:`InterlaceError` into one line on stderr and exit code 2."""
+    try:
+        yield
+    except InterlaceError as error:
+        err.print(
+            f"error: {error}", style="bold red", markup=False, highlight=False, soft_wrap=True
+        )
+        sys.exit(2)
+    except KeyboardInterrupt:
+        err.print("interrupted; the same command resumes a fit where it stopped")
+        sys.exit(130)
+    except BrokenPipeError:
+        # the reader of a pipe has gone; python would complain once more at shutdown
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(1)
+
+
+def print_json(data: Any) -> None:
+    """Write ``data`` to stdout for a machine."""
+    sys.stdout.write(json.dumps(data, indent=1) + "\n")
+
+
+@contextmanager
+def training_bar(title: str) -> Iterator[Callable[[Step], None]]:
+    """A progress bar over the steps of a fit, with loss and accuracy."""
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(bar_width=24),
+        MofNCompleteColumn(),
+        TextColumn("epoch {task.fields[epoch]}"),
+        TextColumn("loss {task.fields[loss]:.3f}"),
+        TextColumn("accuracy {task.fields[accuracy]:.1%}"),
+        TimeRemainingColumn(),
+    )
+    with Progress(*columns, console=err, transient=True) as progress:
+        bar = progress.add_task(title, total=None, epoch="-", loss=0.0, accuracy=0.0)
+
+        def report(step: Step) -> None:
+            progress.update(
+                bar,
+                total=step.epochs * step.steps,
+                completed=(step.epoch - 1) * step.steps + step.step,
+                epoch=f"{step.epoch}/{step.epochs}",
+                loss=step.loss,
+                accuracy=step.accuracy,
+            )
+
+        yield report
+
+
+def accuracy_table(
+    title: str, rows: list[tuple[str, float, float]], method: str, caption: str = ""
+) -> Table:
+    """Zero-shot against an adapted model: (name, zero-shot, adapted) as fractions."""
+    table = Table(title=title, caption=caption or None, title_justify="left")
+    table.add_column("")
+    for heading in ("zero-shot", method, "gain"):
+        table.add_column(heading, justify="right")
+    for name, before, after in rows:
+        table.add_row(name, percent(before), percent(after), signed_points(after - before))
+    return table
+
+
+def percent(value: float) -> str:
+    """A fraction as percent, one decimal."""
+    return f"{100 * value:.1f}"
+
+
+def signed_points(value: float) -> str:
+    """A difference of fractions in percentage points, with its sign."""
+    return f"{100 * value:+.1f}"

@@ -1,0 +1,130 @@
+"""``interlace fit``: adapt a model to a folder of images or a known data set."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import typer
+
+from interlace import methods
+from interlace.backbone.load import load
+from interlace.cli._output import (
+    accuracy_table,
+    err,
+    out,
+    print_json,
+    training_bar,
+)
+from interlace.config import read_settings
+from interlace.data.task import FewShotTask
+from interlace.evaluation.plots import confusion_png
+from interlace.fitting import fit
+from interlace.protocols import few_shot
+
+NAME = "fit"
+
+
+def run(
+    data: Annotated[
+        str,
+        typer.Argument(help="Folder with one sub-folder per class, or a name: picto/food-drink."),
+    ],
+    output: Annotated[
+        Path, typer.Option("--output", "-o", help="Folder to write the adapted model to.")
+    ] = Path("run"),
+    method: Annotated[str, typer.Option(help="Method; `interlace show` lists them.")] = "mmrl++",
+    model: Annotated[
+        str,
+        typer.Option(help="picto, ViT-B-16:openai, hf:openai/clip-vit-base-patch16, or a path."),
+    ] = "picto",
+    shots: Annotated[int, typer.Option(help="Training images per class.", min=1)] = 16,
+    seed: Annotated[int, typer.Option(help="Decides which images and all else by chance.")] = 1,
+    classes: Annotated[
+        Literal["all", "base", "novel"], typer.Option(help="Which half of the classes to fit.")
+    ] = "all",
+    class_names: Annotated[
+        Path | None,
+        typer.Option(help="File of class names: one per line, `folder: name` lines, or JSON."),
+    ] = None,
+    template: Annotated[
+        str | None, typer.Option(help="Prompt with {} for the class name, 'a photo of a {}.'")
+    ] = None,
+    settings: Annotated[
+        list[str] | None, typer.Option("--set", help="key=value, such as lr=1e-3; repeatable.")
+    ] = None,
+    config: Annotated[Path | None, typer.Option(help="YAML file of such settings.")] = None,
+    preset: Annotated[str, typer.Option(help="Preset of defaults: auto, none or a name.")] = "auto",
+    device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1, ...")] = "auto",
+    overwrite: Annotated[bool, typer.Option(help="Replace what the output folder holds.")] = False,
+    strict: Annotated[bool, typer.Option(help="Unusable image files are errors.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the result as JSON.")] = False,
+) -> None:
+    """Adapt a model from a few labelled images and compare it with zero-shot.
+
+    Images that are neither shots nor validation shots are held out and score the result.
+    An interrupted fit is resumed by the same command.
+
+    Example: interlace fit photos/ --shots 4 --method mmrl++ -o run/
+    """
+    methods.get(method)
+    values = read_settings(config, settings or [])
+    task = FewShotTask.load(
+        data, shots, seed, class_names=class_names, template=template, strict=strict
+    ).classes_subset(classes)
+    clip = load(model)
+    if template is None and Path(data).is_dir():
+        task = replace(task, template=clip.template)
+    err.print(task.describe(), highlight=False, soft_wrap=True)
+    for skipped in task.skipped[:10]:
+        err.print(f"  skipped {skipped.key}: {skipped.reason}", highlight=False, markup=False)
+    with training_bar(f"{method} on {task.name}") as report:
+        adapted = fit(
+            clip,
+            task,
+            method,
+            seed=seed,
+            preset=None if preset == "none" else preset,
+            output=output,
+            overwrite=overwrite,
+            device=device,
+            report=report,
+            **values,
+        )
+    trained = sum(p.numel() for p in adapted.method.parameters())
+    result: dict[str, Any] = {
+        "task": task.name,
+        "split_hash": task.split_hash,
+        "model": clip.source,
+        "trained_parameters": trained,
+        "run": adapted.config.to_dict(),
+        "history": adapted.history,
+    }
+    if task.test:
+        scores = few_shot.evaluate(adapted, task)
+        result["test"] = scores.to_dict()
+        confusion_png(
+            output / "confusion.png",
+            scores.adapted.confusion,
+            task.classes,
+            f"{method} on {task.name}",
+        )
+    (output / "result.json").write_text(json.dumps(result, indent=1), encoding="utf-8")
+    if as_json:
+        print_json(result)
+        return
+    if task.test:
+        rows = [
+            ("top-1 accuracy, %", scores.zero_shot.top1, scores.adapted.top1),
+            ("mean per class, %", scores.zero_shot.mean_per_class, scores.adapted.mean_per_class),
+        ]
+        out.print(
+            accuracy_table(
+                f"{scores.adapted.n} held-out images, {len(task.classes)} classes", rows, method
+            )
+        )
+    out.print(f"{trained:,} trained parameters", highlight=False)
+    files = "confusion.png, result.json, split.json" if task.test else "result.json, split.json"
+    out.print(f"adapted model in {output} ({files})", highlight=False, soft_wrap=True)

@@ -1,0 +1,130 @@
+"""``interlace show``: methods, models, data sets and runs."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.table import Table
+
+from interlace import methods
+from interlace.backbone.load import load
+from interlace.cli._output import out, print_json
+from interlace.config import method_defaults
+from interlace.data.catalog import catalog_names, is_catalog_name, read_catalog
+from interlace.export.bundle import HEADER, read_header
+
+NAME = "show"
+
+
+def run(
+    what: Annotated[
+        str | None,
+        typer.Argument(help="A method, a model, a data set or a run folder; nothing lists them."),
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print it as JSON.")] = False,
+) -> None:
+    """Describe a method, a model, a data set or a run.
+
+    Example: interlace show mmrl++
+    """
+    if what is None:
+        facts = _everything()
+    elif (Path(what) / HEADER).exists():
+        facts = _run(Path(what))
+    elif is_catalog_name(what) and "/" in what:
+        facts = _data(what)
+    elif what in methods.available() or not _looks_like_model(what):
+        facts = _method(what)
+    else:
+        facts = _model(what)
+    if as_json:
+        print_json(facts)
+        return
+    table = Table(show_header=False, box=None, padding=(0, 2, 0, 0))
+    for name, value in facts.items():
+        table.add_row(f"[bold]{name}[/bold]", _text(value))
+    out.print(table)
+
+
+def _looks_like_model(what: str) -> bool:
+    return what == "picto" or any(mark in what for mark in ":/") or Path(what).exists()
+
+
+def _text(value: Any) -> str:
+    if isinstance(value, dict):
+        return "\n".join(f"{k} = {_text(v)}" for k, v in value.items())
+    if isinstance(value, list | tuple):
+        return ", ".join(map(str, value))
+    return f"{value:,}" if isinstance(value, int) and not isinstance(value, bool) else str(value)
+
+
+def _everything() -> dict[str, Any]:
+    return {
+        "methods": {name: methods.get(name).summary for name in methods.available()},
+        "data sets": list(catalog_names()),
+        "models": ["picto (embedded)", "ViT-B-16:openai", "hf:<name>", "a folder or file"],
+    }
+
+
+def _method(name: str) -> dict[str, Any]:
+    cls, defaults = methods.get(name), method_defaults(name)
+    built = methods.create(name, load("picto"))
+    return {
+        "method": name,
+        "summary": cls.summary,
+        "arguments": dict(defaults.method),
+        "training": dict(defaults.train),
+        "parameters on picto": sum(p.numel() for p in built.parameters()),
+    }
+
+
+def _model(name: str) -> dict[str, Any]:
+    clip = load(name)
+    image, text = clip.spec.image, clip.spec.text
+    return {
+        "model": clip.source,
+        "fingerprint": clip.fingerprint(),
+        "parameters": sum(p.numel() for p in clip.parameters()),
+        "image tower": f"{image.depth} blocks, width {image.width}, {image.heads} heads, "
+        f"{image.image_size} px in {image.patch_size} px patches, {image.pool} pooling",
+        "text tower": f"{text.depth} blocks, width {text.width}, {text.heads} heads, "
+        f"{text.context_length} positions, {text.vocab_size:,} tokens, "
+        f"{'causal' if text.causal else 'not causal'}, {text.pool} pooling",
+        "embedding": clip.spec.embed_dim,
+        "activation": image.activation,
+        "template": clip.template,
+        "temperature": round(float(clip.scale), 2),
+    }
+
+
+def _data(name: str) -> dict[str, Any]:
+    entry = read_catalog(name)
+    return {
+        "data set": entry.name,
+        "description": entry.description,
+        "template": entry.template,
+        "images to draw shots from": len(entry.train),
+        "test images": len(entry.test),
+        "number of classes": len(entry.classes),
+        "classes": list(entry.classes),
+    }
+
+
+def _run(folder: Path) -> dict[str, Any]:
+    header = read_header(folder)
+    last = header["history"][-1] if header["history"] else {}
+    return {
+        "run": str(folder),
+        "method": header["run"]["method"],
+        "backbone": header["backbone"]["source"],
+        "fingerprint": header["backbone"]["fingerprint"],
+        "preset": header["run"]["preset"] or "none",
+        "arguments": header["run"]["arguments"],
+        "training": header["run"]["train"],
+        "seed": header["run"]["seed"],
+        "last epoch": {k: round(v, 4) for k, v in last.items()},
+        "template": header["template"],
+        "classes": list(header["classes"]),
+    }

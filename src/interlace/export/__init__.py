@@ -1,0 +1,1 @@
+"""Ways out of a fit: bundles of trained tensors."""

@@ -1,0 +1,71 @@
+"""Running a method without training it: encode once, score many times.
+
+Shapes: N images, C classes, E embedding.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import torch
+from torch import Tensor
+
+from interlace.backbone.text import Prompts
+from interlace.backbone.tower import TowerOutput
+from interlace.methods.base import Method
+
+
+@torch.no_grad()
+def encode_images(
+    method: Method, batches: Iterable[tuple[Tensor, Tensor]]
+) -> tuple[TowerOutput, Tensor]:
+    """Encode all images of ``batches``.
+
+    Returns:
+        The image tower's output for all N images, and their labels [N], on the model's device.
+    """
+    method.eval()
+    device = method.clip.device
+    outputs, labels = [], []
+    for images, batch_labels in batches:
+        outputs.append(method.encode_image(images.to(device)))
+        labels.append(batch_labels)
+    tokens = [o.token_features for o in outputs if o.token_features is not None]
+    features = torch.cat([o.features for o in outputs])
+    return TowerOutput(features, torch.cat(tokens) if tokens else None), torch.cat(labels).to(
+        device
+    )
+
+
+@torch.no_grad()
+def encode_prompts(method: Method, prompts: Prompts) -> TowerOutput:
+    """Encode the class prompts."""
+    method.eval()
+    return method.encode_text(prompts)
+
+
+@torch.no_grad()
+def logits(
+    method: Method, image: TowerOutput, text: TowerOutput, seen: bool, chunk: int = 1024
+) -> Tensor:
+    """Logits [N, C] of encoded images against encoded classes.
+
+    Args:
+        method: the method, in evaluation mode.
+        image: output for N images.
+        text: output for C classes.
+        seen: whether the method was trained on these classes.
+        chunk: images scored at a time; bounds the memory of image-dependent text features.
+    """
+    parts = []
+    for start in range(0, len(image.features), chunk):
+        part = slice(start, start + chunk)
+        tokens = None if image.token_features is None else image.token_features[part]
+        parts.append(method.score(TowerOutput(image.features[part], tokens), text, seen).logits)
+    return torch.cat(parts)
+
+
+def take(output: TowerOutput, index: Tensor) -> TowerOutput:
+    """The rows ``index`` of an output."""
+    tokens = None if output.token_features is None else output.token_features[index]
+    return TowerOutput(output.features[index], tokens)

@@ -1,0 +1,97 @@
+"""Base to novel: fit on half of the classes, score both halves and all of them.
+
+Zhou et al., "Conditional Prompt Learning for Vision-Language Models", 2022,
+https://arxiv.org/abs/2203.05557.
+"""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+
+import torch
+
+from interlace.adapted import Adapted
+from interlace.data.loader import batches
+from interlace.data.splits import base_and_novel
+from interlace.data.task import FewShotTask
+from interlace.errors import InterlaceError
+from interlace.evaluation.classify import harmonic_mean, top1
+from interlace.inference import encode_images, encode_prompts, logits, take
+
+
+@dataclass(frozen=True)
+class BaseToNovel:
+    """Accuracies of one run, as fractions.
+
+    Attributes:
+        base: images of base classes among the base classes, which were trained on.
+        novel: images of novel classes among the novel classes.
+        joint: all images among all classes, as classes not trained on: nobody says of an image
+            which half its class is in.
+        n_base: number of base images.
+        n_novel: number of novel images.
+    """
+
+    base: float
+    novel: float
+    joint: float
+    n_base: int
+    n_novel: int
+
+    @property
+    def harmonic(self) -> float:
+        """Harmonic mean of base and novel; of averages over seeds, average first."""
+        return harmonic_mean(self.base, self.novel)
+
+    def to_dict(self) -> dict[str, float]:
+        """Plain data for JSON."""
+        return {**asdict(self), "harmonic": self.harmonic}
+
+
+def halves(task: FewShotTask) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """Names of the base and the novel classes of a task."""
+    base, novel = base_and_novel(task.classes)
+    return tuple(task.classes[i] for i in base), tuple(task.classes[i] for i in novel)
+
+
+def evaluate(adapted: Adapted, task: FewShotTask) -> BaseToNovel:
+    """Score a model that was fitted on the base classes of ``task``, or the frozen one.
+
+    Every test image is encoded once.
+
+    Args:
+        adapted: fitted on ``task.classes_subset("base")``; its current classes do not matter.
+        task: the task with all its classes.
+
+    Raises:
+        InterlaceError: if the model was trained on other classes than the base half, or there is
+            nothing to score.
+    """
+    base_names, novel_names = halves(task)
+    if adapted.trained_classes and set(adapted.trained_classes) != set(base_names):
+        raise InterlaceError(
+            f"base-to-novel needs a model fitted on the {len(base_names)} base classes of "
+            f"{task.name}; this one was fitted on {len(adapted.trained_classes)} classes"
+        )
+    if not task.test:
+        raise InterlaceError(f"{task.name} holds no test images")
+    method = adapted.method
+    loader = batches(task.test, adapted.clip.preprocess.eval_transform(), 64)
+    image, labels = encode_images(method, loader)
+    text = encode_prompts(method, adapted.clip.prompts(task.classes, adapted.template))
+
+    def accuracy(classes: tuple[int, ...], seen: bool) -> tuple[float, int]:
+        index = torch.tensor(classes, device=labels.device)
+        rows = torch.isin(labels, index).nonzero()[:, 0]
+        if not len(rows):
+            raise InterlaceError(f"{task.name} has no test images of one half of its classes")
+        position = torch.full((len(task.classes),), -1, device=labels.device)
+        position[index] = torch.arange(len(index), device=labels.device)
+        scores = logits(method, take(image, rows), take(text, index), seen)
+        return top1(scores, position[labels[rows]]), len(rows)
+
+    base, novel = base_and_novel(task.classes)
+    base_accuracy, n_base = accuracy(base, seen=True)
+    novel_accuracy, n_novel = accuracy(novel, seen=False)
+    joint, _ = accuracy(tuple(range(len(task.classes))), seen=False)
+    return BaseToNovel(base_accuracy, novel_accuracy, joint, n_base, n_novel)

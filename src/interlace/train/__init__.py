@@ -1,0 +1,1 @@
+"""Fitting a method: one loop that any method uses."""

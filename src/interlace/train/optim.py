@@ -1,0 +1,71 @@
+"""Optimiser, learning rate and precision of a fit."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+
+import torch
+from torch import nn
+
+from interlace.config import TrainConfig
+from interlace.errors import InterlaceError
+
+
+def make_optimizer(
+    parameters: Iterable[nn.Parameter], config: TrainConfig
+) -> torch.optim.Optimizer:
+    """AdamW, or SGD with momentum 0.9, over the trained tensors."""
+    trained = list(parameters)
+    if config.optimizer == "sgd":
+        return torch.optim.SGD(
+            trained, lr=config.lr, momentum=0.9, weight_decay=config.weight_decay
+        )
+    return torch.optim.AdamW(trained, lr=config.lr, weight_decay=config.weight_decay)
+
+
+def learning_rate(config: TrainConfig, epoch: int) -> float:
+    """Learning rate of ``epoch`` (0-based): constant warm-up, then a cosine that falls per epoch.
+
+    The cosine starts at ``lr`` in the first epoch after warm-up and has the period of the whole
+    run, as in the released recipes of this field, so it ends slightly above zero.
+    """
+    if epoch < config.warmup_epochs < config.epochs:
+        return config.warmup_lr
+    start = config.warmup_epochs if config.warmup_epochs < config.epochs else 0
+    return 0.5 * config.lr * (1 + math.cos(math.pi * (epoch - start) / config.epochs))
+
+
+def autocast_dtype(config: TrainConfig, device: torch.device) -> torch.dtype | None:
+    """The type of autocast, or None for float32.
+
+    ``auto`` takes bfloat16 on a GPU that has it, float16 on one that has not, and float32 on a
+    CPU, where low precision is emulated on most machines and far slower.
+
+    Raises:
+        InterlaceError: if float16 is asked for on a CPU, where it has no scaler and overflows.
+    """
+    if config.precision == "auto":
+        if device.type != "cuda":
+            return None
+        return torch.bfloat16 if torch.cuda.is_bf16_supported() else torch.float16
+    if config.precision == "float16" and device.type == "cpu":
+        raise InterlaceError("precision=float16 needs a GPU; use float32 or bfloat16 on a CPU")
+    dtypes = {"float32": None, "bfloat16": torch.bfloat16, "float16": torch.float16}
+    return dtypes[config.precision]
+
+
+def resolve_device(name: str) -> torch.device:
+    """``auto`` is the first GPU where there is one, else the CPU.
+
+    Raises:
+        InterlaceError: if the device does not exist on this machine.
+    """
+    if name == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    try:
+        device = torch.device(name)
+        torch.empty(0, device=device)
+    except (RuntimeError, AssertionError) as error:
+        raise InterlaceError(f"device {name!r} is not available here: {error}") from None
+    return device
