@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.colors import LinearSegmentedColormap, PowerNorm
+from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 from interlace.errors import InterlaceError
@@ -15,9 +16,11 @@ from interlace.evaluation.drawing import INK, MUTED, RULE, new_figure, percent, 
 
 _CELLS = LinearSegmentedColormap.from_list("cells", ["#ffffff", "#bcd3ea", "#2563a8", "#123a66"])
 _MOST_COUNTED = 25
+_MOST_SLANTED = 6
 _MOST_PAIRS = 20
-_LIST_WIDTH = 4.4
-_NAME_POINTS = 5.0
+_COLORS_WIDTH, _LIST_WIDTH = 1.1, 3.6
+_LEAST_POINTS = 6.5
+_NAME_LENGTH = 22
 
 Counts = NDArray[np.int64]
 
@@ -47,25 +50,48 @@ def confusion_png(
         raise InterlaceError(
             f"confusion matrix of shape {list(counts.shape)} for {n_classes} class names"
         )
-    many = n_classes > _MOST_COUNTED
-    side = min(max(2.6 + 0.32 * n_classes, 4.0), 12.0)
-    figure = new_figure(side + (_LIST_WIDTH if many else 0) + 1.2, side + 0.5)
-    ratios = [side + 1.2, _LIST_WIDTH] if many else [1]
-    axes, *beside = figure.subplots(1, len(ratios), squeeze=False, width_ratios=ratios)[0]
+    side = min(max(0.32 * n_classes, 2.0), 9.0)
+    figure, axes, color_axes, list_axes = _panels(class_names, side)
     shares = counts / np.maximum(counts.sum(1, keepdims=True), 1)
     # the root lets a few percent be seen beside a strong diagonal
     picture = axes.imshow(shares, cmap=_CELLS, norm=PowerNorm(0.5, 0, 1), interpolation="nearest")
-    bar = figure.colorbar(picture, ax=axes, shrink=0.8, aspect=30, pad=0.02, format=percent)
+    bar = figure.colorbar(picture, cax=color_axes, format=percent)
     bar.set_ticks([0, 0.05, 0.2, 0.5, 1])
-    bar.set_label("share of the class's images", color=MUTED)
+    bar.set_label("share of the class's images", color=MUTED, fontsize=9)
+    bar.ax.tick_params(length=0, colors=INK, labelsize=8)
     bar.outline.set_visible(False)
     _name_axes(axes, class_names, side)
-    if many:
-        _list_pairs(beside[0], counts, class_names)
-    else:
+    if list_axes is None:
         _write_counts(axes, counts, shares)
+    else:
+        _list_pairs(list_axes, counts, class_names)
     axes.set_title(_headline(counts, title), color=INK, loc="left", fontsize=11)
     save_png(figure, path)
+
+
+def _panels(names: Sequence[str], side: float) -> tuple[Figure, Axes, Axes, Axes | None]:
+    """Makes the figure with its axes for the matrix, the colours and, for many classes, the list.
+
+    All is placed by hand: matplotlib's layouts lose the title or the labels of a square picture.
+    """
+    longest = max(len(shorten(name, _NAME_LENGTH)) for name in names)
+    margin = 0.5 + 0.6 * longest * _name_points(len(names), side)[1] / 72
+    many = len(names) > _MOST_COUNTED
+    width = margin + side + _COLORS_WIDTH + (_LIST_WIDTH if many else 0)
+    # a few names are slanted and take less room below than beside
+    bottom = margin * 0.65 if len(names) <= _MOST_SLANTED else margin
+    width, height = max(width, 4.6), bottom + side + 0.6
+    figure = new_figure(width, height, layout="none")
+
+    def panel(left: float, bottom: float, right: float, top: float) -> Axes:
+        box = (left / width, bottom / height, (right - left) / width, (top - bottom) / height)
+        return figure.add_axes(box)
+
+    right, top = margin + side, bottom + side
+    middle, half = bottom + side / 2, min(side, 5.0) * 0.42
+    colors = panel(right + 0.15, middle - half, right + 0.27, middle + half)
+    pairs = panel(right + _COLORS_WIDTH, bottom, width, top) if many else None
+    return figure, panel(margin, bottom, right, top), colors, pairs
 
 
 def _headline(counts: Counts, title: str) -> str:
@@ -74,13 +100,18 @@ def _headline(counts: Counts, title: str) -> str:
     return f"{title}\n{accuracy}" if title else accuracy
 
 
+def _name_points(n_classes: int, side: float) -> tuple[int, float]:
+    """Says that every n-th class is named, and in which size, so that names do not overlap."""
+    room = 72 * side / n_classes
+    step = max(1, math.ceil(_LEAST_POINTS / room))
+    return step, min(9.0, room * step * 0.85)
+
+
 def _name_axes(axes: Axes, names: Sequence[str], side: float) -> None:
-    room = 72 * side * 0.72 / len(names)
-    step = max(1, math.ceil(_NAME_POINTS / room))
-    size = min(9.0, max(_NAME_POINTS - 0.5, room * step * 0.8))
+    step, size = _name_points(len(names), side)
     ticks = list(range(0, len(names), step))
-    shown = [shorten(names[tick], 22) for tick in ticks]
-    few = len(names) <= 6
+    shown = [shorten(names[tick], _NAME_LENGTH) for tick in ticks]
+    few = len(names) <= _MOST_SLANTED
     axes.set_xticks(ticks, shown, rotation=30 if few else 90, fontsize=size)
     if few:
         for label in axes.get_xticklabels():
@@ -118,6 +149,4 @@ def _list_pairs(axes: Axes, counts: Counts, names: Sequence[str]) -> None:
             lines.append(f"{wrong[row, column]} of {counts[row].sum()}:  {pair}")
     axes.set_axis_off()
     text = "\n".join(lines) if len(lines) > 1 else ""
-    # left out of the layout, which would widen the column at the cost of the matrix
-    label = axes.text(0, 1, text, va="top", fontsize=8, color=INK, linespacing=1.6)
-    label.set_in_layout(False)
+    axes.text(0, 1, text, va="top", fontsize=8, color=INK, linespacing=1.6)

@@ -1,6 +1,7 @@
 """What the pictures share: colours, figures outside pyplot's global state, short labels."""
 
 from pathlib import Path
+from typing import Literal
 
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
@@ -12,9 +13,11 @@ RIGHT, WRONG = "#1a7f4b", "#b42318"
 _DPI = 150
 
 
-def new_figure(width: float, height: float) -> Figure:
+def new_figure(
+    width: float, height: float, layout: Literal["constrained", "none"] = "constrained"
+) -> Figure:
     """Makes a figure that pyplot does not know; width and height in inches."""
-    figure = Figure(figsize=(width, height), dpi=_DPI, layout="constrained", facecolor="white")
+    figure = Figure(figsize=(width, height), dpi=_DPI, layout=layout, facecolor="white")
     FigureCanvasAgg(figure)
     return figure
 
