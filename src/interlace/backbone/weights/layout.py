@@ -1,0 +1,189 @@
+"""Moving tensors between our names and a checkpoint format's, by a table and in both directions.
+
+A format is a table of :class:`Row`. ``#`` in a row stands for every block of the tower and ``*``
+for ``weight`` and ``bias``, so one row covers a part of all blocks. Which rows apply follows from
+the tensors that a spec's towers have: a row for a tensor they lack is skipped, a tensor without a
+row cannot be held by the format, and a tensor of a checkpoint that no row reads is an error. So a
+layer that the towers do not compute is never dropped in silence.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, replace
+
+import torch
+from torch import Tensor
+
+from interlace.backbone.spec import Spec
+from interlace.backbone.tower import ImageTower, TextTower
+from interlace.errors import InterlaceError
+
+#: Buffers and scalars that some formats store beside the weights; they hold no learned value.
+_NOT_WEIGHTS = ("position_ids", "attn_mask", "input_resolution", "context_length", "vocab_size")
+
+
+@dataclass(frozen=True)
+class Row:
+    """One correspondence between our tensors and those of a format.
+
+    Several names, separated by spaces, are one tensor cut along its first dimension: ``q k v`` of
+    one format are the single ``qkv`` of another.
+
+    Attributes:
+        ours: our names.
+        theirs: the format's names.
+        shares: how many parts of the joined tensor each of ours takes.
+        transpose: whether the format stores the matrix the other way round, [E, D] for our [D, E].
+        lead: number of leading dimensions of size 1 that the format adds.
+    """
+
+    ours: str
+    theirs: str
+    shares: tuple[int, ...] = (1,)
+    transpose: bool = False
+    lead: int = 0
+
+    def over(self, ours: str, theirs: str, depth: int) -> Iterator[Row]:
+        """Rows with prefixes put before the names, and ``#`` and ``*`` written out."""
+        for block in range(depth) if "#" in self.ours else [0]:
+            for leaf in ("weight", "bias") if "*" in self.ours else [""]:
+
+                def full(names: str, prefix: str, block: int = block, leaf: str = leaf) -> str:
+                    names = names.replace("#", str(block)).replace("*", leaf)
+                    return " ".join(prefix + name for name in names.split())
+
+                yield replace(self, ours=full(self.ours, ours), theirs=full(self.theirs, theirs))
+
+
+@dataclass(frozen=True)
+class Layout:
+    """The tables of a format.
+
+    Attributes:
+        name: the format, as an error message calls it.
+        image: rows of the image tower, with ``image_prefix`` before the format's names.
+        text: rows of the text tower, with ``text_prefix`` before the format's names.
+        image_prefix: see ``image``.
+        text_prefix: see ``text``.
+        scalar_lead: leading dimensions of the temperature and the logit bias.
+    """
+
+    name: str
+    image: tuple[Row, ...]
+    text: tuple[Row, ...]
+    image_prefix: str
+    text_prefix: str
+    scalar_lead: int = 0
+
+    def rows(self, spec: Spec) -> Iterator[Row]:
+        """All rows, written out for towers of ``spec``."""
+        for row in self.image:
+            yield from row.over("image.", self.image_prefix, spec.image.depth)
+        for row in self.text:
+            yield from row.over("text.", self.text_prefix, spec.text.depth)
+        yield Row("logit_scale", "logit_scale", lead=self.scalar_lead)
+        yield Row("logit_bias", "logit_bias", lead=self.scalar_lead)
+
+
+def parameter_shapes(spec: Spec) -> dict[str, torch.Size]:
+    """Name and shape of every tensor of a dual encoder of ``spec``, without making one."""
+    with torch.device("meta"):
+        towers = {
+            "image": ImageTower(spec.image, spec.embed_dim),
+            "text": TextTower(spec.text, spec.embed_dim),
+        }
+    shapes = {
+        f"{name}.{key}": tensor.shape
+        for name, tower in towers.items()
+        for key, tensor in tower.state_dict().items()
+    }
+    shapes["logit_scale"] = torch.Size([])
+    if spec.logit_bias:
+        shapes["logit_bias"] = torch.Size([])
+    return shapes
+
+
+def _applicable(rows: Iterable[Row], shapes: Mapping[str, torch.Size]) -> list[Row]:
+    return [row for row in rows if all(name in shapes for name in row.ours.split())]
+
+
+def read(state: Mapping[str, Tensor], spec: Spec, layout: Layout) -> dict[str, Tensor]:
+    """Translate a checkpoint's tensors to ours, in float32.
+
+    Raises:
+        InterlaceError: if a tensor is missing or misshapen, or one is left that no tower reads.
+    """
+    shapes = parameter_shapes(spec)
+    result: dict[str, Tensor] = {}
+    used: set[str] = set()
+    for row in _applicable(layout.rows(spec), shapes):
+        theirs = row.theirs.split()
+        missing = [name for name in theirs if name not in state]
+        if missing:
+            raise InterlaceError(f"the checkpoint lacks {missing[0]!r}, needed for {row.ours!r}")
+        used.update(theirs)
+        whole = torch.cat([state[name] for name in theirs]) if theirs[1:] else state[theirs[0]]
+        result.update(_ours(whole.to(torch.float32), row, shapes))
+    unread = sorted(
+        name for name in state if name not in used and name.split(".")[-1] not in _NOT_WEIGHTS
+    )
+    if unread:
+        raise InterlaceError(
+            f"the checkpoint holds {unread[0]!r} ({len(unread)} such tensors), "
+            f"a part that the towers cannot express"
+        )
+    _check_complete(shapes, result, layout)
+    return result
+
+
+def _ours(whole: Tensor, row: Row, shapes: Mapping[str, torch.Size]) -> dict[str, Tensor]:
+    """Cut a format's tensor into ours, checked against their shapes."""
+    if row.transpose:
+        whole = whole.mT
+    names = row.ours.split()
+    if len(names) == 1:
+        parts: Iterable[Tensor] = [whole]
+    else:
+        unit = len(whole) // sum(row.shares)
+        parts = whole.split([unit * share for share in row.shares])
+    result = {}
+    for name, part in zip(names, parts, strict=True):
+        if part.squeeze().shape != torch.Size([n for n in shapes[name] if n != 1]):
+            raise InterlaceError(
+                f"{row.theirs!r} has shape {list(part.shape)}, expected {list(shapes[name])}"
+            )
+        result[name] = part.reshape(shapes[name]).contiguous()
+    return result
+
+
+def write(state: Mapping[str, Tensor], spec: Spec, layout: Layout) -> dict[str, Tensor]:
+    """Translate our tensors to a format's, each contiguous and in memory of its own.
+
+    Raises:
+        InterlaceError: if the format has no name for one of them.
+    """
+    shapes = parameter_shapes(spec)
+    result: dict[str, Tensor] = {}
+    covered: dict[str, Tensor] = {}
+    for row in _applicable(layout.rows(spec), shapes):
+        ours, theirs = row.ours.split(), row.theirs.split()
+        covered.update((name, state[name]) for name in ours)
+        whole = torch.cat([state[name] for name in ours]) if ours[1:] else state[ours[0]]
+        if row.transpose:
+            whole = whole.mT
+        parts = whole.chunk(len(theirs)) if theirs[1:] else [whole]
+        for name, part in zip(theirs, parts, strict=True):
+            result[name] = (
+                part[(None,) * row.lead].detach().clone(memory_format=torch.contiguous_format)
+            )
+    _check_complete(shapes, covered, layout)
+    return result
+
+
+def _check_complete(
+    shapes: Mapping[str, torch.Size], found: Mapping[str, Tensor], layout: Layout
+) -> None:
+    lost = sorted(set(shapes) - set(found))
+    if lost:
+        raise InterlaceError(f"{layout.name} has no place for {lost[0]!r} of this model")
