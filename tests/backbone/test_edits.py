@@ -1,4 +1,4 @@
-"""Edits as data: nothing asked for changes nothing, and what is asked for equals changed weights."""
+"""Edits as data: an empty one changes nothing, any other equals changed weights."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Reference numbers: a tiny random CLIP, and what each method makes of it before and after training.
+"""Reference numbers: a tiny random CLIP, and what each method makes of it.
 
 ``clip.npz`` holds the weights under OpenAI's key names, one batch and the frozen features; the
 others a method's parameters (``params/``), outputs (``before/``, ``after/``), first gradients
