@@ -330,7 +330,7 @@ class TextTower(Tower):
         if self.spec.pool == "argmax":
             return ids.argmax(dim=-1)
         if self.spec.pool == "eos":
-            found = ids == self.spec.eos_id
+            found = ids.eq(-1 if self.spec.eos_id is None else self.spec.eos_id)
             if not bool(found.any(dim=-1).all()):
                 raise InterlaceError(
                     f"a prompt holds no end-of-text token (id {self.spec.eos_id}): was it cut?"

@@ -3,22 +3,40 @@
 from __future__ import annotations
 
 import sys
+from importlib.metadata import version
+from typing import Annotated
 
 import typer
 
 from interlace.cli import demo, evaluate, fit, predict, show
-from interlace.cli._output import errors
+from interlace.cli._output import errors, out
 
 app = typer.Typer(
     name="interlace",
     help="Adapt CLIP-like models from a few labelled images by coupling their two towers.",
     no_args_is_help=True,
     add_completion=False,
+    pretty_exceptions_show_locals=False,
     rich_markup_mode="markdown",
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 for command in (fit, evaluate, predict, show, demo):
-    app.command(command.run.__name__ if command.NAME is None else command.NAME)(command.run)
+    app.command(command.NAME)(command.run)
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        out.print(f"interlace {version('interlace')}", highlight=False)
+        raise typer.Exit
+
+
+@app.callback()
+def _options(
+    _: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Show the version.")
+    ] = False,
+) -> None:
+    """Adapt CLIP-like models from a few labelled images by coupling their two towers."""
 
 
 def main() -> None:

@@ -25,7 +25,9 @@ def run(
         Path | None, typer.Option(help="Where to draw the confusion matrix (RUN/confusion.png).")
     ] = None,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda, ...")] = "auto",
-    strict: Annotated[bool, typer.Option(help="Unusable image files are errors.")] = False,
+    strict: Annotated[
+        bool, typer.Option("--strict", help="Unusable image files are errors.")
+    ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print the result as JSON.")] = False,
 ) -> None:
     """Score an adapted model against zero-shot; images it was fitted on are left out.

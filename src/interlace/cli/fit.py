@@ -38,7 +38,7 @@ def run(
     method: Annotated[str, typer.Option(help="Method; `interlace show` lists them.")] = "mmrl++",
     model: Annotated[
         str,
-        typer.Option(help="picto, ViT-B-16:openai, hf:openai/clip-vit-base-patch16, or a path."),
+        typer.Option(help="picto, ViT-B-16:openai, hf:NAME, or a path."),
     ] = "picto",
     shots: Annotated[int, typer.Option(help="Training images per class.", min=1)] = 16,
     seed: Annotated[int, typer.Option(help="Decides which images and all else by chance.")] = 1,
@@ -49,17 +49,19 @@ def run(
         Path | None,
         typer.Option(help="File of class names: one per line, `folder: name` lines, or JSON."),
     ] = None,
-    template: Annotated[
-        str | None, typer.Option(help="Prompt with {} for the class name, 'a photo of a {}.'")
-    ] = None,
+    template: Annotated[str | None, typer.Option(help="Prompt with {} for the class name.")] = None,
     settings: Annotated[
         list[str] | None, typer.Option("--set", help="key=value, such as lr=1e-3; repeatable.")
     ] = None,
     config: Annotated[Path | None, typer.Option(help="YAML file of such settings.")] = None,
     preset: Annotated[str, typer.Option(help="Preset of defaults: auto, none or a name.")] = "auto",
     device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1, ...")] = "auto",
-    overwrite: Annotated[bool, typer.Option(help="Replace what the output folder holds.")] = False,
-    strict: Annotated[bool, typer.Option(help="Unusable image files are errors.")] = False,
+    overwrite: Annotated[
+        bool, typer.Option("--overwrite", help="Replace what the output folder holds.")
+    ] = False,
+    strict: Annotated[
+        bool, typer.Option("--strict", help="Unusable image files are errors.")
+    ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print the result as JSON.")] = False,
 ) -> None:
     """Adapt a model from a few labelled images and compare it with zero-shot.

@@ -241,6 +241,10 @@ class _Residual(nn.Module):
         self.bias = nn.Parameter(bias.clone())
         nn.init.kaiming_uniform_(self.a, a=math.sqrt(5))
 
+    def forward(self, space: Tensor) -> Tensor:
+        """Map ``space`` [K, R] to what this block adds to the shared tokens, [K, D]."""
+        return space @ self.b.T @ self.a.T + self.bias
+
 
 class Aligner(nn.Module):
     """Shared-residual aligner: one matrix for all blocks, plus a low-rank one for each.
@@ -262,9 +266,7 @@ class Aligner(nn.Module):
     def forward(self, space: Tensor) -> Tensor:
         """Map ``space`` [K, R] to the tokens of every block [blocks, K, D]."""
         base = space @ self.shared.T
-        return torch.stack(
-            [base + space @ part.b.T @ part.a.T + part.bias for part in self.children()]
-        )
+        return torch.stack([base + part(space) for part in self.children()])
 
 
 class MMRLPlusPlus(_SharedSpace):
