@@ -233,7 +233,8 @@ class FewShotTask:
     def describe(self) -> str:
         """Says in one line what trains, what validates and what was held out."""
         train = f"{len(self.train)} training images ({self.shots} per class, seed {self.seed})"
-        skipped = f"; {len(self.skipped)} files skipped" if self.skipped else ""
+        count = len(self.skipped)
+        skipped = f"; {count} file{'s' if count > 1 else ''} skipped" if count else ""
         return (
             f"{self.name}: {len(self.classes)} classes; {train}, {len(self.val)} for validation; "
             f"held out for testing: {len(self.test)} images{skipped}"

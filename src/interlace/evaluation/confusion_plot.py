@@ -81,7 +81,7 @@ def _panels(names: Sequence[str], side: float) -> tuple[Figure, Axes, Axes, Axes
     # a few names are slanted and take less room below than beside
     bottom = margin * 0.65 if len(names) <= _MOST_SLANTED else margin
     width, height = max(width, 4.6), bottom + side + 0.6
-    figure = new_figure(width, height, layout="none")
+    figure = new_figure(width, height, layout=None)
 
     def panel(left: float, bottom: float, right: float, top: float) -> Axes:
         box = (left / width, bottom / height, (right - left) / width, (top - bottom) / height)

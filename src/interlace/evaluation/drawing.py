@@ -14,7 +14,7 @@ _DPI = 150
 
 
 def new_figure(
-    width: float, height: float, layout: Literal["constrained", "none"] = "constrained"
+    width: float, height: float, layout: Literal["constrained"] | None = "constrained"
 ) -> Figure:
     """Makes a figure that pyplot does not know; width and height in inches."""
     figure = Figure(figsize=(width, height), dpi=_DPI, layout=layout, facecolor="white")

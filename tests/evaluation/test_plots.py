@@ -1,0 +1,74 @@
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from matplotlib._pylab_helpers import Gcf
+from PIL import Image
+
+from interlace.errors import InterlaceError
+from interlace.evaluation.plots import Example, GainRow, confusion_png, gain_png
+
+BASE = GainRow("base", [0.4, 0.5, 0.6], [0.7, 0.7, 0.7])
+NOVEL = GainRow("novel", [0.5, 0.5, 0.5], [0.3, 0.5, 0.7])
+
+
+def is_drawn(path: Path) -> bool:
+    pixels = np.asarray(Image.open(path).convert("L"))
+    return bool(pixels.std() > 5)
+
+
+def height(path: Path) -> int:
+    with Image.open(path) as image:
+        return image.height
+
+
+@pytest.mark.parametrize("n_classes", [1, 3, 30, 150])
+def test_confusion_of_any_size(tmp_path: Path, n_classes: int) -> None:
+    confusion = torch.arange(n_classes**2).view(n_classes, n_classes) % 5
+    names = [f"a class with a long name {index}" for index in range(n_classes)]
+    confusion_png(tmp_path / "c.png", confusion, names, "title")
+    assert is_drawn(tmp_path / "c.png")
+
+
+def test_confusion_without_errors_or_without_images(tmp_path: Path) -> None:
+    for confusion in (np.eye(30), np.zeros((30, 30))):
+        confusion_png(tmp_path / "c.png", confusion, [str(index) for index in range(30)])
+        assert is_drawn(tmp_path / "c.png")
+
+
+def test_confusion_needs_a_name_per_class(tmp_path: Path) -> None:
+    with pytest.raises(InterlaceError, match=r"\[2, 2\] for 1 class names"):
+        confusion_png(tmp_path / "c.png", [[1, 0], [0, 1]], ["cat"])
+
+
+def test_the_harmonic_row_is_of_the_averages() -> None:
+    row = GainRow.harmonic(BASE, NOVEL)
+    assert row.heights() == (pytest.approx(0.5), pytest.approx(2 * 0.7 * 0.5 / 1.2))
+    assert row.adapted[0] == pytest.approx(2 * 0.7 * 0.3 / 1.0)
+
+
+def test_gain_with_and_without_examples(tmp_path: Path) -> None:
+    image = Image.new("RGB", (30, 20), "red")
+    examples = [Example(image, "cat", "dog", "cat")] * 7
+    rows = [BASE, NOVEL, GainRow.harmonic(BASE, NOVEL)]
+    gain_png(tmp_path / "with.png", rows, title="t", method="mail", examples=examples)
+    gain_png(tmp_path / "without.png", [GainRow("top-1", [0.0], [0.0])])
+    assert is_drawn(tmp_path / "with.png")
+    assert is_drawn(tmp_path / "without.png")
+    assert height(tmp_path / "with.png") > height(tmp_path / "without.png")
+    # pyplot, whose figures are global state, knows of none
+    assert not Gcf.figs
+
+
+@pytest.mark.parametrize(
+    ("rows", "message"),
+    [
+        ([], "no rows"),
+        ([GainRow("base", [0.5], [0.5, 0.6])], "'base': 1 zero-shot and 2 adapted"),
+        ([GainRow("base", [], [])], "no value to average"),
+    ],
+)
+def test_rows_that_cannot_be_drawn(tmp_path: Path, rows: list[GainRow], message: str) -> None:
+    with pytest.raises(InterlaceError, match=message):
+        gain_png(tmp_path / "g.png", rows)
