@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from interlace.backbone.edits import Edit
+from interlace.backbone.save import Format, save_model
 from interlace.backbone.spec import Activation, Spec
 from interlace.backbone.text import Prompts, Tokenizer, fill
 from interlace.backbone.tower import ImageTower, TextTower
@@ -108,6 +110,29 @@ class DualEncoder(nn.Module):
             )
         texts = fill(self.template if template is None else template, names)
         return Prompts(self.tokenizer(texts).to(self.device), tuple(names))
+
+    def save(
+        self, folder: str | Path, format: Format = "open_clip", overwrite: bool = False
+    ) -> Path:
+        """Write an ordinary checkpoint, in float32, with its tokenizer and image constants.
+
+        The folder appears only when it is complete.
+
+        Args:
+            folder: where to; made if need be.
+            format: ``open_clip`` for ``open_clip.create_model_from_pretrained("local-dir:...")``,
+                or ``hf`` for transformers' ``CLIPModel`` or ``SiglipModel``. Both formats hold a
+                native CLIP; of SigLIP, open_clip only knows the sizes and activations that timm
+                has a name for.
+            overwrite: whether a folder that holds a saved model may be replaced.
+
+        Returns:
+            The folder.
+
+        Raises:
+            InterlaceError: if the format cannot express the model, or the folder is not free.
+        """
+        return save_model(self, folder, format, overwrite)
 
     def fingerprint(self) -> str:
         """SHA-256 over names, shapes and values of all weights, 16 hex digits."""

@@ -107,10 +107,14 @@ def byte_pair_tokenizer(
         return [[begin, *tokenizer.encode(text), end] for text in texts]
 
     def save(folder: Path, format: str) -> dict[str, Any]:
-        if format == "hf":
+        own = vocab_size != CLIP_VOCABULARY or merges_file is not None
+        if own or format == "hf":
             _save_as_transformers(folder, tokenizer, context_length)
-        elif vocab_size != CLIP_VOCABULARY or merges_file is not None:
+        if own and format == "open_clip":
+            # we read the merges; stock open_clip knows no merges but OpenAI's, and reads the files
+            # of transformers in the same folder because the config names a tokenizer
             (folder / MERGES_FILE).write_bytes(packed)
+            return {"hf_tokenizer_name": "CLIPTokenizer"}
         return {} if clean == "lower" else {"tokenizer_kwargs": {"clean": clean}}
 
     return TextTokenizer(encode, context_length, 0, False, end, save)

@@ -12,6 +12,7 @@ from interlace.backbone.weights.open_clip import (
     open_clip_spec,
     refuse,
 )
+from interlace.backbone.weights.open_clip_config import to_open_clip
 
 #: OpenAI's format is open_clip's native one.
 from_native = from_open_clip
@@ -26,4 +27,5 @@ __all__ = [
     "open_clip_spec",
     "refuse",
     "to_hugging_face",
+    "to_open_clip",
 ]

@@ -20,15 +20,22 @@ _POOLS: dict[str, ImagePool] = {"map": "map", "avg": "mean", "token": "cls"}
 
 
 @cache
-def _trunk(name: str, pool: str) -> Any:
+def _trunk(name: str, pool: str, projection: str) -> Any:
+    """The trunk as open_clip makes it.
+
+    Without a projection pooling is chosen when the model is made, with one it is changed
+    afterwards. That matters: average pooling chosen at first moves the last LayerNorm behind it.
+    """
     import timm
 
-    # open_clip leaves timm's own pooling in place where its config names none
-    pooling: dict[str, Any] = {"global_pool": pool} if pool else {}
     try:
         with torch.device("meta"):
-            return timm.create_model(name, pretrained=False, num_classes=0, **pooling)
-    except (RuntimeError, AssertionError, TypeError, ValueError) as error:
+            if projection == "none":
+                return timm.create_model(name, pretrained=False, num_classes=0, global_pool=pool)
+            trunk: Any = timm.create_model(name, pretrained=False)
+            trunk.reset_classifier(0, **({"global_pool": pool} if pool else {}))
+            return trunk
+    except (RuntimeError, AssertionError, TypeError, ValueError, AttributeError) as error:
         raise InterlaceError(
             f"the image tower {name!r} is no vision transformer of this timm: {error}"
         ) from None
@@ -81,7 +88,7 @@ def timm_image_spec(state: Mapping[str, Tensor] | None, config: Mapping[str, Any
         InterlaceError: if it is not a plain vision transformer.
     """
     name = config["timm_model_name"]
-    trunk: Any = _trunk(name, config.get("timm_pool", "avg"))
+    trunk: Any = _trunk(name, config.get("timm_pool", "avg"), config.get("timm_proj", "linear"))
     difference = _difference(trunk)
     if difference:
         raise InterlaceError(

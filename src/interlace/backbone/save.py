@@ -1,0 +1,119 @@
+"""Saving a model as an ordinary checkpoint, which stock open_clip or transformers loads."""
+
+from __future__ import annotations
+
+import json
+import tempfile
+from pathlib import Path
+from shutil import rmtree
+from typing import TYPE_CHECKING, Any, Literal, get_args
+
+from safetensors.torch import save_file
+
+from interlace.backbone.checkpoint import (
+    HUGGING_FACE_WEIGHTS,
+    OPEN_CLIP_CONFIG,
+    OPEN_CLIP_WEIGHTS,
+    SETTINGS,
+)
+from interlace.backbone.tokenizer import TextTokenizer
+from interlace.backbone.weights import to_hugging_face, to_open_clip
+from interlace.data.transforms import Preprocess
+from interlace.errors import InterlaceError
+
+if TYPE_CHECKING:
+    from interlace.backbone.dual import DualEncoder
+
+Format = Literal["open_clip", "hf"]
+
+
+def save_model(
+    clip: DualEncoder, folder: str | Path, format: Format, overwrite: bool = False
+) -> Path:
+    """Write ``clip`` to ``folder``; see :meth:`DualEncoder.save`."""
+    if format not in get_args(Format):
+        raise InterlaceError(f"format {format!r}: expected {' or '.join(get_args(Format))}")
+    target = Path(folder).expanduser()
+    _check_free(target, overwrite)
+    target.parent.mkdir(parents=True, exist_ok=True)
+    # written beside the target and renamed at the end, so that nobody meets half a model
+    with tempfile.TemporaryDirectory(prefix=f".{target.name}.", dir=target.parent) as workspace:
+        fresh, old = Path(workspace, "new"), Path(workspace, "old")
+        fresh.mkdir()
+        if format == "hf":
+            _write_hugging_face(clip, fresh)
+        else:
+            _write_open_clip(clip, fresh)
+        if target.exists():
+            target.rename(old)
+        fresh.rename(target)
+        rmtree(old, ignore_errors=True)
+    return target
+
+
+def _check_free(target: Path, overwrite: bool) -> None:
+    if not target.exists():
+        return
+    if not target.is_dir():
+        raise InterlaceError(f"{target} is a file: a model is saved as a folder")
+    if not any(target.iterdir()):
+        return
+    if not overwrite:
+        raise InterlaceError(f"{target} is not empty: pass overwrite=True to replace it")
+    if not any((target / name).is_file() for name in (OPEN_CLIP_CONFIG, "config.json")):
+        raise InterlaceError(f"{target} holds something that is not a saved model: not replaced")
+
+
+def _write_open_clip(clip: DualEncoder, folder: Path) -> None:
+    tensors, model = to_open_clip(clip.state_dict(), clip.spec)
+    if isinstance(clip.tokenizer, TextTokenizer):
+        model["text_cfg"].update(clip.tokenizer.save(folder, "open_clip"))
+    preprocess = {"mode": "RGB", **clip.preprocess.to_dict()}
+    _write_json(folder / OPEN_CLIP_CONFIG, {"model_cfg": model, "preprocess_cfg": preprocess})
+    _write_json(folder / SETTINGS, {"template": clip.template})
+    save_file(tensors, folder / OPEN_CLIP_WEIGHTS[0], metadata={"format": "pt"})
+
+
+def _write_hugging_face(clip: DualEncoder, folder: Path) -> None:
+    tensors, config = to_hugging_face(clip.state_dict(), clip.spec)
+    settings: dict[str, Any] = {"template": clip.template}
+    if isinstance(clip.tokenizer, TextTokenizer):
+        saved = clip.tokenizer.save(folder, "hf")
+        clean = saved.get("tokenizer_kwargs", {}).get("clean")
+        settings.update({"clean": clean} if clean else {})
+    _write_json(folder / "config.json", config)
+    _write_json(
+        folder / "preprocessor_config.json",
+        _image_processor(clip.preprocess, "CLIP" if clip.spec.image.class_token else "Siglip"),
+    )
+    _write_json(folder / SETTINGS, settings)
+    save_file(tensors, folder / HUGGING_FACE_WEIGHTS[0], metadata={"format": "pt"})
+
+
+def _image_processor(preprocess: Preprocess, family: str) -> dict[str, Any]:
+    """The image constants as transformers' image processors state them."""
+    if preprocess.resize_mode == "longest":
+        raise InterlaceError(
+            "transformers' image processors cannot fit an image inside the square and fill the "
+            "rest, as resize_mode 'longest' does: save as 'open_clip'"
+        )
+    square = {"height": preprocess.size, "width": preprocess.size}
+    crop = preprocess.resize_mode == "shortest"
+    return {
+        "image_processor_type": f"{family}ImageProcessor",
+        "do_resize": True,
+        "size": {"shortest_edge": preprocess.size} if crop else square,
+        "resample": {"bilinear": 2, "bicubic": 3}[preprocess.interpolation],
+        "do_center_crop": crop,
+        **({"crop_size": square} if crop else {}),
+        "do_rescale": True,
+        "rescale_factor": 1 / 255,
+        "do_normalize": True,
+        "image_mean": list(preprocess.mean),
+        "image_std": list(preprocess.std),
+        "do_convert_rgb": True,
+    }
+
+
+def _write_json(path: Path, value: Any) -> None:
+    path.write_text(json.dumps(value, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
