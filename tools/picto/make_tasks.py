@@ -1,0 +1,212 @@
+"""Write the packaged data of picto: images.parquet, tasks/*.json and tasks/styles.json.
+
+    python tools/picto/make_tasks.py --work build/picto --out src/interlace/data/picto
+
+Concept tasks take shots and tests from different families of styles that were never trained on;
+the subgroup task splits the concepts, so that no drawing and no twin of it stands on both sides.
+"""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import io
+import json
+import random
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+from PIL import Image
+from sources import CORE_GROUPS, STYLES
+from store import Store, on_white
+
+# Styles in the package: those never trained on, and three seen ones as further domains.
+PACKAGED = (
+    "fluent-flat", "fluent-3d", "fluent-hc", "noto-mono", "openmoji", "openmoji-black",
+    "emojione-v1", "symbola", "streamline", "noto", "twemoji",
+)  # fmt: skip
+UNSEEN = tuple(s for s in PACKAGED if STYLES[s].role != "train")
+SUBGROUP_TEST = ("fluent-3d", "fluent-hc", "openmoji")
+TEMPLATE = "a drawing of {}"
+
+DESCRIPTIONS = {
+    "animals-nature": "Animals and plants",
+    "food-drink": "Food and drink",
+    "travel-places": "Travel, places, sky and time",
+    "activities": "Sports, events, games and crafts",
+    "objects": "Clothes, instruments, tools and other objects",
+}
+
+# Groups whose Fluent drawings alone are too few: the first Emoji One drawings are tests as well.
+SMALL = ("food-drink", "activities")
+
+
+def encode(pixels) -> bytes:
+    """A 64 x 64 RGB image on white as WebP."""
+    buffer = io.BytesIO()
+    Image.fromarray(pixels).save(buffer, "WEBP", quality=85, method=6)
+    return buffer.getvalue()
+
+
+def write_images(store: Store, path: Path) -> list[dict]:
+    """Write the parquet file; returns one record per image, image_id its position."""
+    records: list[dict] = []
+    blobs: list[bytes] = []
+    for style in PACKAGED:
+        rows = sorted(store.style_rows(style), key=lambda r: store.concept[r])
+        for row in rows:
+            concept = store.concepts[store.concept[row]]
+            pixels = (on_white(store.images[row : row + 1])[0] * 255).round().byte()
+            blobs.append(encode(pixels.permute(1, 2, 0).numpy()))
+            records.append(
+                {
+                    "image_id": len(records),
+                    "concept": concept["hexcode"],
+                    "name": concept["name"],
+                    "group": concept["group"],
+                    "subgroup": concept["subgroup"],
+                    "style": style,
+                    "family": STYLES[style].family,
+                    "tags": concept["tags"],
+                }
+            )
+    table = pa.table(
+        {
+            "image_id": pa.array([r["image_id"] for r in records], pa.int32()),
+            "image": pa.array(blobs, pa.binary()),
+            **{
+                key: pa.array([r[key] for r in records])
+                for key in ("concept", "name", "group", "subgroup", "style", "family", "tags")
+            },
+        }
+    )
+    pq.write_table(table, path, compression="zstd", compression_level=19)
+    return records
+
+
+def finish(task: dict) -> dict:
+    """Add the hash over everything that decides a result."""
+    decided = {k: task[k] for k in ("template", "classes", "train", "test")}
+    text = json.dumps(decided, sort_keys=True, separators=(",", ":"))
+    return {**task, "sha256": hashlib.sha256(text.encode()).hexdigest()}
+
+
+def concept_task(records: list[dict], group: str) -> dict:
+    """Concepts of a group; shots and tests come from different families."""
+    test_families = {"fluent", "emojione-v1"} if group in SMALL else {"fluent"}
+    mine = [r for r in records if r["group"] == group and r["style"] in UNSEEN]
+    train = [r for r in mine if r["family"] not in test_families]
+    test = [r for r in mine if r["family"] in test_families]
+    classes = sorted({r["name"] for r in train} & {r["name"] for r in test})
+    label = {name: i for i, name in enumerate(classes)}
+
+    def pairs(side: list[dict]) -> list[list[int]]:
+        return [[r["image_id"], label[r["name"]]] for r in side if r["name"] in label]
+
+    shots = ", ".join(sorted({r["style"] for r in train}))
+    tests = ", ".join(sorted({r["style"] for r in test}))
+    return finish(
+        {
+            "name": group,
+            "description": f"{DESCRIPTIONS[group]}: {len(classes)} concepts. Shots are drawings "
+            f"in {shots}; tests are drawings in {tests}. None was seen in pretraining.",
+            "template": TEMPLATE,
+            "classes": classes,
+            "train": pairs(train),
+            "test": pairs(test),
+        }
+    )
+
+
+def subgroup_task(records: list[dict], seed: int = 3) -> dict:
+    """Subgroups as classes; the concepts of a subgroup are split between shots and tests."""
+    rng = random.Random(seed)
+    members: dict[str, list[str]] = {}
+    for r in records:
+        if r["concept"] not in members.setdefault(r["subgroup"], []):
+            members[r["subgroup"]].append(r["concept"])
+    tested: set[str] = set()
+    for subgroup in sorted(members):
+        concepts = sorted(members[subgroup])
+        rng.shuffle(concepts)
+        tested.update(concepts[: max(1, round(0.5 * len(concepts)))])
+    classes = sorted(s.replace("-", " ") for s in members if len(members[s]) >= 3)
+    label = {name: i for i, name in enumerate(classes)}
+    train, test = [], []
+    for r in records:
+        name = r["subgroup"].replace("-", " ")
+        if r["style"] not in UNSEEN or name not in label:
+            continue
+        if r["concept"] not in tested:
+            train.append([r["image_id"], label[name]])
+        elif r["style"] in SUBGROUP_TEST:
+            test.append([r["image_id"], label[name]])
+    return finish(
+        {
+            "name": "subgroups",
+            "description": f"{len(classes)} subgroups such as 'animal bird' or 'tool'. Shots are "
+            "concepts of a subgroup in all unseen styles, tests are other concepts of it in "
+            f"{', '.join(SUBGROUP_TEST)}; a concept, in whatever style, is on one side only.",
+            "template": TEMPLATE,
+            "classes": classes,
+            "train": train,
+            "test": test,
+        }
+    )
+
+
+def styles_file(records: list[dict]) -> dict:
+    """The styles as domains: family, seen in pretraining or not, colour or line."""
+    domains = {}
+    for style in PACKAGED:
+        about = STYLES[style]
+        ids = [r["image_id"] for r in records if r["style"] == style]
+        domains[style] = {
+            "family": about.family,
+            "seen": about.role == "train",
+            "role": about.role,
+            "ink": about.ink,
+            "licence": about.licence,
+            "origin": about.origin,
+            "images": len(ids),
+            "first_image_id": ids[0],
+            "last_image_id": ids[-1],
+        }
+    return {
+        "name": "styles",
+        "description": "Drawing styles as domains for cross-domain and retrieval tasks. `seen` "
+        "tells whether pretraining used the style; styles of one family may share geometry "
+        "(noto-mono is unseen but drawn over the same shapes as the seen noto). Styles with the "
+        "role 'validation' chose the recipe and were not trained on.",
+        "domains": domains,
+    }
+
+
+def main() -> None:
+    """Command line entry."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--work", type=Path, default=Path("build/picto"))
+    parser.add_argument("--out", type=Path, default=Path("src/interlace/data/picto"))
+    args = parser.parse_args()
+    (args.out / "tasks").mkdir(parents=True, exist_ok=True)
+    records = write_images(Store.load(args.work), args.out / "images.parquet")
+    documents = [concept_task(records, group) for group in CORE_GROUPS]
+    documents.append(subgroup_task(records))
+    for task in documents:
+        shots = [0] * len(task["classes"])
+        for _, label in task["train"]:
+            shots[label] += 1
+        few = sum(n < 4 for n in shots)
+        print(f"{task['name']}: {len(task['classes'])} classes, {len(task['train'])} train "
+              f"({min(shots)}-{max(shots)} a class, {few} below 4), {len(task['test'])} test")  # fmt: skip
+    documents.append(styles_file(records))
+    for document in documents:
+        path = args.out / "tasks" / f"{document['name']}.json"
+        path.write_text(json.dumps(document, separators=(",", ":")) + "\n")
+    size = (args.out / "images.parquet").stat().st_size / 1e6
+    print(f"{len(records)} images, {size:.1f} MB")
+
+
+if __name__ == "__main__":
+    main()
