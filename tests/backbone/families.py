@@ -279,7 +279,7 @@ FAMILIES: dict[str, Callable[[], Stock]] = {
         )
     ),
     "hf_clip": lambda: of_clip(HF_CLIP),
-    "hf_clip_gelu_legacy_eos": lambda: of_clip(
+    "hf_clip_legacy_eos": lambda: of_clip(
         changed(
             HF_CLIP,
             vision_config__hidden_act="gelu",
@@ -290,6 +290,11 @@ FAMILIES: dict[str, Callable[[], Stock]] = {
     ),
     "hf_siglip": lambda: of_siglip(HF_SIGLIP),
     "hf_siglip_gelu": lambda: of_siglip(
-        changed(HF_SIGLIP, vision_config__hidden_act="gelu", text_config__hidden_act="gelu")
+        changed(
+            HF_SIGLIP,
+            vision_config__hidden_act="gelu",
+            vision_config__intermediate_size=192,  # as a timm model has it
+            text_config__hidden_act="gelu",
+        )
     ),
 }

@@ -103,19 +103,23 @@ def open_clip_checkpoint(files: Files, weights: tuple[str, ...]) -> Checkpoint:
 def open_clip_tokenizer(
     spec: Spec, config: Mapping[str, Any], files: Files | None, cache_dir: str | None = None
 ) -> TextTokenizer | None:
-    """The tokenizer that an open_clip ``text_cfg`` means; None where a folder holds no files of it.
+    """The tokenizer that an open_clip ``text_cfg`` means; None where nothing says which.
 
     Raises:
         InterlaceError: if it cannot be made.
     """
     options = dict(config.get("tokenizer_kwargs") or {})
     clean, length = options.pop("clean", None), spec.text.context_length
-    merges = files.find(MERGES_FILE) if files else None
+    # a path of the machine that wrote the config means nothing here; its file lies in the folder
+    merges_name = Path(options.pop("bpe_path", MERGES_FILE)).name
+    merges = files.find(merges_name) if files else None
     name = config.get("hf_tokenizer_name")
     if options or config.get("tokenizer_mode"):
         raise InterlaceError(
             f"tokenizer settings {options or config['tokenizer_mode']!r} are not supported"
         )
+    if merges is None and not name and spec.text.vocab_size != CLIP_VOCABULARY:
+        return None
     if merges is not None or not name:
         return byte_pair_tokenizer(length, spec.text.vocab_size, merges, clean or "lower")
     source: str | Path = name

@@ -89,6 +89,7 @@ def byte_pair_tokenizer(
     source = Path(default_bpe()) if merges_file is None else merges_file
     with gzip.open(source, "rt", encoding="utf-8") as file:
         header, *merges = file.read().rstrip("\n").split("\n")
+    merges = merges[: CLIP_VOCABULARY - _BYTES - _SPECIAL]  # OpenAI's file holds unused ones
     wanted = vocab_size - _BYTES - _SPECIAL
     if not 0 <= wanted <= len(merges):
         raise InterlaceError(

@@ -153,7 +153,9 @@ def _timm_name(image: ImageSpec) -> str:
         if found == wanted:
             return name
         if replace(found, activation=image.activation) == wanted:
-            near = f"{name} is the same with {found.activation} in place of {image.activation}"
+            near = (
+                near or f"{name} is the same with {found.activation} in place of {image.activation}"
+            )
     reason = near or "no timm model has these sizes"
     raise InterlaceError(
         f"open_clip knows image towers of this kind by timm's names only, and {reason}: "
