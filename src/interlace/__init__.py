@@ -1,16 +1,21 @@
 """Adapt CLIP-like models from a few labelled images by coupling their two towers."""
 
-from interlace import evaluation, methods
-from interlace.adapted import Adapted, Prediction
-from interlace.backbone.dual import DualEncoder
-from interlace.backbone.edits import Affine, Edit, LowRank, Tokens
-from interlace.backbone.load import load
-from interlace.backbone.text import Prompts
-from interlace.data.task import FewShotTask
-from interlace.errors import InterlaceError
-from interlace.export.bundle import load_adapted
-from interlace.fitting import fit
-from interlace.methods import available as list_methods
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from interlace import evaluation, methods
+    from interlace.adapted import Adapted, Prediction
+    from interlace.backbone.dual import DualEncoder
+    from interlace.backbone.edits import Affine, Edit, LowRank, Tokens
+    from interlace.backbone.load import load
+    from interlace.backbone.text import Prompts
+    from interlace.data.task import FewShotTask
+    from interlace.errors import InterlaceError
+    from interlace.export.bundle import load_adapted
+    from interlace.fitting import fit
+    from interlace.methods import available as list_methods
+    from interlace.protocols import evaluate
 
 __version__ = "0.1.0"
 
@@ -25,6 +30,7 @@ __all__ = [
     "Prediction",
     "Prompts",
     "Tokens",
+    "evaluate",
     "evaluation",
     "fit",
     "list_methods",
@@ -32,3 +38,37 @@ __all__ = [
     "load_adapted",
     "methods",
 ]
+
+# Importing torch, torchvision and open_clip takes seconds; `interlace --help` needs none of them.
+_HOMES = {
+    "Adapted": "adapted",
+    "Affine": "backbone.edits",
+    "DualEncoder": "backbone.dual",
+    "Edit": "backbone.edits",
+    "FewShotTask": "data.task",
+    "InterlaceError": "errors",
+    "LowRank": "backbone.edits",
+    "Prediction": "adapted",
+    "Prompts": "backbone.text",
+    "Tokens": "backbone.edits",
+    "evaluate": "protocols",
+    "fit": "fitting",
+    "list_methods": "methods:available",
+    "load": "backbone.load",
+    "load_adapted": "export.bundle",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name in ("evaluation", "methods"):
+        return import_module(f"interlace.{name}")
+    if name not in _HOMES:
+        raise AttributeError(f"module 'interlace' has no attribute {name!r}")
+    module, _, attribute = _HOMES[name].partition(":")
+    value = getattr(import_module(f"interlace.{module}"), attribute or name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

@@ -7,14 +7,16 @@ import os
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
 from interlace.errors import InterlaceError
-from interlace.train.loop import Progress as Step
+
+if TYPE_CHECKING:
+    from interlace.train.loop import Progress as Step
 
 #: Results; stays clean of anything else, so it can be piped.
 out = Console()

@@ -5,22 +5,18 @@ from __future__ import annotations
 import json
 import time
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.table import Table
 
-from interlace.adapted import Adapted
-from interlace.backbone.load import load
 from interlace.cli._output import err, out, percent, print_json, signed_points, training_bar
-from interlace.data.images import open_image
-from interlace.data.task import FewShotTask
-from interlace.evaluation.classify import harmonic_mean
-from interlace.evaluation.plots import Example, GainRow, gain_png
-from interlace.evaluation.stats import mean_interval, paired_difference
-from interlace.fitting import fit
-from interlace.protocols import base_to_novel
-from interlace.protocols.base_to_novel import BaseToNovel
+
+if TYPE_CHECKING:
+    from interlace.adapted import Adapted
+    from interlace.data.task import FewShotTask
+    from interlace.evaluation.plots import GainRow
+    from interlace.protocols.base_to_novel import BaseToNovel
 
 NAME = "demo"
 MEASURES = ("base", "novel", "harmonic", "joint")
@@ -49,6 +45,12 @@ def run(
 
     Example: interlace demo -o demo/
     """
+    from interlace.backbone.load import load
+    from interlace.data.task import FewShotTask
+    from interlace.evaluation.plots import gain_png
+    from interlace.fitting import fit
+    from interlace.protocols import base_to_novel
+
     started = time.perf_counter()
     clip = load(model)
     rows: list[tuple[BaseToNovel, BaseToNovel]] = []
@@ -59,8 +61,8 @@ def run(
             err.print(fitted.describe(), highlight=False, soft_wrap=True)
         with training_bar(f"{method}, seed {seed} of {seeds}") as report:
             adapted = fit(clip, fitted, method, seed=seed, report=report)
-        frozen = adapted.zero_shot()
-        rows.append((base_to_novel.evaluate(frozen, task), base_to_novel.evaluate(adapted, task)))
+        result = base_to_novel.compare(adapted, task)
+        rows.append((result.zero_shot, result.adapted))
         err.print(
             f"seed {seed}: base {percent(rows[-1][0].base)} -> {percent(rows[-1][1].base)}, "
             f"novel {percent(rows[-1][0].novel)} -> {percent(rows[-1][1].novel)}",
@@ -68,7 +70,7 @@ def run(
         )
     output.mkdir(parents=True, exist_ok=True)
     seconds = time.perf_counter() - started
-    result = {
+    record = {
         "data": data,
         "model": clip.source,
         "method": method,
@@ -78,17 +80,17 @@ def run(
         "adapted": [after.to_dict() for _, after in rows],
         "seconds": seconds,
     }
-    (output / "demo.json").write_text(json.dumps(result, indent=1), encoding="utf-8")
+    (output / "demo.json").write_text(json.dumps(record, indent=1), encoding="utf-8")
     picture = output / "demo.png"
     gain_png(
         picture,
         [_gain_row(name, rows) for name in MEASURES],
         title=f"{data}: {method} on {shots} images per base class, {seeds} seeds",
         method=method,
-        examples=_examples(adapted, frozen, fitted),
+        examples=_examples(adapted, fitted),
     )
     if as_json:
-        print_json(result)
+        print_json(record)
         return
     out.print(_table(rows, f"{data}, {shots} shots, {seeds} seeds: accuracy in %", method))
     out.print(
@@ -104,6 +106,8 @@ def _values(name: str, rows: list[tuple[BaseToNovel, BaseToNovel]], which: int) 
 
 
 def _center(name: str, rows: list[tuple[BaseToNovel, BaseToNovel]], which: int) -> float:
+    from interlace.evaluation import harmonic_mean, mean_interval
+
     if name == "harmonic":
         base, novel = (mean_interval(_values(n, rows, which)).mean for n in ("base", "novel"))
         return harmonic_mean(base, novel)
@@ -111,6 +115,8 @@ def _center(name: str, rows: list[tuple[BaseToNovel, BaseToNovel]], which: int) 
 
 
 def _gain_row(name: str, rows: list[tuple[BaseToNovel, BaseToNovel]]) -> GainRow:
+    from interlace.evaluation.plots import GainRow
+
     return GainRow(
         TITLES[name],
         _values(name, rows, 0),
@@ -120,6 +126,8 @@ def _gain_row(name: str, rows: list[tuple[BaseToNovel, BaseToNovel]]) -> GainRow
 
 
 def _table(rows: list[tuple[BaseToNovel, BaseToNovel]], title: str, method: str) -> Table:
+    from interlace.evaluation import mean_interval, paired_difference
+
     table = Table(title=title, title_justify="left")
     table.add_column("")
     for heading in ("images", "zero-shot", method, "gain", "p"):
@@ -144,14 +152,16 @@ def _with_width(text: str, half_width: float | None) -> str:
     return text if half_width is None else f"{text} +- {percent(half_width)}"
 
 
-def _examples(adapted: Adapted, frozen: Adapted, task: FewShotTask, count: int = 8) -> list[Any]:
-    """Base-class test images that changed their answer, in proportion to gains and losses."""
-    records = task.test
-    images = [record.image for record in records]
-    before = [p.label for p in frozen.predict(images, top=1)]
+def _examples(adapted: Adapted, task: FewShotTask, count: int = 8) -> list[Any]:
+    """Base-class test images that changed between right and wrong, evenly spaced over the list."""
+    from interlace.data.images import open_image
+    from interlace.evaluation.plots import Example
+
+    images = [record.image for record in task.test]
+    before = [p.label for p in adapted.zero_shot().predict(images, top=1)]
     after = [p.label for p in adapted.predict(images, top=1)]
-    truth = [task.classes[record.label] for record in records]
-    changed = [i for i in range(len(records)) if (before[i] == truth[i]) != (after[i] == truth[i])]
-    # evenly spaced over the list: neither side is chosen for its looks
+    truth = [task.classes[record.label] for record in task.test]
+    changed = [i for i, name in enumerate(truth) if (before[i] == name) != (after[i] == name)]
+    # gains and losses in their true proportion: nothing is chosen for its looks
     picked = changed[:: max(1, len(changed) // count)][:count]
     return [Example(open_image(images[i]), truth[i], before[i], after[i]) for i in picked]

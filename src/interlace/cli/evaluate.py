@@ -6,13 +6,9 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
+from rich.table import Table
 
-from interlace.adapted import Adapted
 from interlace.cli._output import accuracy_table, out, print_json
-from interlace.data.task import FewShotTask
-from interlace.evaluation.plots import confusion_png
-from interlace.export.bundle import load_adapted
-from interlace.protocols import base_to_novel, few_shot
 
 NAME = "evaluate"
 
@@ -36,52 +32,45 @@ def run(
 
     Example: interlace evaluate run/ photos/
     """
+    from interlace.data.task import FewShotTask
+    from interlace.evaluation.plots import confusion_png
+    from interlace.export.bundle import load_adapted
+    from interlace.protocols import BaseToNovel, evaluate
+
     adapted = load_adapted(bundle, device=device)
     task = FewShotTask.load(
         data, shots=0, class_names=class_names, template=adapted.template, strict=strict
     )
-    base, novel = base_to_novel.halves(task)
-    if novel and set(adapted.trained_classes) == set(base):
-        _base_to_novel(adapted, task, as_json)
-        return
-    scores = few_shot.evaluate(adapted, task)
-    picture = confusion or bundle / "confusion.png"
-    method = adapted.config.method
-    confusion_png(picture, scores.adapted.confusion, task.classes, f"{method} on {task.name}")
+    result = evaluate(adapted, task)
     if as_json:
-        print_json({"task": task.name, "model": adapted.clip.source, **scores.to_dict()})
+        print_json({"task": task.name, "model": adapted.clip.source, **result.to_dict()})
         return
+    method, before, after = adapted.config.method, result.zero_shot, result.adapted
+    left_out = (
+        f"; {result.left_out} images it was fitted on are left out" if result.left_out else ""
+    )
+    if isinstance(before, BaseToNovel) or isinstance(after, BaseToNovel):
+        out.print(_halves_table(task.name, before, after, method, left_out))
+        return
+    picture = confusion or bundle / "confusion.png"
+    confusion_png(picture, after.confusion, task.classes, f"{method} on {task.name}")
     rows = [
-        ("top-1 accuracy, %", scores.zero_shot.top1, scores.adapted.top1),
-        ("mean per class, %", scores.zero_shot.mean_per_class, scores.adapted.mean_per_class),
-        ("calibration error, %", scores.zero_shot.ece, scores.adapted.ece),
+        ("top-1 accuracy, %", before.top1, after.top1),
+        ("mean per class, %", before.mean_per_class, after.mean_per_class),
+        ("calibration error, %", before.ece, after.ece),
     ]
-    trained = "trained on these classes" if scores.seen else "not trained on all of these classes"
-    caption = f"{method}: {trained}"
-    if scores.left_out:
-        caption += f"; {scores.left_out} images it was fitted on are left out"
-    title = f"{task.name}: {scores.adapted.n} images, {len(task.classes)} classes"
-    out.print(accuracy_table(title, rows, method, caption))
+    trained = "trained on these classes" if result.seen else "not trained on all of these classes"
+    title = f"{task.name}: {after.n} images, {len(task.classes)} classes"
+    out.print(accuracy_table(title, rows, method, f"{method}: {trained}{left_out}"))
     out.print(f"confusion matrix in {picture}", highlight=False, soft_wrap=True)
 
 
-def _base_to_novel(adapted: Adapted, task: FewShotTask, as_json: bool) -> None:
-    task, left_out = few_shot.without_shots(adapted, task)
-    after = base_to_novel.evaluate(adapted, task)
-    before = base_to_novel.evaluate(adapted.zero_shot(), task)
-    if as_json:
-        result: dict[str, Any] = {"task": task.name, "model": adapted.clip.source}
-        result |= {"adapted": after.to_dict(), "zero_shot": before.to_dict()}
-        print_json({**result, "left_out": left_out})
-        return
+def _halves_table(name: str, before: Any, after: Any, method: str, left_out: str) -> Table:
     rows = [
         ("base, %", before.base, after.base),
         ("novel, %", before.novel, after.novel),
         ("harmonic mean, %", before.harmonic, after.harmonic),
         ("all classes at once, %", before.joint, after.joint),
     ]
-    title = f"{task.name}: {after.n_base} base and {after.n_novel} novel images"
-    caption = f"{adapted.config.method} was fitted on the base classes"
-    if left_out:
-        caption += f"; {left_out} images it was fitted on are left out"
-    out.print(accuracy_table(title, rows, adapted.config.method, caption))
+    title = f"{name}: {after.n_base} base and {after.n_novel} novel images"
+    return accuracy_table(title, rows, method, f"{method} was fitted on the base classes{left_out}")

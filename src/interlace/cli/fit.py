@@ -9,8 +9,6 @@ from typing import Annotated, Any, Literal
 
 import typer
 
-from interlace import methods
-from interlace.backbone.load import load
 from interlace.cli._output import (
     accuracy_table,
     err,
@@ -18,11 +16,6 @@ from interlace.cli._output import (
     print_json,
     training_bar,
 )
-from interlace.config import read_settings
-from interlace.data.task import FewShotTask
-from interlace.evaluation.plots import confusion_png
-from interlace.fitting import fit
-from interlace.protocols import few_shot
 
 NAME = "fit"
 
@@ -71,6 +64,14 @@ def run(
 
     Example: interlace fit photos/ --shots 4 --method mmrl++ -o run/
     """
+    from interlace import methods
+    from interlace.backbone.load import load
+    from interlace.config import read_settings
+    from interlace.data.task import FewShotTask
+    from interlace.evaluation.plots import confusion_png
+    from interlace.fitting import fit
+    from interlace.protocols import few_shot
+
     methods.get(method)
     values = read_settings(config, settings or [])
     task = FewShotTask.load(
@@ -105,7 +106,7 @@ def run(
         "history": adapted.history,
     }
     if task.test:
-        scores = few_shot.evaluate(adapted, task)
+        scores = few_shot.compare(adapted, task)
         result["test"] = scores.to_dict()
         confusion_png(
             output / "confusion.png",

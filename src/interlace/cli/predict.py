@@ -9,9 +9,7 @@ import typer
 from rich.table import Table
 
 from interlace.cli._output import out, percent, print_json
-from interlace.data.images import EXTENSIONS
 from interlace.errors import InterlaceError
-from interlace.export.bundle import load_adapted
 
 NAME = "predict"
 
@@ -30,6 +28,8 @@ def run(
 
     Example: interlace predict run/ new.jpg
     """
+    from interlace.export.bundle import load_adapted
+
     paths = _expand(images)
     adapted = load_adapted(bundle, device=device)
     if classes is not None:
@@ -56,6 +56,8 @@ def run(
 
 def _expand(images: list[Path]) -> list[Path]:
     """Files as they are, folders as the images in them."""
+    from interlace.data.images import EXTENSIONS
+
     paths: list[Path] = []
     for path in images:
         if not path.is_dir():

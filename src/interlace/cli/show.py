@@ -8,12 +8,7 @@ from typing import Annotated, Any
 import typer
 from rich.table import Table
 
-from interlace import methods
-from interlace.backbone.load import load
 from interlace.cli._output import out, print_json
-from interlace.config import method_defaults
-from interlace.data.catalog import catalog_names, is_catalog_name, read_catalog
-from interlace.export.bundle import HEADER, read_header
 
 NAME = "show"
 
@@ -29,6 +24,10 @@ def run(
 
     Example: interlace show mmrl++
     """
+    from interlace import methods
+    from interlace.data.catalog import is_catalog_name
+    from interlace.export.bundle import HEADER
+
     if what is None:
         facts = _everything()
     elif (Path(what) / HEADER).exists():
@@ -61,6 +60,9 @@ def _text(value: Any) -> str:
 
 
 def _everything() -> dict[str, Any]:
+    from interlace import methods
+    from interlace.data.catalog import catalog_names
+
     return {
         "methods": {name: methods.get(name).summary for name in methods.available()},
         "data sets": list(catalog_names()),
@@ -69,6 +71,10 @@ def _everything() -> dict[str, Any]:
 
 
 def _method(name: str) -> dict[str, Any]:
+    from interlace import methods
+    from interlace.backbone.load import load
+    from interlace.config import method_defaults
+
     cls, defaults = methods.get(name), method_defaults(name)
     built = methods.create(name, load("picto"))
     return {
@@ -81,6 +87,8 @@ def _method(name: str) -> dict[str, Any]:
 
 
 def _model(name: str) -> dict[str, Any]:
+    from interlace.backbone.load import load
+
     clip = load(name)
     image, text = clip.spec.image, clip.spec.text
     return {
@@ -100,6 +108,8 @@ def _model(name: str) -> dict[str, Any]:
 
 
 def _data(name: str) -> dict[str, Any]:
+    from interlace.data.catalog import read_catalog
+
     entry = read_catalog(name)
     return {
         "data set": entry.name,
@@ -113,6 +123,8 @@ def _data(name: str) -> dict[str, Any]:
 
 
 def _run(folder: Path) -> dict[str, Any]:
+    from interlace.export.bundle import read_header
+
     header = read_header(folder)
     last = header["history"][-1] if header["history"] else {}
     return {

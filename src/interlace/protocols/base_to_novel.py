@@ -17,6 +17,7 @@ from interlace.data.task import FewShotTask
 from interlace.errors import InterlaceError
 from interlace.evaluation.classify import harmonic_mean, top1
 from interlace.inference import encode_images, encode_prompts, logits, take
+from interlace.protocols.comparison import Comparison, without_shots
 
 
 @dataclass(frozen=True)
@@ -95,3 +96,18 @@ def evaluate(adapted: Adapted, task: FewShotTask) -> BaseToNovel:
     novel_accuracy, n_novel = accuracy(novel, seen=False)
     joint, _ = accuracy(tuple(range(len(task.classes))), seen=False)
     return BaseToNovel(base_accuracy, novel_accuracy, joint, n_base, n_novel)
+
+
+def compare(adapted: Adapted, task: FewShotTask) -> Comparison[BaseToNovel]:
+    """Score ``adapted`` and the frozen model on the base half, the novel half and all classes.
+
+    Args:
+        adapted: fitted on ``task.classes_subset("base")``.
+        task: the task with all its classes.
+
+    Raises:
+        InterlaceError: as :func:`evaluate`.
+    """
+    task, left_out = without_shots(adapted, task)
+    frozen = evaluate(adapted.zero_shot(), task)
+    return Comparison(frozen, evaluate(adapted, task), seen=False, left_out=left_out)
