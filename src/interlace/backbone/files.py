@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import pickle
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -154,6 +155,9 @@ def _read_shards(files: Files, index: Mapping[str, Any]) -> dict[str, Tensor]:
 
 
 def _read_pickled(path: Path) -> dict[str, Tensor]:
-    """A hub's or tag's PyTorch file; the restricted unpickler makes nothing but tensors."""
-    state = torch.load(path, map_location="cpu", weights_only=True)
+    """A published PyTorch file; the restricted unpickler makes nothing but tensors."""
+    try:
+        state = torch.load(path, map_location="cpu", weights_only=True)
+    except pickle.UnpicklingError:
+        raise InterlaceError(f"{path} holds more than tensors and is not opened") from None
     return state.get("state_dict", state)

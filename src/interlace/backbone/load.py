@@ -78,22 +78,22 @@ def load(
 
 def _find(name: str | Path, activation: Activation | None, cache_dir: str | None) -> Checkpoint:
     text = str(name)
-    if text == PICTO:
+    path = Path(text.removeprefix("local-dir:")).expanduser()
+    if path.is_file() and name != PICTO:
+        return replace(file_checkpoint(path, activation), source=str(path.resolve()))
+    if activation is not None:
+        raise InterlaceError(
+            f"activation={activation!r} is for a .safetensors file; {text!r} says its own"
+        )
+    if name == PICTO:  # a folder of that name is "./picto"
         folder = Path(str(resources.files("interlace") / "data" / "picto" / "model"))
         if not folder.is_dir():
             raise InterlaceError("this installation of Interlace lacks the embedded model 'picto'")
         found = _from_folder(LocalFolder(folder))
         own = found.template != TEMPLATE
         return replace(found, source=PICTO, template=found.template if own else _PICTO_TEMPLATE)
-    path = Path(text.removeprefix("local-dir:")).expanduser()
     if path.is_dir():
         return replace(_from_folder(LocalFolder(path)), source=str(path.resolve()))
-    if path.is_file():
-        return replace(file_checkpoint(path, activation), source=str(path.resolve()))
-    if activation is not None:
-        raise InterlaceError(
-            f"activation={activation!r} is for a .safetensors file; {text!r} says its own"
-        )
     if text.startswith("hf:"):
         repository = HubRepository(text.removeprefix("hf:"), cache_dir)
         return replace(
@@ -155,10 +155,15 @@ def _from_tag(text: str, cache_dir: str | None) -> Checkpoint:
     )
 
 
-def _unknown(text: str, model: str) -> str:
+def known_names() -> list[str]:
+    """``picto`` and every ``model:pretrained`` pair of open_clip."""
     import open_clip
 
-    known = [PICTO, *open_clip.list_pretrained(as_str=True)]
+    return [PICTO, *open_clip.list_pretrained(as_str=True)]
+
+
+def _unknown(text: str, model: str) -> str:
+    known = known_names()
     tags = [name for name in known if name.startswith(f"{model}:")]
     close = tags[:5] or difflib.get_close_matches(text, known, n=3, cutoff=0.4)
     hint = f"; did you mean {', '.join(close)}?" if close else ""

@@ -1,0 +1,338 @@
+"""Names, folders and files that `load` takes, and those it refuses."""
+
+from __future__ import annotations
+
+import json
+import socket
+from pathlib import Path
+from typing import Any
+
+import open_clip
+import pytest
+import torch
+from safetensors.torch import save_file
+
+from interlace import InterlaceError, load
+from interlace.backbone import checkpoint
+from interlace.backbone.files import HubRepository
+from interlace.backbone.load import PICTO, known_names
+from interlace.data.transforms import Preprocess
+from tests.backbone.families import FAMILIES, NATIVE, changed, of_open_clip
+
+CLIP_VOCABULARY = changed(NATIVE, text_cfg__vocab_size=49408, text_cfg__width=16)
+
+
+@pytest.fixture
+def no_network(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*args: Any, **kwargs: Any) -> None:
+        raise AssertionError("the network was asked")
+
+    monkeypatch.setattr(socket.socket, "connect", refuse)
+    monkeypatch.setattr(socket, "getaddrinfo", refuse)
+    monkeypatch.delenv("HF_HUB_OFFLINE", raising=False)
+
+
+class TestPaths:
+    @pytest.mark.parametrize("family", ["native_gelu", "timm_siglip", "hf_clip", "hf_siglip"])
+    def test_a_path_needs_no_network(self, family: str, tmp_path: Path, no_network: None) -> None:
+        folder = FAMILIES[family]().save(tmp_path / "model")
+        for name in (folder, str(folder), f"local-dir:{folder}"):
+            clip = load(name)
+            assert clip.source == str(folder)
+            assert not any(parameter.requires_grad for parameter in clip.parameters())
+
+    def test_a_saved_tokenizer_needs_no_network(self, tmp_path: Path, no_network: None) -> None:
+        stock = of_open_clip(CLIP_VOCABULARY).save(tmp_path / "stock")
+        clip = load(stock)
+        for format in ("open_clip", "hf"):
+            again = load(clip.save(tmp_path / format, format=format))
+            ids, expected = again.prompts(["fox"]).ids, clip.prompts(["fox"]).ids
+            end = int(expected.argmax()) + 1
+            assert torch.equal(ids[:, :end], expected[:, :end])
+            torch.testing.assert_close(again.encode_text(ids), clip.encode_text(expected))
+
+    def test_shards(self, tmp_path: Path) -> None:
+        stock = FAMILIES["hf_clip"]()
+        stock.model.save_pretrained(tmp_path / "parts", max_shard_size="40KB")
+        assert (tmp_path / "parts" / "model.safetensors.index.json").exists()
+        assert load(tmp_path / "parts").fingerprint() == _fingerprint(stock, tmp_path)
+        next((tmp_path / "parts").glob("model-00001*")).unlink()
+        with pytest.raises(InterlaceError, match="a shard that its index names"):
+            load(tmp_path / "parts")
+
+    def test_half_precision_is_read_in_full(self, tmp_path: Path) -> None:
+        stock = FAMILIES["native_gelu"]()
+        stock.model.half()
+        clip = load(stock.save(tmp_path / "half"))
+        assert {p.dtype for p in clip.parameters()} == {torch.float32}
+
+    @pytest.mark.parametrize(
+        ("make", "words"),
+        [
+            (lambda p: p.mkdir(), "expected open_clip_config.json or config.json"),
+            (lambda p: None, "no file or folder"),
+            (lambda p: p.write_bytes(b"x"), "read from .safetensors files"),
+        ],
+    )
+    def test_a_path_with_no_model(self, make: Any, words: str, tmp_path: Path) -> None:
+        make(tmp_path / "model")
+        with pytest.raises(InterlaceError, match=words):
+            load(tmp_path / "model")
+
+    def test_pickled_weights_are_never_opened(self, tmp_path: Path) -> None:
+        for family, config, weights in (
+            ("native_gelu", "open_clip_config.json", "open_clip_pytorch_model.bin"),
+            ("hf_clip", "config.json", "pytorch_model.bin"),
+        ):
+            folder = FAMILIES[family]().save(tmp_path / family)
+            next(folder.glob("*.safetensors")).unlink()
+            (folder / weights).write_bytes(b"anything")
+            assert (folder / config).exists()
+            with pytest.raises(InterlaceError, match="no weights in safetensors format"):
+                load(folder)
+
+    def test_broken_files_are_named(self, tmp_path: Path) -> None:
+        folder = FAMILIES["native_gelu"]().save(tmp_path / "model")
+        next(folder.glob("*.safetensors")).write_bytes(b"nonsense")
+        with pytest.raises(InterlaceError, match="cannot be read as safetensors"):
+            load(folder)
+        (folder / "open_clip_config.json").write_text("{")
+        with pytest.raises(InterlaceError, match="not valid JSON"):
+            load(folder)
+        (folder / "open_clip_config.json").write_text("{}")
+        with pytest.raises(InterlaceError, match="no 'model_cfg'"):
+            load(folder)
+
+
+def _fingerprint(stock: Any, tmp_path: Path) -> str:
+    return load(stock.save(tmp_path / "whole")).fingerprint()
+
+
+class TestFiles:
+    @pytest.mark.parametrize(
+        ("metadata", "argument", "expected"),
+        [
+            ({}, None, "quick_gelu"),
+            ({}, "gelu", "gelu"),
+            ({"activation": "gelu_tanh"}, None, "gelu_tanh"),
+            ({"activation": "gelu_tanh"}, "gelu", "gelu"),
+        ],
+    )
+    def test_activation(
+        self, metadata: dict[str, str], argument: Any, expected: str, tmp_path: Path
+    ) -> None:
+        wide = changed(NATIVE, vision_cfg__width=64, vision_cfg__head_width=64)
+        wide = changed(wide, text_cfg__width=128, text_cfg__heads=2, text_cfg__vocab_size=49408)
+        path = tmp_path / "clip.safetensors"
+        save_file(of_open_clip(wide).model.state_dict(), path, metadata=metadata)
+        clip = load(path, activation=argument)
+        assert clip.spec.image.activation == clip.spec.text.activation == expected
+        assert (clip.spec.image.heads, clip.spec.text.heads) == (1, 2)
+        assert clip.prompts(["cat"]).ids.shape == (1, 12)
+
+    def test_an_unknown_activation(self, tmp_path: Path) -> None:
+        path = tmp_path / "clip.safetensors"
+        save_file(of_open_clip(NATIVE).model.state_dict(), path)
+        with pytest.raises(InterlaceError, match="'relu': expected quick_gelu or gelu"):
+            load(path, activation="relu")
+
+    @pytest.mark.parametrize(
+        ("family", "words"),
+        [("timm_siglip", "give the folder that holds it"), ("hf_clip", "with its config.json")],
+    )
+    def test_tensors_that_need_a_config(self, family: str, words: str, tmp_path: Path) -> None:
+        folder = FAMILIES[family]().save(tmp_path / "model")
+        with pytest.raises(InterlaceError, match=words):
+            load(next(folder.glob("*.safetensors")))
+
+    def test_activation_is_for_files(self, tmp_path: Path) -> None:
+        folder = FAMILIES["hf_clip"]().save(tmp_path / "model")
+        for name in (folder, "ViT-B-16:openai"):
+            with pytest.raises(InterlaceError, match="is for a .safetensors file"):
+                load(name, activation="gelu")
+
+
+class TestTags:
+    @pytest.fixture
+    def fetch(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        """open_clip with small architectures, whose download is a file on this machine."""
+        path = tmp_path / "weights.safetensors"
+        save_file(of_open_clip(CLIP_VOCABULARY).model.state_dict(), path)
+        monkeypatch.setattr(open_clip, "get_model_config", lambda name: dict(CLIP_VOCABULARY))
+        monkeypatch.setattr(
+            "open_clip.pretrained.download_pretrained", lambda config, cache_dir=None: str(path)
+        )
+
+    @pytest.mark.parametrize(
+        ("name", "source", "activation"),
+        [
+            ("ViT-B-16:openai", "ViT-B-16:openai", "quick_gelu"),
+            ("ViT-B/16", "ViT-B-16:openai", "quick_gelu"),
+            ("ViT-L/14@336px", "ViT-L-14-336:openai", "quick_gelu"),
+            ("ViT-B/16:openai", "ViT-B-16:openai", "quick_gelu"),
+            ("ViT-B-16:laion2b_s34b_b88k", "ViT-B-16:laion2b_s34b_b88k", "gelu"),
+            ("ViT-B-16-quickgelu:dfn2b", "ViT-B-16-quickgelu:dfn2b", "quick_gelu"),
+            ("ViT-B-16-quickgelu:openai", "ViT-B-16-quickgelu:openai", "quick_gelu"),
+        ],
+    )
+    def test_names_and_activations(
+        self, name: str, source: str, activation: str, fetch: None
+    ) -> None:
+        clip = load(name)
+        assert clip.source == source
+        assert clip.spec.image.activation == clip.spec.text.activation == activation
+        assert clip.preprocess == Preprocess(32)
+        assert clip.prompts(["cat"]).ids[0, 1] == 320
+
+    def test_template(self, fetch: None) -> None:
+        assert load("ViT-B-16:openai").template == "a photo of a {}."
+        assert load("ViT-B-16:openai", template="{}").template == "{}"
+
+    @pytest.mark.parametrize(
+        ("name", "words"),
+        [
+            ("pikto", "unknown model 'pikto'; did you mean picto"),
+            ("ViT-B-16:opena", "did you mean ViT-B-16:openai"),
+            ("ViT-B-16", "did you mean ViT-B-16:openai"),
+            ("RN50", "a ResNet CLIP"),
+            ("RN50x4:openai", "a ResNet CLIP"),
+            ("coca_ViT-B-32:laion2b_s13b_b90k", "a CoCa model"),
+            ("convnext_base:laion400m_s13b_b51k", "is a ConvNeXt"),
+            ("EVA02-B-16:merged2b_s8b_b131k", "is a Eva"),
+            ("roberta-ViT-B-32:laion2b_s12b_b32k", "text tower 'roberta-base' of transformers"),
+            ("MobileCLIP-B:datacompdr", "a hybrid"),
+            ("MobileCLIP-S1:datacompdr", "is a FastVit"),
+            ("ViTamin-S:datacomp1b", "takes plain vision transformers"),
+            ("ViT-L-14-CLIPA:datacomp1b", "LayerNorm comes after average pooling"),
+        ],
+    )
+    def test_refused_before_anything_is_fetched(
+        self, name: str, words: str, no_network: None
+    ) -> None:
+        with pytest.raises(InterlaceError, match=words):
+            load(name)
+
+    def test_no_network(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        def fail(*args: Any, **kwargs: Any) -> None:
+            raise OSError("no route\nto host")
+
+        monkeypatch.setattr("open_clip.pretrained.download_pretrained", fail)
+        with pytest.raises(InterlaceError, match="cannot fetch ViT-B-16:openai: OSError: no route"):
+            load("ViT-B-16:openai")
+
+    def test_known_names(self) -> None:
+        assert {"picto", "ViT-B-16:openai", "ViT-B-16-SigLIP:webli"} <= set(known_names())
+
+
+class TestHub:
+    @pytest.fixture
+    def hub(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+        """A hub whose repositories are folders."""
+        monkeypatch.setattr(
+            HubRepository,
+            "find",
+            lambda self, file: checkpoint.LocalFolder(tmp_path / self.repository).find(file),
+        )
+        (tmp_path / "org").mkdir()
+        return tmp_path / "org"
+
+    def test_transformers_repository(self, hub: Path) -> None:
+        FAMILIES["hf_siglip"]().save(hub / "siglip")
+        assert load("hf:org/siglip").source == "hf:org/siglip"
+
+    def test_open_clip_repository(self, hub: Path) -> None:
+        FAMILIES["native_quick_gelu"]().save(hub / "clip")
+        clip = load("hf-hub:org/clip")
+        assert clip.source == "hf-hub:org/clip"
+        assert clip.spec.image.activation == "quick_gelu"
+        assert clip.preprocess.mean == (0.1, 0.2, 0.3)
+
+    def test_published_pickles_hold_nothing_but_tensors(self, hub: Path) -> None:
+        stock = FAMILIES["hf_clip"]()
+        folder = stock.save(hub / "old")
+        (folder / "model.safetensors").unlink()
+        torch.save(stock.model.state_dict(), folder / "pytorch_model.bin")
+        assert load("hf:org/old").spec.embed_dim == 24
+        torch.save({"weight": Path("code")}, folder / "pytorch_model.bin")
+        with pytest.raises(InterlaceError, match="holds more than tensors"):
+            load("hf:org/old")
+
+    def test_a_repository_that_does_not_answer(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        def fail(*args: Any, **kwargs: Any) -> None:
+            raise OSError("unreachable")
+
+        monkeypatch.setattr("huggingface_hub.hf_hub_download", fail)
+        with pytest.raises(InterlaceError, match="cannot fetch 'config.json' of 'org/name'"):
+            load("hf:org/name")
+
+
+class TestTransformersConfigs:
+    def _folder(self, tmp_path: Path, family: str, **changes: Any) -> Path:
+        folder = FAMILIES[family]().save(tmp_path / "model")
+        path = folder / "config.json"
+        path.write_text(json.dumps(changed(json.loads(path.read_text()), **changes)))
+        return folder
+
+    @pytest.mark.parametrize(
+        ("changes", "words"),
+        [
+            ({"model_type": "chinese_clip"}, "of type 'chinese_clip'"),
+            ({"model_type": "siglip2"}, "NaFlex"),
+            ({"model_type": "clip_vision_model"}, "without a text tower"),
+            ({"vision_config__hidden_act": "relu"}, "hidden_act 'relu'"),
+            ({"vision_config__image_size": [32, 64]}, "side of a square"),
+            ({"vision_config__num_attention_heads": 5}, "5 attention heads do not divide"),
+            ({"vision_config__image_size": 64}, "has shape"),
+        ],
+    )
+    def test_refused(self, changes: dict[str, Any], words: str, tmp_path: Path) -> None:
+        with pytest.raises(InterlaceError, match=words):
+            load(self._folder(tmp_path, "hf_clip", **changes))
+
+    def test_a_siglip_without_head(self, tmp_path: Path) -> None:
+        with pytest.raises(InterlaceError, match="without its pooling head"):
+            load(self._folder(tmp_path, "hf_siglip", vision_config__vision_use_head=False))
+
+    def test_a_silent_config_means_the_librarys_defaults(self, tmp_path: Path) -> None:
+        folder = FAMILIES["hf_siglip"]().save(tmp_path / "model")
+        config = {"model_type": "siglip", "vision_config": {"image_size": 32}, "text_config": {}}
+        for part in ("vision_config", "text_config"):
+            config[part]["num_attention_heads"] = 4 if part == "text_config" else 3
+        (folder / "config.json").write_text(json.dumps(config))
+        spec = load(folder).spec
+        assert (spec.image.activation, spec.image.norm_eps) == ("gelu_tanh", 1e-6)
+
+    def test_the_older_copy_of_a_towers_config_counts(self, tmp_path: Path) -> None:
+        folder = self._folder(
+            tmp_path,
+            "hf_clip",
+            text_config__hidden_act="gelu",
+            text_config_dict={"num_attention_heads": 2},
+        )
+        text = load(folder).spec.text
+        assert (text.heads, text.activation, text.eos_id) == (2, "quick_gelu", 49407)
+
+    def test_image_constants(self, tmp_path: Path) -> None:
+        folder = FAMILIES["hf_clip"]().save(tmp_path / "model")
+        assert load(folder).preprocess == Preprocess(32)
+        constants = {
+            "image_mean": [0.1, 0.2, 0.3],
+            "image_std": [0.3, 0.2, 0.1],
+            "resample": 2,
+            "size": {"height": 32, "width": 32},
+        }
+        expected = Preprocess(32, (0.1, 0.2, 0.3), (0.3, 0.2, 0.1), "bilinear", "squash")
+        (folder / "processor_config.json").write_text(json.dumps({"image_processor": constants}))
+        assert load(folder).preprocess == expected
+        (folder / "preprocessor_config.json").write_text(json.dumps({**constants, "size": 32}))
+        assert load(folder).preprocess.resize_mode == "shortest"
+
+
+def test_picto_is_embedded(no_network: None) -> None:
+    clip = load(PICTO)
+    assert clip.source == "picto"
+    assert clip.template == "a drawing of {}"
+    ids = clip.prompts(["cat", "a very large whale"]).ids
+    assert int(ids.max()) == clip.spec.text.vocab_size - 1
+    with torch.no_grad():
+        assert clip.encode_text(ids).isfinite().all()
