@@ -143,3 +143,19 @@ def test_verify_accepts_what_can_be_opened(tmp_path: Path) -> None:
     write_photo(tmp_path / "a.jpg", 0)
     verify_image(tmp_path / "a.jpg")
     verify_image((tmp_path / "a.jpg").read_bytes())
+
+
+@pytest.mark.parametrize("form", ["JPEG", "PNG"])
+@pytest.mark.parametrize(
+    ("least_side", "size"),
+    [(None, (800, 600)), (601, (800, 600)), (300, (400, 300)), (290, (400, 300)), (70, (100, 75))],
+)
+def test_large_images_shrink_by_whole_factors(
+    form: str, least_side: int | None, size: tuple[int, int]
+) -> None:
+    ramp = Image.linear_gradient("L").resize((800, 600)).convert("RGB")
+    opened = open_image(encoded(ramp, form), least_side)
+    assert opened.size == size
+    assert open_image(ramp, least_side).size == size
+    difference = np.asarray(opened, float) - np.asarray(ramp.resize(size, Image.Resampling.BOX))
+    assert np.abs(difference).mean() < 1.5

@@ -90,6 +90,11 @@ def test_preload_stops_at_the_bound(records: list[Record]) -> None:
         assert sum(kept) == count
 
 
+def test_images_may_be_kept_smaller(records: list[Record]) -> None:
+    assert Images(records, least_side=12)[0].size == (16, 12)
+    assert Images(records)[0].size == (48, 36)
+
+
 @pytest.mark.parametrize("workers", [0, 1])
 def test_an_unreadable_image_is_one_line(
     records: list[Record], tmp_path: Path, workers: int

@@ -2,6 +2,8 @@ from pathlib import Path
 
 import pytest
 
+from interlace.data.catalog import catalog_names
+from interlace.data.images import open_image
 from interlace.data.splits import Split
 from interlace.data.task import FewShotTask
 from interlace.errors import InterlaceError
@@ -99,3 +101,14 @@ def test_load_takes_a_folder(animals: Path) -> None:
     for source in (animals, str(animals)):
         task = FewShotTask.load(source, 2, class_names={"2.cat": "kitten"}, template="{}")
         assert (task.classes[1], task.template) == ("kitten", "{}")
+
+
+@pytest.mark.parametrize("name", catalog_names())
+def test_every_embedded_data_set_is_a_task(name: str) -> None:
+    task = FewShotTask.load(name, shots=2)
+    assert len(task.train) == 2 * len(task.classes)
+    assert {record.label for record in task.test} == set(range(len(task.classes)))
+    parts = [{record.key for record in part} for part in (task.train, task.val, task.test)]
+    assert sum(map(len, parts)) == len(set.union(*parts))
+    assert open_image(task.test[0].image).mode == "RGB"
+    assert task.test[0].domain

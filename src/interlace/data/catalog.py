@@ -66,9 +66,14 @@ def read_catalog(name: str) -> CatalogTask:
 
 def unknown_name(name: str) -> InterlaceError:
     """Makes the error for a source that is neither a folder nor a data set."""
-    known = catalog_names()
-    close = difflib.get_close_matches(name, known, n=3, cutoff=0.5)
-    hint = f"did you mean {' or '.join(close)}?" if close else f"data sets: {', '.join(known)}"
+    known = {known.partition("/")[2]: known for known in catalog_names()}
+    # compared without the prefix, which would make everything look alike
+    close = difflib.get_close_matches(name.partition("/")[2] or name, known, n=2)
+    hint = (
+        f"did you mean {' or '.join(known[match] for match in close)}?"
+        if close
+        else f"data sets: {', '.join(known.values())}"
+    )
     return InterlaceError(f"'{name}' is neither a folder nor a known data set: {hint}")
 
 

@@ -22,10 +22,20 @@ class Images:
     Args:
         records: What to decode.
         cache_bytes: Bound on the decoded images kept; those beyond it are decoded every time.
+        least_side: Keeps larger images at a reduced size: see `open_image`. With twice the side
+            of a backbone's input, a random crop loses no visible detail and photos of a camera
+            take a tenth of the time and of the memory. None keeps the full size, which evaluation
+            needs to give exactly what other libraries give.
     """
 
-    def __init__(self, records: Sequence[Record], cache_bytes: int = DEFAULT_CACHE_BYTES) -> None:
+    def __init__(
+        self,
+        records: Sequence[Record],
+        cache_bytes: int = DEFAULT_CACHE_BYTES,
+        least_side: int | None = None,
+    ) -> None:
         self.records = tuple(records)
+        self._least_side = least_side
         self._left = cache_bytes
         self._cache: dict[int, Image.Image] = {}
 
@@ -40,7 +50,7 @@ class Images:
         """
         if index in self._cache:
             return self._cache[index]
-        image = open_image(self.records[index].image)
+        image = open_image(self.records[index].image, self._least_side)
         size = image.width * image.height * 3
         if size <= self._left:
             self._left -= size
