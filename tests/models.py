@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import torch
 from torch import Tensor
@@ -140,3 +141,35 @@ def images(clip: DualEncoder, count: int = 3, seed: int = 1) -> Tensor:
 def ids(texts: Sequence[str] = ("a red fox", "a very large grey owl", "an eel")) -> Tensor:
     """Token ids of texts of different length."""
     return tokenize(texts)
+
+
+def with_tokenizer() -> DualEncoder:
+    """A small random CLIP with CLIP's own tokenizer, so that it can be saved and loaded."""
+    from interlace.backbone.tokenizer import byte_pair_tokenizer
+
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        text = replace(SPECS["clip"].text, vocab_size=49408, context_length=77)
+        return DualEncoder(
+            replace(SPECS["clip"], text=text), tokenizer=byte_pair_tokenizer(text.context_length)
+        )
+
+
+def vit_b_16() -> DualEncoder:
+    """OpenAI's ViT-B/16 by its sizes; under ``torch.device("meta")`` it takes no memory."""
+    return DualEncoder(
+        Spec(
+            image=ImageSpec(
+                width=768, depth=12, heads=12, hidden=3072, image_size=224, patch_size=16
+            ),
+            text=TextSpec(
+                width=512,
+                depth=12,
+                heads=8,
+                hidden=2048,
+                vocab_size=49408,
+                context_length=77,
+            ),
+            embed_dim=512,
+        )
+    )

@@ -66,14 +66,14 @@ def run(
     """
     from interlace import methods
     from interlace.backbone.load import load
-    from interlace.config import read_settings
+    from interlace.config import read_settings, resolve
     from interlace.data.task import FewShotTask
     from interlace.evaluation.plots import confusion_png
     from interlace.fitting import fit
     from interlace.protocols import few_shot
 
-    methods.get(method)
     values = read_settings(config, settings or [])
+    resolve(method, methods.parameters(method), values)  # a misspelt name fails before any reading
     task = FewShotTask.load(
         data, shots, seed, class_names=class_names, template=template, strict=strict
     ).classes_subset(classes)

@@ -82,5 +82,8 @@ def create(name: str, clip: DualEncoder, **arguments: Any) -> Method:
             raise InterlaceError(
                 f"{name} has no argument {argument!r}; it takes: {', '.join(known) or 'none'}"
             )
-    method = cls(clip, **{**method_defaults(name).method, **arguments})
-    return method.to(clip.device)
+    values = {**method_defaults(name).method, **arguments}
+    missing = [argument for argument in known if argument not in values]
+    if missing:
+        raise InterlaceError(f"{name} needs a value for {', '.join(missing)}: there is no default")
+    return cls(clip, **values).to(clip.device)

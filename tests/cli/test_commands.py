@@ -1,0 +1,221 @@
+"""The commands as a user runs them: what they print, what they leave, and how they refuse."""
+
+from __future__ import annotations
+
+import colorsys
+import json
+import sys
+
+import numpy as np
+import pytest
+from PIL import Image
+
+import interlace
+from interlace import cli
+from tests import models
+
+HUES = {"006.red_thing": 0.0, "green": 0.33, "blue": 0.66, "violet": 0.8}
+FAST = ["--set", "epochs=2", "--set", "n_tokens=2", "--set", "dim=8"]
+
+
+@pytest.fixture(scope="session")
+def model(tmp_path_factory):
+    """A small random CLIP with a real tokenizer, in open_clip's format."""
+    path = tmp_path_factory.mktemp("model") / "small"
+    models.with_tokenizer().save(path, format="open_clip")
+    return str(path)
+
+
+@pytest.fixture(scope="session")
+def photos(tmp_path_factory):
+    """Eight noisy patches of each colour."""
+    root, generator = tmp_path_factory.mktemp("photos"), np.random.default_rng(0)
+    for name, hue in HUES.items():
+        (root / name).mkdir()
+        for i in range(8):
+            color = np.array(colorsys.hsv_to_rgb(hue, 0.9, 0.8)) * 255
+            pixels = np.clip(color + generator.normal(0, 25, (24, 24, 3)), 0, 255)
+            Image.fromarray(pixels.astype(np.uint8)).save(root / name / f"{i}.png")
+    return root
+
+
+@pytest.fixture
+def interlace_command(monkeypatch, capsys):
+    """Run the command line; returns exit code, stdout and stderr."""
+
+    def run(*arguments):
+        monkeypatch.setattr(sys, "argv", ["interlace", *map(str, arguments)])
+        with pytest.raises(SystemExit) as stopped:
+            cli.main()
+        printed = capsys.readouterr()
+        return stopped.value.code or 0, printed.out, printed.err
+
+    return run
+
+
+@pytest.fixture
+def fitted(interlace_command, photos, model, tmp_path):
+    run = tmp_path / "run"
+    code, _, err = interlace_command(
+        "fit", photos, "--model", model, "--shots", 2, "-o", run, *FAST
+    )
+    assert code == 0, err
+    return run
+
+
+def test_fit_says_what_it_held_out_and_leaves_its_files(interlace_command, photos, model, tmp_path):
+    code, out, err = interlace_command(
+        "fit", photos, "--model", model, "--shots", 2, "-o", tmp_path / "run", *FAST
+    )
+    assert code == 0
+    assert "8 training images (2 per class, seed 1), 8 for validation" in err
+    assert "held out for testing: 16 images" in err
+    assert "16 held-out images, 4 classes" in out
+    assert "zero-shot" in out and "mmrl++" in out
+    names = {path.name for path in (tmp_path / "run").iterdir()}
+    assert names == {
+        "adapted.safetensors",
+        "bundle.json",
+        "confusion.png",
+        "result.json",
+        "split.json",
+    }
+    with Image.open(tmp_path / "run" / "confusion.png") as picture:
+        assert min(picture.size) > 300
+    header = json.loads((tmp_path / "run" / "bundle.json").read_text())
+    assert "red thing" in header["classes"]
+
+
+def test_json_is_nothing_but_json(interlace_command, photos, model, tmp_path):
+    code, out, _ = interlace_command(
+        "fit", photos, "--model", model, "--shots", 2, "-o", tmp_path / "run", "--json", *FAST
+    )
+    result = json.loads(out)
+    assert code == 0 and result["test"]["adapted"]["n"] == 16
+    assert result["run"]["train"]["epochs"] == 2
+    code, out, _ = interlace_command("evaluate", tmp_path / "run", photos, "--json")
+    again = json.loads(out)
+    assert again["left_out"] == 16
+    assert again["adapted"]["top1"] == result["test"]["adapted"]["top1"]
+    code, out, _ = interlace_command(
+        "predict", tmp_path / "run", photos / "green" / "0.png", "--json"
+    )
+    (answer,) = json.loads(out)
+    assert answer["label"] == answer["ranking"][0][0]
+
+
+def test_evaluate_leaves_shots_out_under_any_name(interlace_command, fitted, photos, tmp_path):
+    copy = tmp_path / "copy"
+    for path in photos.rglob("*.png"):
+        target = copy / path.parent.name / f"other{path.name}"
+        target.parent.mkdir(parents=True, exist_ok=True)
+        target.write_bytes(path.read_bytes())
+    code, out, _ = interlace_command("evaluate", fitted, copy)
+    assert code == 0
+    assert "copy: 16 images, 4 classes" in out
+    assert "16 images it was fitted on are left out" in " ".join(out.split())
+    assert (fitted / "confusion.png").exists()
+
+
+def test_base_and_novel(interlace_command, photos, model, tmp_path):
+    run = tmp_path / "run"
+    arguments = ["fit", photos, "--model", model, "--shots", 2, "--classes", "base", "-o", run]
+    assert interlace_command(*arguments, *FAST)[0] == 0
+    code, out, _ = interlace_command("evaluate", run, photos)
+    assert code == 0
+    for word in ("base, %", "novel, %", "harmonic mean, %", "all classes at once, %"):
+        assert word in out
+    code, out, _ = interlace_command("evaluate", run, photos, "--json")
+    adapted = json.loads(out)["adapted"]
+    assert (adapted["n_base"], adapted["n_novel"]) == (8, 16)
+    base, novel = adapted["base"], adapted["novel"]
+    expected = 2 * base * novel / (base + novel) if base and novel else 0
+    assert adapted["harmonic"] == pytest.approx(expected)
+
+
+def test_predict_takes_folders_and_other_classes(interlace_command, fitted, photos):
+    code, out, _ = interlace_command("predict", fitted, photos / "blue", "--classes", "sky,sea")
+    assert code == 0
+    assert out.count(".png") == 8
+    assert "sky" in out and "violet" not in out
+
+
+def test_show(interlace_command, fitted, model):
+    for what, words in {
+        "mmrl++": ("n_tokens", "beta", "parameters on picto"),
+        model: ("image tower", "causal", "fingerprint"),
+        str(fitted): ("mmrl++", "red thing", "epochs"),
+        "picto/food-drink": ("test images", "a drawing of {}"),
+    }.items():
+        code, out, err = interlace_command("show", what)
+        assert code == 0, err
+        assert all(word in out for word in words), (what, out)
+    code, out, _ = interlace_command("show", "--json")
+    assert code == 0 and set(json.loads(out)["methods"]) == set(interlace.list_methods())
+
+
+def test_every_command_has_help_with_an_example(interlace_command):
+    for command in ("fit", "evaluate", "predict", "show", "demo"):
+        code, out, _ = interlace_command(command, "--help")
+        assert code == 0
+        assert f"interlace {command}" in out and "Example" in out
+
+
+def bad_inputs(photos, model, tmp_path):
+    empty, one, broken = (tmp_path / name for name in ("empty", "one", "broken"))
+    empty.mkdir()
+    (empty / "cat").mkdir()
+    (one / "cat").mkdir(parents=True)
+    (one / "cat" / "1.png").write_bytes((photos / "green" / "0.png").read_bytes())
+    broken.write_bytes(b"no picture")
+    fit = ["fit", photos, "--model", model, "-o", tmp_path / "out"]
+    long = "a photo of a {} " + "very " * 90
+    return {
+        "a missing folder": (["fit", tmp_path / "nowhere"], "nowhere"),
+        "no images": (["fit", empty], "no readable image"),
+        "one class only": (["fit", one, "--shots", 1], "one class"),
+        "fewer images than shots": ([*fit, "--shots", 20], "20 shots"),
+        "an unknown model": (["fit", photos, "--shots", 1, "--model", "pitco"], "picto"),
+        "an unknown method": ([*fit, "--method", "mmlr"], "mmrl"),
+        "an unknown setting": ([*fit, "--shots", 1, "--set", "epoch=3"], "epochs"),
+        "no assignment": ([*fit, "--shots", 1, "--set", "epochs"], "key=value"),
+        "a value out of range": ([*fit, "--shots", 1, "--set", "alpha=2"], "alpha=2"),
+        "a block beyond the depth": ([*fit, "--shots", 1, "--set", "first_block=99"], "99"),
+        "a prompt beyond the context": ([*fit, "--shots", 1, "--template", long], "very very"),
+        "a template without a place": ([*fit, "--shots", 1, "--template", "a cat"], "{}"),
+        "a missing run": (["predict", tmp_path / "nowhere", broken], "no adapted model"),
+        "a missing settings file": ([*fit, "--config", tmp_path / "no.yaml"], "no.yaml"),
+    }
+
+
+def assert_one_line(code, err, word):
+    lines = [line for line in err.splitlines() if line.startswith("error:")]
+    assert code == 2
+    assert len(lines) == 1 and word in lines[0], err
+    assert "Traceback" not in err
+
+
+def test_bad_input_is_one_line_and_exit_code_2(interlace_command, photos, model, tmp_path):
+    for name, (arguments, word) in bad_inputs(photos, model, tmp_path).items():
+        code, out, err = interlace_command(*arguments)
+        assert out == "", name
+        assert_one_line(code, err, word)
+    assert not list((tmp_path / "out").glob("*.safetensors"))
+
+
+def test_bad_images_and_runs(interlace_command, fitted, photos, tmp_path):
+    broken = tmp_path / "broken.jpg"
+    broken.write_bytes(b"no picture")
+    assert_one_line(*interlace_command("predict", fitted, broken)[::2], "broken.jpg")
+    assert_one_line(*interlace_command("predict", fitted, tmp_path / "no.jpg")[::2], "no.jpg")
+    again = ["fit", photos, "--shots", 1, "-o", fitted]
+    assert_one_line(*interlace_command(*again)[::2], "already holds")
+    header = json.loads((fitted / "bundle.json").read_text())
+    header["backbone"]["fingerprint"] = "0" * 16
+    (fitted / "bundle.json").write_text(json.dumps(header))
+    assert_one_line(*interlace_command("evaluate", fitted, photos)[::2], "was made for backbone")
+
+
+def test_usage_errors_exit_with_2(interlace_command):
+    for arguments in (["fit"], ["fit", "x", "--shots", "0"], ["nonsense"], ["fit", "x", "--oops"]):
+        assert interlace_command(*arguments)[0] == 2

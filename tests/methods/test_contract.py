@@ -1,0 +1,153 @@
+"""The contract: every method, on every kind of backbone, keeps every promise.
+
+Rows come from the registry, so a new method is held to all of this without being named here.
+"""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from interlace import methods
+from interlace.adapted import Adapted
+from interlace.backbone.text import Prompts
+from interlace.config import RunConfig, method_defaults
+from tests import models
+
+SMALL = {"n_tokens": 2, "dim": 8, "rank": 2, "projection_rank": 2}
+ROWS = [(name, kind) for name in methods.available() for kind in models.SPECS]
+TRAINED = [row for row in ROWS if method_defaults(row[0]).train.get("epochs") != 0]
+
+
+def build(name, clip, seed=0):
+    small = {k: v for k, v in SMALL.items() if k in methods.parameters(name)}
+    with torch.random.fork_rng():
+        torch.manual_seed(seed)
+        return methods.create(name, clip, **small)
+
+
+def step(method, clip, steps=1, lr=1e-2):
+    prompts, labels = Prompts(models.ids()), torch.tensor([0, 1, 2])
+    optimizer = torch.optim.AdamW(method.parameters(), lr=lr)
+    losses = []
+    for _ in range(steps):
+        loss = method.loss(method(models.images(clip), prompts), labels)
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+        losses.append(loss.item())
+    return losses
+
+
+@pytest.mark.parametrize(("name", "kind"), ROWS)
+def test_shapes_and_normalised_features(name, kind):
+    clip = models.tiny(kind)
+    out = build(name, clip)(models.images(clip, 2), Prompts(models.ids()))
+    assert out.logits.shape == (2, 3)
+    assert out.image_features.shape == (2, clip.spec.embed_dim)
+    for features in (out.image_features, out.text_features):
+        torch.testing.assert_close(features.norm(dim=-1), torch.ones(features.shape[:-1]))
+
+
+@pytest.mark.parametrize(("name", "kind"), TRAINED)
+def test_training_changes_every_own_parameter_and_nothing_else(name, kind):
+    clip = models.tiny(kind)
+    before = clip.fingerprint()
+    method = build(name, clip)
+    names = {n for n, _ in method.named_parameters()}
+    assert names and set(method.state_dict()) == names
+    start = {n: p.clone() for n, p in method.named_parameters()}
+    losses = step(method, clip, steps=8)
+    for parameter_name, parameter in method.named_parameters():
+        assert parameter.grad is not None and parameter.grad.abs().sum() > 0, parameter_name
+        assert not torch.equal(parameter, start[parameter_name]), parameter_name
+    assert losses[-1] < losses[0]
+    assert clip.fingerprint() == before
+    assert all(p.grad is None for p in clip.parameters())
+
+
+@pytest.mark.parametrize(("name", "kind"), ROWS)
+def test_saved_tensors_restore_the_method(name, kind):
+    clip = models.tiny(kind)
+    first, second = build(name, clip, seed=0), build(name, clip, seed=1)
+    if list(first.parameters()):
+        step(first, clip, steps=2)
+    second.load_state_dict(first.state_dict())
+    arguments = models.images(clip), Prompts(models.ids())
+    with torch.no_grad():
+        assert torch.equal(first(*arguments).logits, second(*arguments).logits)
+
+
+@pytest.mark.parametrize(("name", "kind"), TRAINED)
+def test_same_seed_same_losses(name, kind):
+    clip = models.tiny(kind)
+    assert step(build(name, clip), clip, 3) == step(build(name, clip), clip, 3)
+    assert step(build(name, clip), clip, 3) != step(build(name, clip, seed=1), clip, 3)
+
+
+@pytest.mark.parametrize(("name", "kind"), ROWS)
+def test_bfloat16_autocast_stays_finite_and_near(name, kind):
+    clip = models.tiny(kind)
+    method, arguments = build(name, clip), (models.images(clip), Prompts(models.ids()))
+    with torch.no_grad():
+        exact = method(*arguments).logits
+        with torch.autocast("cpu", torch.bfloat16):
+            rough = method(*arguments).logits
+    assert rough.isfinite().all()
+    assert (rough.float() - exact).abs().max() < 0.1 * clip.scale
+
+
+@pytest.mark.parametrize(("name", "kind"), ROWS)
+def test_novel_classes_and_no_stale_text_features(name, kind):
+    clip = models.tiny(kind)
+    method = build(name, clip)
+    classes = ("cat", "dog", "owl")
+    adapted = Adapted(method, classes, "a {}", trained_classes=classes, config=RunConfig(name))
+    batch = [(models.images(clip), torch.tensor([0, 1, 2]))]
+    before = adapted.logits(batch)[0]
+    if list(method.parameters()):
+        method.train()
+        step(method, clip, steps=3)
+        assert not torch.equal(adapted.logits(batch)[0], before)
+    assert adapted.seen
+    adapted.set_classes(["eel", "cat"])
+    assert not adapted.seen
+    assert adapted.logits(batch)[0].shape == (3, 2)
+
+
+@pytest.mark.parametrize(
+    ("name", "count"), [("mmrl", 4_992_256), ("mmrl++", 813_312), ("zero_shot", 0)]
+)
+def test_trainable_parameters_at_vit_b_16(name, count):
+    with torch.device("meta"):
+        method = methods.create(name, models.vit_b_16())
+    assert sum(p.numel() for p in method.parameters()) == count
+
+
+def test_two_methods_of_one_name_are_refused():
+    class Second(methods.Method):
+        key = "zero_shot"
+
+    try:
+        with pytest.raises(ValueError, match="two methods are called 'zero_shot'"):
+            methods.available()
+    finally:
+        Second.key = ""
+
+
+def test_a_users_own_method_is_found():
+    class Mine(methods.Method):
+        key = "mine"
+
+        def __init__(self, clip, *, start: float):
+            super().__init__(clip)
+            self.bias = torch.nn.Parameter(torch.tensor(start))
+
+    assert "mine" in methods.available()
+    assert methods.parameters("mine") == ["start"]
+    assert methods.create("mine", models.tiny(), start=2.0).bias.item() == 2.0
+    with pytest.raises(ValueError, match="has no argument 'stat'"):
+        methods.create("mine", models.tiny(), stat=2.0)
+    with pytest.raises(ValueError, match="needs .*start"):
+        methods.create("mine", models.tiny())
+    Mine.key = ""
