@@ -6,30 +6,15 @@ each call. Shapes: B images or texts, L positions, D width, E embedding, K inser
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
-from functools import partial
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
 
-from interlace.backbone.edits import Affine, Edit, LowRank, Tokens
+from interlace.backbone.edits import Edit, Tokens
+from interlace.backbone.layers import NO_EDIT, AttentionPool, Block, apply_site
 from interlace.backbone.spec import ImageSpec, TextSpec, TowerSpec
 from interlace.errors import InterlaceError
-
-_NO_EDIT = Edit()
-
-
-def _quick_gelu(x: Tensor) -> Tensor:
-    return x * torch.sigmoid(1.702 * x)
-
-
-ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {
-    "quick_gelu": _quick_gelu,
-    "gelu": F.gelu,
-    "gelu_tanh": partial(F.gelu, approximate="tanh"),
-}
 
 
 @dataclass(frozen=True)
@@ -47,102 +32,6 @@ class TowerOutput:
     features: Tensor
     token_features: Tensor | None = None
     frozen: Tensor | None = None
-
-
-def _site(edit: Edit, name: str, values: Tensor) -> Tensor:
-    affine: Affine | None = edit.affine.get(name)
-    return values if affine is None else affine(values)
-
-
-def _linear(layer: nn.Linear, x: Tensor, change: LowRank | None) -> Tensor:
-    y = layer(x)
-    if change is not None:
-        y = y + F.linear(F.linear(x, change.b.to(x.dtype)), change.a.to(x.dtype))
-    return y
-
-
-class Attention(nn.Module):
-    """Multi-head self-attention with one fused input projection."""
-
-    def __init__(self, width: int, heads: int) -> None:
-        super().__init__()
-        self.heads = heads
-        self.qkv = nn.Linear(width, 3 * width)
-        self.out = nn.Linear(width, width)
-
-    def forward(self, x: Tensor, edit: Edit, name: str, causal: bool) -> Tensor:
-        """Attend over ``x`` [B, L, D], with ``edit``'s changes to the linears of block ``name``."""
-        q, k, v = self.qkv(x).chunk(3, dim=-1)
-        if edit.low_rank:
-            q, k, v = (
-                self._add(y, x, edit.low_rank.get(f"{name}.{part}"))
-                for y, part in ((q, "q"), (k, "k"), (v, "v"))
-            )
-        q, k, v = (y.unflatten(-1, (self.heads, -1)).transpose(1, 2) for y in (q, k, v))
-        y = F.scaled_dot_product_attention(q, k, v, is_causal=causal)
-        return _linear(self.out, y.transpose(1, 2).flatten(2), edit.low_rank.get(f"{name}.out"))
-
-    @staticmethod
-    def _add(y: Tensor, x: Tensor, change: LowRank | None) -> Tensor:
-        if change is None:
-            return y
-        return y + F.linear(F.linear(x, change.b.to(x.dtype)), change.a.to(x.dtype))
-
-
-class Mlp(nn.Module):
-    """Two linears with the activation between them."""
-
-    def __init__(self, width: int, hidden: int, activation: str) -> None:
-        super().__init__()
-        self.fc = nn.Linear(width, hidden)
-        self.proj = nn.Linear(hidden, width)
-        self.activation = ACTIVATIONS[activation]
-
-    def forward(self, x: Tensor, edit: Edit = _NO_EDIT, name: str = "") -> Tensor:
-        """Map ``x`` [..., D] to [..., D]."""
-        hidden = self.activation(_linear(self.fc, x, edit.low_rank.get(f"{name}.fc")))
-        return _linear(self.proj, hidden, edit.low_rank.get(f"{name}.proj"))
-
-
-class Block(nn.Module):
-    """A pre-LayerNorm transformer block with the four sites of an edit."""
-
-    def __init__(self, spec: TowerSpec) -> None:
-        super().__init__()
-        self.ln_1 = nn.LayerNorm(spec.width, eps=spec.norm_eps)
-        self.attn = Attention(spec.width, spec.heads)
-        self.ln_2 = nn.LayerNorm(spec.width, eps=spec.norm_eps)
-        self.mlp = Mlp(spec.width, spec.hidden, spec.activation)
-
-    def forward(self, x: Tensor, edit: Edit, name: str, causal: bool) -> Tensor:
-        """Map ``x`` [B, L, D] to [B, L, D] as block ``name`` under ``edit``."""
-        y = _site(edit, f"{name}.ln_1", self.ln_1(x))
-        x = x + _site(edit, f"{name}.attn", self.attn(y, edit, name, causal))
-        y = _site(edit, f"{name}.ln_2", self.ln_2(x))
-        return x + _site(edit, f"{name}.mlp", self.mlp(y, edit, name))
-
-
-class AttentionPool(nn.Module):
-    """Pooling by one learned query, as SigLIP's image tower does (its "MAP head")."""
-
-    def __init__(self, spec: TowerSpec) -> None:
-        super().__init__()
-        self.heads = spec.heads
-        self.query = nn.Parameter(torch.zeros(spec.width))
-        self.q = nn.Linear(spec.width, spec.width)
-        self.kv = nn.Linear(spec.width, 2 * spec.width)
-        self.out = nn.Linear(spec.width, spec.width)
-        self.norm = nn.LayerNorm(spec.width, eps=spec.norm_eps)
-        self.mlp = Mlp(spec.width, spec.hidden, spec.activation)
-
-    def forward(self, x: Tensor) -> Tensor:
-        """Pool ``x`` [B, L, D] to [B, D]."""
-        q = self.q(self.query).expand(len(x), 1, -1)
-        k, v = self.kv(x).chunk(2, dim=-1)
-        q, k, v = (y.unflatten(-1, (self.heads, -1)).transpose(1, 2) for y in (q, k, v))
-        y = F.scaled_dot_product_attention(q, k, v).transpose(1, 2).flatten(2)
-        y = self.out(y)[:, 0]
-        return y + self.mlp(self.norm(y))
 
 
 class Tower(nn.Module):
@@ -209,16 +98,16 @@ class Tower(nn.Module):
         """
         x, read = self._embed(inputs)
         if edit is None:
-            features = self._finish(self._run(x, _NO_EDIT), _NO_EDIT, read).features
+            features = self._finish(self._run(x, NO_EDIT), NO_EDIT, read).features
             return TowerOutput(features, frozen=features if frozen else None)
         edit.check(self.depth, self.width)
         first = edit.first_block(self.depth)
-        x = self._run(x, _NO_EDIT, stop=first)
+        x = self._run(x, NO_EDIT, stop=first)
         output = self._finish(self._run(x, edit, start=first), edit, read)
         if not frozen:
             return output
         with torch.no_grad():
-            base = self._finish(self._run(x, _NO_EDIT, start=first), _NO_EDIT, read)
+            base = self._finish(self._run(x, NO_EDIT, start=first), NO_EDIT, read)
         return TowerOutput(output.features, output.token_features, base.features)
 
     def _run(self, x: Tensor, edit: Edit, start: int = 0, stop: int | None = None) -> Tensor:
@@ -241,9 +130,9 @@ class Tower(nn.Module):
 
     def _finish(self, x: Tensor, edit: Edit, read: Tensor | None) -> TowerOutput:
         inserted = edit.tokens.count if edit.tokens is not None else 0
-        x = _site(edit, "ln_final", self.ln_final(x))
+        x = apply_site(edit, "ln_final", self.ln_final(x))
         features = self._project(self._pool(x, read, inserted), edit.projection)
-        features = _site(edit, "projection", features)
+        features = apply_site(edit, "projection", features)
         if edit.token_projection is None:
             return TowerOutput(features)
         tokens = self._pool_tokens(x[:, self.insert_at : self.insert_at + inserted])
