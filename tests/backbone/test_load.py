@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import socket
+import sys
+from importlib import resources
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +13,7 @@ import open_clip
 import pytest
 import torch
 from safetensors.torch import save_file
+from transformers import AutoTokenizer, CLIPModel
 
 from interlace import InterlaceError, load
 from interlace.backbone import checkpoint
@@ -39,7 +42,9 @@ class TestPaths:
         for name in (folder, str(folder), f"local-dir:{folder}"):
             clip = load(name)
             assert clip.source == str(folder)
-            assert not any(parameter.requires_grad for parameter in clip.parameters())
+            tensors = [*clip.parameters(), *clip.buffers()]
+            assert not any(tensor.requires_grad or tensor.is_meta for tensor in tensors)
+            assert not clip.training
 
     def test_a_saved_tokenizer_needs_no_network(self, tmp_path: Path, no_network: None) -> None:
         stock = of_open_clip(CLIP_VOCABULARY).save(tmp_path / "stock")
@@ -50,6 +55,18 @@ class TestPaths:
             end = int(expected.argmax()) + 1
             assert torch.equal(ids[:, :end], expected[:, :end])
             torch.testing.assert_close(again.encode_text(ids), clip.encode_text(expected))
+
+    def test_clips_own_tokenizer_needs_no_transformers(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        clip = load(of_open_clip(CLIP_VOCABULARY).save(tmp_path / "stock"))
+        folder = clip.save(tmp_path / "hf", format="hf")
+        monkeypatch.setitem(sys.modules, "transformers", None)
+        assert torch.equal(load(folder).prompts(["fox"]).ids, clip.prompts(["fox"]).ids)
+        merges = folder / "merges.txt"
+        merges.write_text(merges.read_text().replace("t h\n", "h t\n"))
+        with pytest.raises(InterlaceError, match="needs the transformers library"):
+            load(folder)
 
     def test_shards(self, tmp_path: Path) -> None:
         stock = FAMILIES["hf_clip"]()
@@ -332,7 +349,36 @@ def test_picto_is_embedded(no_network: None) -> None:
     clip = load(PICTO)
     assert clip.source == "picto"
     assert clip.template == "a drawing of {}"
-    ids = clip.prompts(["cat", "a very large whale"]).ids
-    assert int(ids.max()) == clip.spec.text.vocab_size - 1
+
+
+def test_picto_is_an_ordinary_open_clip_model(no_network: None) -> None:
+    clip = load(PICTO)
+    folder = Path(str(resources.files("interlace") / "data" / "picto" / "model"))
+    stock = open_clip.create_model_from_pretrained(f"local-dir:{folder}", return_transform=False)
+    tokenize = open_clip.SimpleTokenizer(
+        str(folder / "bpe_merges.txt.gz"), context_length=clip.spec.text.context_length
+    )
+    names = ["cat", "Snow-capped mountain", "bowl with spoon"]
+    ids = clip.prompts(names).ids
+    assert torch.equal(ids, tokenize([f"a drawing of {name}" for name in names]))
+    images = torch.randn(2, 3, clip.spec.image.image_size, clip.spec.image.image_size)
     with torch.no_grad():
-        assert clip.encode_text(ids).isfinite().all()
+        for ours, theirs in (
+            (clip.encode_image(images), stock.encode_image(images)),
+            (clip.encode_text(ids), stock.encode_text(ids)),
+        ):
+            torch.testing.assert_close(ours, theirs, atol=1e-5, rtol=0)
+
+
+def test_picto_leaves_as_a_transformers_model(tmp_path: Path, no_network: None) -> None:
+    clip = load(PICTO)
+    folder = clip.save(tmp_path / "picto", format="hf")
+    model, tokenizer = CLIPModel.from_pretrained(folder), AutoTokenizer.from_pretrained(folder)
+    names = ["cat", "bowl with spoon"]
+    texts = tokenizer([f"a drawing of {name}" for name in names], padding=True, return_tensors="pt")
+    images = torch.randn(2, 3, clip.spec.image.image_size, clip.spec.image.image_size)
+    with torch.no_grad():
+        theirs = model(**texts, pixel_values=images).logits_per_image
+        ours = clip(images, clip.prompts(names).ids)
+    torch.testing.assert_close(ours, theirs, atol=1e-4, rtol=0)
+    assert load(folder).template == clip.template

@@ -16,6 +16,7 @@ from interlace.backbone.tokenizer import (
     MERGES_FILE,
     TextTokenizer,
     byte_pair_tokenizer,
+    has_clip_merges,
     transformers_tokenizer,
 )
 from interlace.backbone.weights import (
@@ -166,13 +167,18 @@ def hugging_face_checkpoint(files: Files, weights: tuple[str, ...]) -> Checkpoin
 
 
 def _hugging_face_tokenizer(spec: Spec, files: Files, clean: str | None) -> TextTokenizer | None:
-    """The repository's tokenizer; OpenAI's where a CLIP of its vocabulary comes without one."""
+    """The repository's tokenizer.
+
+    OpenAI's byte pairs need no transformers library. A CLIP of their vocabulary has them where its
+    merges are OpenAI's, or where it comes with no tokenizer at all.
+    """
     length = spec.text.context_length
-    if any(files.find(file) for file in _TOKENIZER_FILES):
-        return transformers_tokenizer(files.tokenizer_source, length, clean)
+    has_files = any(files.find(file) for file in _TOKENIZER_FILES)
     if spec.text.causal and spec.text.vocab_size == CLIP_VOCABULARY:
-        return byte_pair_tokenizer(length)
-    return None
+        merges = files.find("merges.txt")
+        if has_clip_merges(merges) if merges else not has_files:
+            return byte_pair_tokenizer(length)
+    return transformers_tokenizer(files.tokenizer_source, length, clean) if has_files else None
 
 
 def _hugging_face_preprocess(spec: Spec, files: Files) -> Preprocess:

@@ -7,6 +7,8 @@ from dataclasses import replace
 from importlib import resources
 from pathlib import Path
 
+import torch
+
 from interlace.backbone.checkpoint import (
     HUGGING_FACE_WEIGHTS,
     OPEN_CLIP_CONFIG,
@@ -65,14 +67,15 @@ def load(
         InterlaceError: if the name is unknown, or the checkpoint of a kind that cannot be loaded.
     """
     found = _find(name, activation, cache_dir)
-    clip = DualEncoder(
-        found.spec,
-        source=found.source,
-        tokenizer=found.tokenizer,
-        preprocess=found.preprocess,
-        template=template or found.template,
-    )
-    clip.load_state_dict(found.state)
+    with torch.device("meta"):  # random values would be overwritten at once
+        clip = DualEncoder(
+            found.spec,
+            source=found.source,
+            tokenizer=found.tokenizer,
+            preprocess=found.preprocess,
+            template=template or found.template,
+        )
+    clip.load_state_dict(found.state, assign=True)
     return clip
 
 

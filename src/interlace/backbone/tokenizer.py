@@ -121,6 +121,17 @@ def byte_pair_tokenizer(
     return TextTokenizer(encode, context_length, 0, False, end, save)
 
 
+def has_clip_merges(path: Path) -> bool:
+    """Whether the ``merges.txt`` of a transformers tokenizer holds OpenAI's merges."""
+    from open_clip.tokenizer import default_bpe
+
+    count = CLIP_VOCABULARY - _BYTES - _SPECIAL
+    with gzip.open(default_bpe(), "rt", encoding="utf-8") as file:
+        expected = [file.readline().strip() for _ in range(count + 1)][1:]
+    found = path.read_text(encoding="utf-8").split("\n")[1:]
+    return [line.strip() for line in found if line.strip()] == expected
+
+
 def _save_as_transformers(folder: Path, tokenizer: Any, context_length: int) -> None:
     """Write a byte-pair tokenizer in the files of transformers' ``CLIPTokenizer``."""
     special = {"<start_of_text>": "<|startoftext|>", "<end_of_text>": "<|endoftext|>"}

@@ -135,8 +135,10 @@ def _text(state: Mapping[str, Tensor], config: Mapping[str, Any], clip: bool) ->
     eos: int | None = None
     pool: TextPool = "last"
     if clip:
-        legacy = config["eos_token_id"] == _LEGACY_EOS
-        pool, eos = ("argmax", None) if legacy else ("eos", config["eos_token_id"])
+        given = config["eos_token_id"]
+        if not isinstance(given, int):
+            raise InterlaceError(f"eos_token_id {given!r}: expected one id")
+        pool, eos = ("argmax", None) if given == _LEGACY_EOS else ("eos", given)
     return TextSpec(
         **_common(config),
         width=_size(state, table, 1),
@@ -212,12 +214,14 @@ def to_hugging_face(
         **_common_config(spec.text),
         "vocab_size": spec.text.vocab_size,
         "max_position_embeddings": spec.text.context_length,
+        "bos_token_id": None,  # no part of the model reads it; the default fits OpenAI's table only
     }
     if clip:
         image["projection_dim"] = text["projection_dim"] = spec.embed_dim
         text["eos_token_id"] = _LEGACY_EOS if spec.text.pool == "argmax" else spec.text.eos_id
     else:
         text["projection_size"] = spec.embed_dim
+        text["eos_token_id"] = None
     family = "clip" if clip else "siglip"
     config: dict[str, Any] = {
         "architectures": ["CLIPModel" if clip else "SiglipModel"],

@@ -124,7 +124,8 @@ def read(state: Mapping[str, Tensor], spec: Spec, layout: Layout) -> dict[str, T
             raise InterlaceError(f"the checkpoint lacks {missing[0]!r}, needed for {row.ours!r}")
         used.update(theirs)
         whole = torch.cat([state[name] for name in theirs]) if theirs[1:] else state[theirs[0]]
-        result.update(_ours(whole.to(torch.float32), row, shapes))
+        # a copy, so that no tensor stays a view of a file that may change
+        result.update(_ours(whole.to(torch.float32, copy=True), row, shapes))
     unread = sorted(
         name for name in state if name not in used and name.split(".")[-1] not in _NOT_WEIGHTS
     )
