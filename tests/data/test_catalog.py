@@ -73,8 +73,8 @@ def test_too_many_shots() -> None:
     ("name", "message"),
     [
         ("picto/fod", "did you mean picto/food"),
-        ("imagenet", "data sets: picto/food, picto/travel"),
-        ("picto", "picto/food"),
+        ("imagenet", r"no such folder: imagenet \(nor a known data set: picto/food, picto/travel"),
+        ("picto", "no data set 'picto': there are picto/food"),
     ],
 )
 def test_unknown_name(name: str, message: str) -> None:

@@ -133,6 +133,12 @@ def test_a_broken_file_is_named_with_the_reason(
     assert caught.value.__cause__ is None
 
 
+def test_a_jpeg_cut_in_its_header(tmp_path: Path) -> None:
+    data = encoded(Image.effect_noise((64, 64), 50), "JPEG")
+    with pytest.raises(InterlaceError, match="cut short"):
+        open_image(data[:300])
+
+
 def test_noise_after_a_png_signature_is_an_error_of_ours() -> None:
     noise = np.random.default_rng(0).bytes(200)
     with pytest.raises(InterlaceError, match="image of 208 bytes"):

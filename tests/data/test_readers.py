@@ -48,7 +48,7 @@ def test_unusable_files_are_skipped_with_the_reason(littered: Path) -> None:
     _, records, skipped = read_folder(littered)
     assert len(records) == 4
     assert {(s.key, s.reason) for s in skipped} == {
-        ("cat/notes.txt", "not the extension of an image"),
+        ("cat/notes.txt", "files '.txt' are not read as images"),
         ("cat/text.jpg", "not an image of a known format"),
         ("dog/empty.png", "the file is empty"),
         ("dog/cut.jpg", "the file is cut short"),
@@ -56,8 +56,15 @@ def test_unusable_files_are_skipped_with_the_reason(littered: Path) -> None:
 
 
 def test_strict_makes_an_unusable_file_an_error(littered: Path) -> None:
-    with pytest.raises(InterlaceError, match=r"notes\.txt: not the extension"):
+    with pytest.raises(InterlaceError, match=r"notes\.txt: files '\.txt' are not read"):
         read_folder(littered, strict=True)
+
+
+def test_a_folder_of_unknown_formats_says_which(photos: Photos) -> None:
+    root = photos({"cat": 0, "dog": 0})
+    (root / "cat" / "1.heic").write_bytes(b"x")
+    with pytest.raises(InterlaceError, match=r"1\.heic: files '\.heic' are not read as images"):
+        read_folder(root)
 
 
 @pytest.mark.parametrize(

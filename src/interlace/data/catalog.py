@@ -66,15 +66,16 @@ def read_catalog(name: str) -> CatalogTask:
 
 def unknown_name(name: str) -> InterlaceError:
     """Makes the error for a source that is neither a folder nor a data set."""
-    known = {known.partition("/")[2]: known for known in catalog_names()}
+    known = ", ".join(catalog_names())
+    if not is_catalog_name(name):
+        return InterlaceError(f"no such folder: {name} (nor a known data set: {known})")
+    prefix, _, rest = name.partition("/")
     # compared without the prefix, which would make everything look alike
-    close = difflib.get_close_matches(name.partition("/")[2] or name, known, n=2)
-    hint = (
-        f"did you mean {' or '.join(known[match] for match in close)}?"
-        if close
-        else f"data sets: {', '.join(known.values())}"
+    close = difflib.get_close_matches(rest, COLLECTIONS[prefix].names(), n=2, cutoff=0.45)
+    hint = " or ".join(f"{prefix}/{match}" for match in close)
+    return InterlaceError(
+        f"no data set '{name}': " + (f"did you mean {hint}?" if hint else f"there are {known}")
     )
-    return InterlaceError(f"'{name}' is neither a folder nor a known data set: {hint}")
 
 
 def _picto_names() -> Sequence[str]:

@@ -140,6 +140,6 @@ def _reason(error: Exception) -> str:
     if isinstance(error, PermissionError):
         return "no permission to read it"
     text = " ".join(str(error).split())
-    if "truncated" in text or isinstance(error, EOFError):
+    if "truncated" in text.lower() or isinstance(error, EOFError):
         return "the file is cut short"
     return f"cannot be decoded ({text or type(error).__name__})"

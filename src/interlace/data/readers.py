@@ -55,7 +55,8 @@ def read_folder(
             if path.suffix.lower() in EXTENSIONS:
                 found.append(Record(path, label, key))
             else:
-                skipped.append(Skipped(key, "not the extension of an image"))
+                kind = f"'{path.suffix}'" if path.suffix else "without extension"
+                skipped.append(Skipped(key, f"files {kind} are not read as images"))
     readable, broken = _verified(found)
     skipped += broken
     if strict and skipped:
