@@ -77,11 +77,23 @@ class TestPaths:
         with pytest.raises(InterlaceError, match="a shard that its index names"):
             load(tmp_path / "parts")
 
-    def test_half_precision_is_read_in_full(self, tmp_path: Path) -> None:
+    def test_half_precision_is_read_and_written_in_full(self, tmp_path: Path) -> None:
         stock = FAMILIES["native_gelu"]()
         stock.model.half()
         clip = load(stock.save(tmp_path / "half"))
         assert {p.dtype for p in clip.parameters()} == {torch.float32}
+        fingerprint = clip.fingerprint()
+        again = load(clip.half().save(tmp_path / "full"))
+        assert {p.dtype for p in again.parameters()} == {torch.float32}
+        assert again.fingerprint() == fingerprint
+
+    def test_the_only_weights_of_a_folder_may_have_any_name(self, tmp_path: Path) -> None:
+        folder = FAMILIES["native_gelu"]().save(tmp_path / "model")
+        next(folder.glob("*.safetensors")).rename(folder / "epoch_3.safetensors")
+        load(folder)
+        (folder / "epoch_2.safetensors").write_bytes(b"")
+        with pytest.raises(InterlaceError, match="expected open_clip_model.safetensors"):
+            load(folder)
 
     @pytest.mark.parametrize(
         ("make", "words"),
@@ -273,6 +285,26 @@ class TestHub:
         torch.save({"weight": Path("code")}, folder / "pytorch_model.bin")
         with pytest.raises(InterlaceError, match="holds more than tensors"):
             load("hf:org/old")
+
+    def test_the_other_kind_of_repository_is_named(self, hub: Path) -> None:
+        FAMILIES["native_gelu"]().save(hub / "clip")
+        FAMILIES["hf_clip"]().save(hub / "model")
+        with pytest.raises(InterlaceError, match="open_clip model as hf-hub:"):
+            load("hf:org/clip")
+        with pytest.raises(InterlaceError, match="transformers model as hf:"):
+            load("hf-hub:org/model")
+
+    def test_what_was_fetched_once_needs_no_network(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
+        repository = tmp_path / "models--org--name"
+        FAMILIES["hf_siglip"]().save(repository / "snapshots" / "0a1b")
+        (repository / "refs").mkdir()
+        (repository / "refs" / "main").write_text("0a1b")
+        assert load("hf:org/name", cache_dir=str(tmp_path)).spec.image.pool == "map"
+        with pytest.raises(InterlaceError, match="cannot fetch 'config.json' of 'org/other'"):
+            load("hf:org/other", cache_dir=str(tmp_path))
 
     def test_a_repository_that_does_not_answer(self, monkeypatch: pytest.MonkeyPatch) -> None:
         def fail(*args: Any, **kwargs: Any) -> None:

@@ -84,7 +84,8 @@ def open_clip_checkpoint(files: Files, weights: tuple[str, ...]) -> Checkpoint:
     """
     path = files.find(OPEN_CLIP_CONFIG)
     if path is None:
-        raise InterlaceError(f"{files.name} holds no {OPEN_CLIP_CONFIG}")
+        hint = "; load its transformers model as hf:" if files.find("config.json") else ""
+        raise InterlaceError(f"{files.name} holds no {OPEN_CLIP_CONFIG}{hint}")
     config = read_json(path)
     model = config.get("model_cfg", config)
     if not {"embed_dim", "vision_cfg", "text_cfg"} <= set(model):
@@ -151,7 +152,8 @@ def hugging_face_checkpoint(files: Files, weights: tuple[str, ...]) -> Checkpoin
     """
     path = files.find("config.json")
     if path is None:
-        raise InterlaceError(f"{files.name} holds no config.json")
+        hint = "; load its open_clip model as hf-hub:" if files.find(OPEN_CLIP_CONFIG) else ""
+        raise InterlaceError(f"{files.name} holds no config.json{hint}")
     config = read_json(path)
     hugging_face_family(config)
     state = read_tensors(files, weights)

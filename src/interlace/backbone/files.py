@@ -75,6 +75,8 @@ class HubRepository:
     def find(self, file: str) -> Path | None:
         """A local path of ``file``, or None where the repository has no such file.
 
+        Without a network, what an earlier load has fetched is all there is.
+
         Raises:
             InterlaceError: if the repository cannot be reached or does not exist.
         """
@@ -84,6 +86,8 @@ class HubRepository:
         try:
             return Path(hf_hub_download(self.repository, file, cache_dir=self.cache_dir))
         except LocalEntryNotFoundError as error:
+            if self._was_fetched():
+                return None
             reason = str(error)
         except EntryNotFoundError:
             return None
@@ -91,6 +95,14 @@ class HubRepository:
             reason = f"{type(error).__name__}: {error}"
         first = reason.strip().split("\n")[0]
         raise InterlaceError(f"cannot fetch {file!r} of {self.repository!r}: {first}")
+
+    def _was_fetched(self) -> bool:
+        from huggingface_hub import try_to_load_from_cache
+
+        return any(
+            isinstance(try_to_load_from_cache(self.repository, file, self.cache_dir), str)
+            for file in ("config.json", "open_clip_config.json")
+        )
 
 
 def read_json(path: Path) -> dict[str, Any]:

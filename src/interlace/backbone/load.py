@@ -117,7 +117,9 @@ def _from_folder(files: LocalFolder) -> Checkpoint:
     open_clip_weights = any(files.find(name) for name in OPEN_CLIP_WEIGHTS[:2])
     hugging_face = files.find("config.json") is not None
     if files.find(OPEN_CLIP_CONFIG) and (open_clip_weights or not hugging_face):
-        return open_clip_checkpoint(files, OPEN_CLIP_WEIGHTS)
+        # as in open_clip, a folder's only weights may have any name
+        others = tuple(path.name for path in files.folder.glob("*.safetensors"))
+        return open_clip_checkpoint(files, OPEN_CLIP_WEIGHTS + (others if len(others) == 1 else ()))
     if hugging_face:
         return hugging_face_checkpoint(files, HUGGING_FACE_WEIGHTS)
     raise InterlaceError(

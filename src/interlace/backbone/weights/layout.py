@@ -159,7 +159,7 @@ def _ours(whole: Tensor, row: Row, shapes: Mapping[str, torch.Size]) -> dict[str
 
 
 def write(state: Mapping[str, Tensor], spec: Spec, layout: Layout) -> dict[str, Tensor]:
-    """Translate our tensors to a format's, each contiguous and in memory of its own.
+    """Translate our tensors to a format's, in float32 on the CPU, each in memory of its own.
 
     Raises:
         InterlaceError: if the format has no name for one of them.
@@ -175,9 +175,8 @@ def write(state: Mapping[str, Tensor], spec: Spec, layout: Layout) -> dict[str, 
             whole = whole.mT
         parts = whole.chunk(len(theirs)) if theirs[1:] else [whole]
         for name, part in zip(theirs, parts, strict=True):
-            result[name] = (
-                part[(None,) * row.lead].detach().clone(memory_format=torch.contiguous_format)
-            )
+            part = part[(None,) * row.lead].detach().to("cpu", torch.float32, copy=True)
+            result[name] = part.contiguous()
     _check_complete(shapes, covered, layout)
     return result
 
