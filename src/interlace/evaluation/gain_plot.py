@@ -31,6 +31,7 @@ from interlace.evaluation.stats import mean_interval
 
 _BARS_HEIGHT, _EXAMPLES_HEIGHT = 3.9, 1.85
 _MOST_COLUMNS = 6
+_LINE_LENGTH = 160
 _THUMBNAIL = 192
 
 
@@ -189,14 +190,15 @@ def _draw_bar(axes: Axes, x: float, row: GainRow, which: int, confidence: float)
 def _draw_examples(
     figure: Figure, place: SubplotSpec, examples: Sequence[Example], lines: int, method: str
 ) -> None:
-    grid = place.subgridspec(lines, _MOST_COLUMNS)
+    columns = math.ceil(len(examples) / lines)
+    grid = place.subgridspec(lines, columns)
     for position, example in enumerate(examples):
-        axes = figure.add_subplot(grid[divmod(position, _MOST_COLUMNS)])
-        _draw_example(axes, example, method)
+        axes = figure.add_subplot(grid[divmod(position, columns)])
+        _draw_example(axes, example, method, _LINE_LENGTH // columns)
 
 
-def _draw_example(axes: Axes, example: Example, method: str) -> None:
-    """Draws a square thumbnail in the unit square, with its name above and answers below."""
+def _draw_example(axes: Axes, example: Example, method: str, room: int) -> None:
+    """Draws a thumbnail in the unit square: its name above, the answers below, cut to `room`."""
     size = (_THUMBNAIL, _THUMBNAIL)
     axes.imshow(
         ImageOps.pad(example.image.convert("RGB"), size, color="white"), extent=(0, 1, 0, 1)
@@ -204,13 +206,13 @@ def _draw_example(axes: Axes, example: Example, method: str) -> None:
     axes.add_patch(Rectangle((0, 0), 1, 1, fill=False, edgecolor=RULE, linewidth=0.8))
     axes.set(xlim=(-0.06, 1.06), ylim=(-0.42, 1.2))
     axes.set_axis_off()
-    axes.text(0.5, 1.05, shorten(example.name, 20), ha="center", fontsize=8, color=INK)
+    axes.text(0.5, 1.05, shorten(example.name, room), ha="center", fontsize=8, color=INK)
     answers = (("zero-shot", example.zero_shot), (method, example.adapted))
     for line, (who, answer) in enumerate(answers):
         axes.text(
             0.5,
             -0.06 - 0.17 * line,
-            f"{who}: {shorten(answer, 16)}",
+            shorten(f"{who}: {answer}", room),
             ha="center",
             va="top",
             fontsize=6.8,
