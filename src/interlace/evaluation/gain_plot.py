@@ -206,7 +206,7 @@ def _draw_example(axes: Axes, example: Example, method: str, room: int) -> None:
     axes.add_patch(Rectangle((0, 0), 1, 1, fill=False, edgecolor=RULE, linewidth=0.8))
     axes.set(xlim=(-0.06, 1.06), ylim=(-0.42, 1.2))
     axes.set_axis_off()
-    axes.text(0.5, 1.05, shorten(example.name, room), ha="center", fontsize=8, color=INK)
+    axes.text(0.5, 1.05, shorten(example.name, room * 4 // 5), ha="center", fontsize=8, color=INK)
     answers = (("zero-shot", example.zero_shot), (method, example.adapted))
     for line, (who, answer) in enumerate(answers):
         axes.text(
