@@ -71,7 +71,8 @@ class FewShotTask:
 
         Args:
             root: The folder.
-            shots: Training images per class; 0 leaves all images for testing.
+            shots: Training images per class; 0 draws none, so that every image (or, with parts, all
+                of the test part) is for testing.
             seed: Seed of the draw (see `splits.draw_order`).
             class_names: Where the folder names do not say it: see `resolve_class_names`.
             template: Prompt with `{}` where the class name goes.
