@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from interlace.data.task import FewShotTask
     from interlace.errors import InterlaceError
     from interlace.export.bundle import load_adapted
+    from interlace.export.merge import NotMergeable
     from interlace.fitting import fit
     from interlace.methods import available as list_methods
     from interlace.protocols import evaluate
@@ -27,6 +28,7 @@ __all__ = [
     "FewShotTask",
     "InterlaceError",
     "LowRank",
+    "NotMergeable",
     "Prediction",
     "Prompts",
     "Tokens",
@@ -48,6 +50,7 @@ _HOMES = {
     "FewShotTask": "data.task",
     "InterlaceError": "errors",
     "LowRank": "backbone.edits",
+    "NotMergeable": "export.merge",
     "Prediction": "adapted",
     "Prompts": "backbone.text",
     "Tokens": "backbone.edits",

@@ -196,6 +196,16 @@ class Adapted:
             config=RunConfig("zero_shot"),
         )
 
+    def merge(self) -> DualEncoder:
+        """A plain model of the same architecture that computes what this one does.
+
+        Raises:
+            NotMergeable: if there is none, with the reason.
+        """
+        from interlace.export.merge import merge
+
+        return merge(self.method)
+
     def save(self, folder: Path | str, overwrite: bool = False) -> None:
         """Write the trained tensors and what names the rest; see :func:`interlace.load_adapted`.
 

@@ -116,7 +116,14 @@ def test_novel_classes_and_no_stale_text_features(name, kind):
 
 
 @pytest.mark.parametrize(
-    ("name", "count"), [("mmrl", 4_992_256), ("mmrl++", 813_312), ("zero_shot", 0)]
+    ("name", "count"),
+    [
+        ("zero_shot", 0),
+        ("mmrl", 4_992_256),
+        ("mmrl++", 813_312),
+        # 48 block sites, ln_final and projection, both projection matrices
+        ("mail", 2_088_960 + 78_336 + 655_360),
+    ],
 )
 def test_trainable_parameters_at_vit_b_16(name, count):
     with torch.device("meta"):
