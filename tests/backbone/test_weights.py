@@ -96,6 +96,15 @@ class TestBareStateDict:
         assert native_spec(state).image.activation == "quick_gelu"
         assert native_spec(state, "gelu").text.activation == "gelu"
 
+    def test_class_names_where_the_vocabulary_is_openais(self, config: dict[str, Any]) -> None:
+        state = of_open_clip(changed(config, text_cfg__vocab_size=49408)).model.state_dict()
+        ids = DualEncoder.from_openai_state_dict(state).prompts(["cat"]).ids
+        assert ids.shape == (1, 12) and int(ids.max()) == 49407
+        with pytest.raises(InterlaceError, match="without a tokenizer"):
+            DualEncoder.from_openai_state_dict(of_open_clip(config).model.state_dict()).prompts(
+                ["cat"]
+            )
+
     def test_a_resnet(self) -> None:
         state = {"visual.layer1.0.conv1.weight": torch.ones(1)}
         with pytest.raises(InterlaceError, match="ResNet"):

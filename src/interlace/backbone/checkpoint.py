@@ -102,6 +102,13 @@ def open_clip_checkpoint(files: Files, weights: tuple[str, ...]) -> Checkpoint:
     )
 
 
+def own_tokenizer(spec: Spec) -> TextTokenizer | None:
+    """OpenAI's byte pairs, for tensors without a config; None for another vocabulary."""
+    if spec.text.vocab_size != CLIP_VOCABULARY:
+        return None
+    return byte_pair_tokenizer(spec.text.context_length)
+
+
 def open_clip_tokenizer(
     spec: Spec, config: Mapping[str, Any], files: Files | None, cache_dir: str | None = None
 ) -> TextTokenizer | None:
@@ -223,8 +230,9 @@ def file_checkpoint(path: Path, activation: Activation | None) -> Checkpoint:
     if stated not in get_args(Activation):
         raise InterlaceError(f"activation {stated!r}: expected {' or '.join(get_args(Activation))}")
     spec = native_spec(state, cast(Activation, stated))
-    own = spec.text.vocab_size == CLIP_VOCABULARY
-    tokenizer = byte_pair_tokenizer(spec.text.context_length) if own else None
     return Checkpoint(
-        spec, from_open_clip(state, spec), tokenizer, Preprocess(spec.image.image_size)
+        spec,
+        from_open_clip(state, spec),
+        own_tokenizer(spec),
+        Preprocess(spec.image.image_size),
     )

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from interlace.backbone.checkpoint import own_tokenizer
 from interlace.backbone.edits import Edit
 from interlace.backbone.save import Format, save_model
 from interlace.backbone.spec import Activation, Spec
@@ -59,6 +60,9 @@ class DualEncoder(nn.Module):
     ) -> DualEncoder:
         """Build from tensors under OpenAI's / open_clip's key names; sizes come from the tensors.
 
+        Heads are 64 wide, as the format means. A vocabulary of OpenAI's size means OpenAI's
+        tokenizer; a model with another takes prompts as ids.
+
         Args:
             state: the state dict; any floating dtype, converted to float32.
             activation: OpenAI's weights use ``quick_gelu``; most open_clip ones ``gelu``.
@@ -68,7 +72,7 @@ class DualEncoder(nn.Module):
             InterlaceError: if the tensors are not such a CLIP.
         """
         spec = native_spec(state, activation)
-        clip = cls(spec, source=source)
+        clip = cls(spec, source=source, tokenizer=own_tokenizer(spec))
         clip.load_state_dict(from_native(state, spec))
         return clip
 

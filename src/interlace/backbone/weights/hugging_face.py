@@ -13,7 +13,7 @@ from torch import Tensor
 
 from interlace.backbone.spec import Activation, ImageSpec, Spec, TextPool, TextSpec, TowerSpec
 from interlace.backbone.weights import tables
-from interlace.backbone.weights.layout import Layout, read, write
+from interlace.backbone.weights.layout import Layout, depth, read, size, write
 from interlace.errors import InterlaceError
 
 _ACTIVATIONS: dict[str, Activation] = {
@@ -98,18 +98,8 @@ def _common(config: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
-def _size(state: Mapping[str, Tensor], name: str, dimension: int) -> int:
-    if name not in state:
-        raise InterlaceError(f"no CLIPModel or SiglipModel: tensor {name!r} is missing")
-    return state[name].shape[dimension]
-
-
-def _depth(state: Mapping[str, Tensor], prefix: str) -> int:
-    return len({name[len(prefix) :].split(".")[0] for name in state if name.startswith(prefix)})
-
-
 def _image(state: Mapping[str, Tensor], config: Mapping[str, Any], clip: bool) -> ImageSpec:
-    patch = _size(state, "vision_model.embeddings.patch_embedding.weight", 3)
+    patch = size(state, "vision_model.embeddings.patch_embedding.weight", 3)
     image_size = config["image_size"]
     if not isinstance(image_size, int):
         raise InterlaceError(f"image_size {image_size}: expected one number, the side of a square")
@@ -117,9 +107,9 @@ def _image(state: Mapping[str, Tensor], config: Mapping[str, Any], clip: bool) -
         raise InterlaceError("a SiglipModel without its pooling head has no image features")
     return ImageSpec(
         **_common(config),
-        width=_size(state, "vision_model.embeddings.patch_embedding.weight", 0),
-        depth=_depth(state, "vision_model.encoder.layers."),
-        hidden=_size(state, "vision_model.encoder.layers.0.mlp.fc1.weight", 0),
+        width=size(state, "vision_model.embeddings.patch_embedding.weight", 0),
+        depth=depth(state, "vision_model.encoder.layers."),
+        hidden=size(state, "vision_model.encoder.layers.0.mlp.fc1.weight", 0),
         projection=clip,
         image_size=image_size,
         patch_size=patch,
@@ -141,13 +131,13 @@ def _text(state: Mapping[str, Tensor], config: Mapping[str, Any], clip: bool) ->
         pool, eos = ("argmax", None) if given == _LEGACY_EOS else ("eos", given)
     return TextSpec(
         **_common(config),
-        width=_size(state, table, 1),
-        depth=_depth(state, "text_model.encoder.layers."),
-        hidden=_size(state, "text_model.encoder.layers.0.mlp.fc1.weight", 0),
+        width=size(state, table, 1),
+        depth=depth(state, "text_model.encoder.layers."),
+        hidden=size(state, "text_model.encoder.layers.0.mlp.fc1.weight", 0),
         projection=True,
         projection_bias=not clip,
-        vocab_size=_size(state, table, 0),
-        context_length=_size(state, "text_model.embeddings.position_embedding.weight", 0),
+        vocab_size=size(state, table, 0),
+        context_length=size(state, "text_model.embeddings.position_embedding.weight", 0),
         causal=clip,
         begins_with_token=clip,
         pool=pool,
@@ -167,7 +157,7 @@ def hugging_face_spec(state: Mapping[str, Tensor], config: Mapping[str, Any]) ->
     return Spec(
         image=_image(state, _tower(config, family, "vision_config"), clip),
         text=_text(state, _tower(config, family, "text_config"), clip),
-        embed_dim=_size(state, projection, 0),
+        embed_dim=size(state, projection, 0),
         logit_bias=not clip,
     )
 

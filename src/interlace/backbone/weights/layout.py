@@ -86,6 +86,22 @@ class Layout:
         yield Row("logit_bias", "logit_bias", lead=self.scalar_lead)
 
 
+def size(state: Mapping[str, Tensor], name: str, dimension: int) -> int:
+    """A size that a tensor of the checkpoint tells.
+
+    Raises:
+        InterlaceError: if the checkpoint lacks the tensor.
+    """
+    if name not in state:
+        raise InterlaceError(f"no vision-transformer CLIP or SigLIP: tensor {name!r} is missing")
+    return state[name].shape[dimension]
+
+
+def depth(state: Mapping[str, Tensor], prefix: str) -> int:
+    """Number of blocks whose names start with ``prefix``, which ends before their number."""
+    return len({name[len(prefix) :].split(".")[0] for name in state if name.startswith(prefix)})
+
+
 def parameter_shapes(spec: Spec) -> dict[str, torch.Size]:
     """Name and shape of every tensor of a dual encoder of ``spec``, without making one."""
     with torch.device("meta"):

@@ -16,7 +16,7 @@ from torch import Tensor
 
 from interlace.backbone.spec import Activation, ImageSpec, Spec, TextPool, TextSpec
 from interlace.backbone.weights import tables
-from interlace.backbone.weights.layout import Layout, read
+from interlace.backbone.weights.layout import Layout, depth, read, size
 from interlace.backbone.weights.timm_trunk import timm_image_spec
 from interlace.errors import InterlaceError
 
@@ -68,18 +68,6 @@ def refuse(config: Mapping[str, Any]) -> None:
         timm_image_spec(None, image)
 
 
-def _size(state: Mapping[str, Tensor], name: str, dimension: int) -> int:
-    if name not in state:
-        raise InterlaceError(
-            f"no CLIP under OpenAI's or open_clip's key names: {name!r} is missing"
-        )
-    return state[name].shape[dimension]
-
-
-def _depth(state: Mapping[str, Tensor], prefix: str) -> int:
-    return len({name[len(prefix) :].split(".")[0] for name in state if name.startswith(prefix)})
-
-
 def _activation(tower: Mapping[str, Any], quick_gelu: bool) -> Activation:
     if quick_gelu:
         return "quick_gelu"
@@ -95,8 +83,8 @@ def _native_image(
 ) -> ImageSpec:
     if any(name.startswith("visual.layer1.") for name in state):
         raise InterlaceError("a ResNet CLIP: only vision-transformer image towers are supported")
-    width, patch = (_size(state, "visual.conv1.weight", i) for i in (0, 3))
-    positions = _size(state, "visual.positional_embedding", 0)
+    width, patch = (size(state, "visual.conv1.weight", i) for i in (0, 3))
+    positions = size(state, "visual.positional_embedding", 0)
     side = round((positions - 1) ** 0.5)
     image_size = config.get("image_size", side * patch)
     if not isinstance(image_size, int) or side**2 + 1 != positions or image_size // patch != side:
@@ -106,9 +94,9 @@ def _native_image(
         )
     return ImageSpec(
         width=width,
-        depth=_depth(state, "visual.transformer.resblocks."),
+        depth=depth(state, "visual.transformer.resblocks."),
         heads=width // config.get("head_width", 64),
-        hidden=_size(state, "visual.transformer.resblocks.0.mlp.c_fc.weight", 0),
+        hidden=size(state, "visual.transformer.resblocks.0.mlp.c_fc.weight", 0),
         activation=_activation(config, quick_gelu),
         norm_eps=_epsilon(config),
         projection="visual.proj" in state,
@@ -123,7 +111,7 @@ def _text(
     state: Mapping[str, Tensor], config: Mapping[str, Any] | None, quick_gelu: bool
 ) -> TextSpec:
     prefix = text_prefix(state)
-    width = _size(state, f"{prefix}token_embedding.weight", 1)
+    width = size(state, f"{prefix}token_embedding.weight", 1)
     # a bare state dict is OpenAI's, whose heads are 64 wide; open_clip's default is 8 heads
     heads = width // 64 if config is None else config.get("heads", 8)
     config = config or {}
@@ -134,15 +122,15 @@ def _text(
     bias = f"{prefix}text_projection.bias" in state
     return TextSpec(
         width=width,
-        depth=_depth(state, f"{prefix}transformer.resblocks."),
+        depth=depth(state, f"{prefix}transformer.resblocks."),
         heads=heads,
-        hidden=_size(state, f"{prefix}transformer.resblocks.0.mlp.c_fc.weight", 0),
+        hidden=size(state, f"{prefix}transformer.resblocks.0.mlp.c_fc.weight", 0),
         activation=_activation(config, quick_gelu),
         norm_eps=_epsilon(config),
         projection=bias or f"{prefix}text_projection" in state,
         projection_bias=bias,
-        vocab_size=_size(state, f"{prefix}token_embedding.weight", 0),
-        context_length=_size(state, f"{prefix}positional_embedding", 0),
+        vocab_size=size(state, f"{prefix}token_embedding.weight", 0),
+        context_length=size(state, f"{prefix}positional_embedding", 0),
         causal=causal,
         begins_with_token=causal,
         pool=pool,
@@ -189,9 +177,9 @@ def open_clip_spec(
     text = _text(state, config["text_cfg"] if config else None, quick_gelu)
     prefix = text_prefix(state)
     if text.projection_bias:
-        embed_dim = _size(state, f"{prefix}text_projection.weight", 0)
+        embed_dim = size(state, f"{prefix}text_projection.weight", 0)
     elif text.projection:
-        embed_dim = _size(state, f"{prefix}text_projection", 1)
+        embed_dim = size(state, f"{prefix}text_projection", 1)
     else:
         embed_dim = text.width
     return Spec(image=image, text=text, embed_dim=embed_dim, logit_bias="logit_bias" in state)
