@@ -55,10 +55,13 @@ class LowRank:
     Attributes:
         a: [out, r].
         b: [r, in].
+        dropout: share of the inputs that ``b`` does not see, drawn anew in each pass; a method sets
+            it while it trains, and merging takes none.
     """
 
     a: Tensor
     b: Tensor
+    dropout: float = 0.0
 
 
 @dataclass(frozen=True)

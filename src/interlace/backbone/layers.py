@@ -39,6 +39,8 @@ def _add(y: Tensor, x: Tensor, change: LowRank | None) -> Tensor:
     """Add what a low-rank change of the weight adds to the linear's output ``y`` of input ``x``."""
     if change is None:
         return y
+    if change.dropout:
+        x = F.dropout(x, change.dropout)
     return y + F.linear(F.linear(x, change.b.to(x.dtype)), change.a.to(x.dtype))
 
 
