@@ -113,6 +113,10 @@ def changed(base: dict[str, Any], **changes: Any) -> dict[str, Any]:
     return result
 
 
+#: A small model that reads OpenAI's tokens.
+CLIP_VOCABULARY = changed(NATIVE, text_cfg__vocab_size=49408, text_cfg__width=16)
+
+
 def _register(name: str, **settings: Any) -> None:
     """Give timm a small model under ``name``, as its own modules do."""
 

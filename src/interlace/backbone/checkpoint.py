@@ -96,7 +96,7 @@ def open_clip_checkpoint(files: Files, weights: tuple[str, ...]) -> Checkpoint:
     return Checkpoint(
         spec,
         from_open_clip(state, spec),
-        open_clip_tokenizer(spec, model["text_cfg"], files),
+        open_clip_tokenizer(spec, model["text_cfg"], files, files.cache_dir),
         open_clip_preprocess(spec, config.get("preprocess_cfg", {})),
         template=_settings(files).get("template", TEMPLATE),
     )
@@ -187,7 +187,9 @@ def _hugging_face_tokenizer(spec: Spec, files: Files, clean: str | None) -> Text
         merges = files.find("merges.txt")
         if has_clip_merges(merges) if merges else not has_files:
             return byte_pair_tokenizer(length)
-    return transformers_tokenizer(files.tokenizer_source, length, clean) if has_files else None
+    if not has_files:
+        return None
+    return transformers_tokenizer(files.tokenizer_source, length, clean, cache_dir=files.cache_dir)
 
 
 def _hugging_face_preprocess(spec: Spec, files: Files) -> Preprocess:

@@ -28,6 +28,11 @@ class Files(Protocol):
         """The place, as transformers takes it."""
         ...
 
+    @property
+    def cache_dir(self) -> str | None:
+        """Where downloads are kept, if not at the usual place."""
+        ...
+
     def find(self, file: str) -> Path | None:
         """A local path of ``file``, or None where the place has no such file."""
         ...
@@ -38,6 +43,7 @@ class LocalFolder:
     """A folder on this machine; nothing is fetched."""
 
     folder: Path
+    cache_dir: None = None
 
     @property
     def name(self) -> str:
