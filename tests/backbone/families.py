@@ -55,49 +55,32 @@ TIMM: dict[str, Any] = {
         "norm_kwargs": {"eps": 1e-6},
     },
 }
+_HF_IMAGE: dict[str, Any] = {
+    "hidden_size": 48,
+    "intermediate_size": 100,
+    "num_hidden_layers": 3,
+    "num_attention_heads": 3,
+    "image_size": 32,
+    "patch_size": 8,
+}
+_HF_TEXT: dict[str, Any] = {
+    "hidden_size": 32,
+    "intermediate_size": 72,
+    "num_hidden_layers": 2,
+    "num_attention_heads": 4,
+    "vocab_size": 600,
+    "max_position_embeddings": 12,
+    "bos_token_id": 597,
+    "eos_token_id": 598,
+}
 HF_CLIP: dict[str, Any] = {
     "projection_dim": 24,
-    "vision_config": {
-        "hidden_size": 48,
-        "intermediate_size": 100,
-        "num_hidden_layers": 3,
-        "num_attention_heads": 3,
-        "image_size": 32,
-        "patch_size": 8,
-        "projection_dim": 24,
-    },
-    "text_config": {
-        "hidden_size": 32,
-        "intermediate_size": 72,
-        "num_hidden_layers": 2,
-        "num_attention_heads": 4,
-        "vocab_size": 600,
-        "max_position_embeddings": 12,
-        "projection_dim": 24,
-        "bos_token_id": 597,
-        "eos_token_id": 598,
-    },
+    "vision_config": {**_HF_IMAGE, "projection_dim": 24},
+    "text_config": {**_HF_TEXT, "projection_dim": 24},
 }
 HF_SIGLIP: dict[str, Any] = {
-    "vision_config": {
-        "hidden_size": 48,
-        "intermediate_size": 100,
-        "num_hidden_layers": 3,
-        "num_attention_heads": 3,
-        "image_size": 32,
-        "patch_size": 8,
-    },
-    "text_config": {
-        "hidden_size": 32,
-        "intermediate_size": 72,
-        "num_hidden_layers": 2,
-        "num_attention_heads": 4,
-        "vocab_size": 600,
-        "max_position_embeddings": 12,
-        "projection_size": 48,
-        "bos_token_id": 597,
-        "eos_token_id": 598,
-    },
+    "vision_config": _HF_IMAGE,
+    "text_config": {**_HF_TEXT, "projection_size": 48},
 }
 
 
