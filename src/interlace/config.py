@@ -14,12 +14,12 @@ import yaml
 
 from interlace.errors import InterlaceError
 
-Optimizer = Literal["adamw", "sgd"]
+Optimizer = Literal["adamw", "adam", "sgd"]
 Precision = Literal["auto", "float32", "bfloat16", "float16"]
 Select = Literal["last", "best"]
 
 _CHOICES = {
-    "optimizer": ("adamw", "sgd"),
+    "optimizer": ("adamw", "adam", "sgd"),
     "precision": ("auto", "float32", "bfloat16", "float16"),
     "select": ("last", "best"),
 }
@@ -32,7 +32,7 @@ class TrainConfig:
     Attributes:
         epochs: passes over the shots.
         batch_size: images per step.
-        optimizer: ``adamw`` or ``sgd`` (momentum 0.9).
+        optimizer: ``adamw``, ``adam`` or ``sgd`` (momentum 0.9).
         lr: learning rate after warm-up, decayed by a cosine per epoch.
         weight_decay: of all trained tensors.
         warmup_epochs: first epochs, run at ``warmup_lr``.

@@ -14,7 +14,7 @@ from interlace.backbone.text import Prompts
 from interlace.config import RunConfig, method_defaults
 from tests import models
 
-SMALL = {"n_tokens": 2, "dim": 8, "rank": 2, "projection_rank": 2}
+SMALL = {"n_tokens": 2, "dim": 8, "rank": 2, "projection_rank": 2, "heads": 2}
 ROWS = [(name, kind) for name in methods.available() for kind in models.SPECS]
 TRAINED = [row for row in ROWS if method_defaults(row[0]).train.get("epochs") != 0]
 

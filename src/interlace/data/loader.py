@@ -105,7 +105,7 @@ def batches(
     loader = DataLoader(
         samples,
         batch_size,
-        sampler=_order(len(images), shuffle_seed),
+        sampler=epoch_order(len(images), shuffle_seed),
         num_workers=workers,
         collate_fn=_collate,
         # without one of its own, the loader would take a number from the global generator
@@ -117,7 +117,8 @@ def batches(
         yield batch
 
 
-def _order(count: int, shuffle_seed: tuple[int, int] | None) -> Sequence[int]:
+def epoch_order(count: int, shuffle_seed: tuple[int, int] | None) -> Sequence[int]:
+    """Gives the order of an epoch's `count` samples: a function of the seed and the epoch."""
     if shuffle_seed is None:
         return range(count)
     generator = torch.Generator().manual_seed(_mix(*shuffle_seed))

@@ -49,6 +49,9 @@ class Method(nn.Module):
     summary: ClassVar[str] = ""
     #: Whether :meth:`loss` compares with the frozen model's features.
     needs_frozen: ClassVar[bool] = False
+    #: Whether the method works on the frozen features and edits no tower; it is then trained on
+    #: features that are encoded once.
+    on_features: ClassVar[bool] = False
 
     def __init__(self, clip: DualEncoder) -> None:
         super().__init__()

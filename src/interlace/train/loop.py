@@ -2,21 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
+from functools import partial
 
 import torch
 
 from interlace.backbone.text import Prompts
+from interlace.backbone.tower import TowerOutput
 from interlace.config import TrainConfig
-from interlace.data.loader import Images, batches
+from interlace.data.loader import Images, batches, epoch_order
 from interlace.data.records import Record
 from interlace.errors import InterlaceError
-from interlace.inference import encode_images, encode_prompts, logits
-from interlace.methods.base import Method
+from interlace.inference import encode_images, encode_prompts, logits, take
+from interlace.methods.base import Method, Output
 from interlace.train.checkpoint import Checkpoint, State
 from interlace.train.optim import autocast_dtype, learning_rate, make_optimizer
+
+#: For each step: what computes the method's output, and the labels [B].
+Batches = Iterator[tuple[Callable[[], Output], torch.Tensor]]
 
 
 @dataclass(frozen=True)
@@ -79,29 +84,22 @@ def train(
     optimizer = make_optimizer(method.parameters(), config)
     scaler = torch.amp.GradScaler(device.type) if dtype is torch.float16 else None
     state = State() if checkpoint is None else checkpoint.load(method, optimizer, scaler)
-    transform = clip.preprocess.train_transform((config.crop_scale, 1.0), config.flip)
-    images_of = Images(records)
+    source = _features if method.on_features else _images
+    epoch_batches = source(method, prompts, records, config, seed)
+    validate = _validation(method, prompts, validation)
     steps = -(-len(records) // config.batch_size)
 
     for epoch in range(state.epoch, config.epochs):
         rate = learning_rate(config, epoch)
         for group in optimizer.param_groups:
             group["lr"] = rate
-        loader = batches(
-            images_of,
-            transform,
-            config.batch_size,
-            shuffle_seed=(seed, epoch),
-            workers=config.workers,
-        )
         total_loss, right, count = 0.0, 0, 0
         method.train()
         with torch.random.fork_rng():
             torch.manual_seed(seed * 100_003 + epoch)
-            for step, (images, labels) in enumerate(loader, 1):
-                images, labels = images.to(device), labels.to(device)
+            for step, (compute, labels) in enumerate(epoch_batches(epoch), 1):
                 with torch.autocast(device.type, dtype) if dtype else nullcontext():
-                    out = method(images, prompts)
+                    out = compute()
                     loss = method.loss(out, labels)
                 _step(loss, optimizer, scaler, where=f"epoch {epoch + 1}, step {step}")
                 total_loss += loss.item() * len(labels)
@@ -114,7 +112,7 @@ def train(
         state.history.append(row | {"lr": rate})
         state.epoch = epoch + 1
         if validation and (config.select == "best" or state.epoch == config.epochs):
-            accuracy = _accuracy(method, prompts, validation)
+            accuracy = validate()
             state.history[-1]["validation_accuracy"] = accuracy
             if config.select == "best" and accuracy > state.best_accuracy:
                 state.best_accuracy = accuracy
@@ -125,6 +123,44 @@ def train(
         method.load_state_dict(state.best)
     method.eval()
     return state.history
+
+
+def _images(
+    method: Method, prompts: Prompts, records: Sequence[Record], config: TrainConfig, seed: int
+) -> Callable[[int], Batches]:
+    """Batches of augmented images, through both towers at each step."""
+    clip = method.clip
+    # crops are resized to the model's size: photos need not stay in memory at their own
+    images = Images(records, least_side=2 * clip.preprocess.size)
+    transform = clip.preprocess.train_transform((config.crop_scale, 1.0), config.flip)
+
+    def epoch_batches(epoch: int) -> Batches:
+        for pixels, labels in batches(
+            images,
+            transform,
+            config.batch_size,
+            shuffle_seed=(seed, epoch),
+            workers=config.workers,
+        ):
+            yield partial(method, pixels.to(clip.device), prompts), labels.to(clip.device)
+
+    return epoch_batches
+
+
+def _features(
+    method: Method, prompts: Prompts, records: Sequence[Record], config: TrainConfig, seed: int
+) -> Callable[[int], Batches]:
+    """Batches of frozen features, encoded once without augmentation."""
+    loader = batches(records, method.clip.preprocess.eval_transform(), 64)
+    image, labels = encode_images(method, loader)
+    text = encode_prompts(method, prompts)
+
+    def epoch_batches(epoch: int) -> Batches:
+        order = torch.tensor(epoch_order(len(labels), (seed, epoch)), device=labels.device)
+        for rows in order.split(config.batch_size):
+            yield partial(method.score, take(image, rows), text), labels[rows]
+
+    return epoch_batches
 
 
 def _step(
@@ -148,9 +184,21 @@ def _step(
     scaler.update()
 
 
-def _accuracy(method: Method, prompts: Prompts, records: tuple[Record, ...]) -> float:
-    """Share of ``records`` classified right."""
-    loader = batches(records, method.clip.preprocess.eval_transform(), 64)
-    image, labels = encode_images(method, loader)
-    scores = logits(method, image, encode_prompts(method, prompts), seen=True)
-    return (scores.argmax(dim=-1) == labels).float().mean().item()
+def _validation(method: Method, prompts: Prompts, records: Sequence[Record]) -> Callable[[], float]:
+    """What computes the share of ``records`` that the method classifies right at the moment."""
+    images = Images(records)
+
+    def encode() -> tuple[TowerOutput, torch.Tensor, TowerOutput]:
+        loader = batches(images, method.clip.preprocess.eval_transform(), 64)
+        return *encode_images(method, loader), encode_prompts(method, prompts)
+
+    # frozen features do not change while the method learns
+    kept = encode() if method.on_features and records else None
+
+    def accuracy() -> float:
+        method.eval()
+        image, labels, text = kept or encode()
+        scores = logits(method, image, text, seen=True)
+        return (scores.argmax(dim=-1) == labels).float().mean().item()
+
+    return accuracy

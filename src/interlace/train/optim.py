@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable
+from typing import Any
 
 import torch
 from torch import nn
@@ -15,13 +16,14 @@ from interlace.errors import InterlaceError
 def make_optimizer(
     parameters: Iterable[nn.Parameter], config: TrainConfig
 ) -> torch.optim.Optimizer:
-    """AdamW, or SGD with momentum 0.9, over the trained tensors."""
+    """AdamW, Adam, or SGD with momentum 0.9, over the trained tensors."""
     trained = list(parameters)
+    options: dict[str, Any] = {"lr": config.lr, "weight_decay": config.weight_decay}
     if config.optimizer == "sgd":
-        return torch.optim.SGD(
-            trained, lr=config.lr, momentum=0.9, weight_decay=config.weight_decay
-        )
-    return torch.optim.AdamW(trained, lr=config.lr, weight_decay=config.weight_decay)
+        return torch.optim.SGD(trained, momentum=0.9, **options)
+    if config.optimizer == "adam":
+        return torch.optim.Adam(trained, **options)
+    return torch.optim.AdamW(trained, **options)
 
 
 def learning_rate(config: TrainConfig, epoch: int) -> float:
