@@ -106,7 +106,7 @@ class Adapted:
         twice = sorted({name for name in names if names.count(name) > 1})
         if twice:
             raise InterlaceError(f"class names must differ; more than once: {', '.join(twice)}")
-        self._prompts: Prompts = self.clip.prompts(names, self.template)
+        self._prompts: Prompts = self.method.prompts(names, self.template)
         self._classes = names
         self._text: tuple[tuple[int, ...], TowerOutput] | None = None
 

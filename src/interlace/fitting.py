@@ -74,7 +74,7 @@ def fit(
     with torch.random.fork_rng():
         torch.manual_seed(seed)
         built = methods.create(method, clip, **config.arguments)
-    prompts = clip.prompts(task.classes, task.template)
+    prompts = built.prompts(task.classes, task.template)
     trainable = bool(list(built.parameters()))
     if trainable and not task.train:
         raise InterlaceError(f"{method} needs training images, the task {task.name!r} has none")

@@ -113,6 +113,36 @@ def test_tokens_step_by_step(kind, name, carry):
     torch.testing.assert_close(tower(inputs, Edit(tokens=placed)).features, expected)
 
 
+@pytest.mark.parametrize(("kind", "name"), TOWERS)
+def test_tokens_run_on_after_their_last_values(kind, name):
+    tower, inputs = setup(kind, name)
+    short = Tokens(0, random(1, 2, tower.width))
+    values = torch.cat([short.values, torch.zeros(tower.depth - 1, 2, tower.width)])
+    carried = Tokens(0, values, carry=1.0)
+    expected = tower(inputs, Edit(tokens=carried)).features
+    torch.testing.assert_close(tower(inputs, Edit(tokens=short)).features, expected)
+
+
+@pytest.mark.parametrize(("kind", "name"), TOWERS)
+def test_tokens_can_overwrite_positions(kind, name):
+    tower, inputs = setup(kind, name)
+    at, placed = tower.insert_at, Tokens(1, random(2, 2, tower.width), overwrite=True)
+    x, read = tower._embed(inputs)
+    for i, block in enumerate(tower.blocks):
+        if i in (1, 2):
+            x = x.clone()
+            x[:, at : at + 2] = placed.values[i - 1]
+        x = block(x, Edit(), "", tower.causal)
+    expected = tower._project(tower._pool(tower.ln_final(x), read, 0), None)
+    torch.testing.assert_close(tower(inputs, Edit(tokens=placed)).features, expected)
+
+
+def test_overwriting_more_than_there_is_is_refused():
+    tower, inputs = setup("clip", "image")
+    with pytest.raises(InterlaceError, match="9 tokens"):
+        tower(inputs, Edit(tokens=Tokens(0, random(1, 9, 32), overwrite=True)))
+
+
 def test_tokens_stand_after_the_class_token_and_in_front_of_a_tower_without():
     assert models.tiny("clip").image.insert_at == 1
     assert models.tiny("clip").text.insert_at == 1
@@ -187,7 +217,7 @@ def test_first_block_of_an_edit():
         (Edit(low_rank={"blocks.0.qkv": LowRank(random(1, 1), random(1, 1))}), "qkv"),
         (Edit(tokens=Tokens(4, random(1, 2, 32))), "blocks 1 to 4"),
         (Edit(tokens=Tokens(1, random(3, 2, 31))), "width 32"),
-        (Edit(tokens=Tokens(1, random(2, 2, 32))), "3 blocks"),
+        (Edit(tokens=Tokens(1, random(4, 2, 32))), "1 to 3 blocks"),
         (Edit(token_projection=random(32, 5)), "needs tokens"),
     ],
 )

@@ -69,26 +69,37 @@ class Tokens:
     """Tokens that stand after the first position from one block on.
 
     Before block ``first_block``, K tokens are inserted after the class token or begin-of-text
-    token; where a tower has neither they are put in front. Before every later block they are
-    replaced by that block's values, or blended with what the previous block made of them:
-    ``(1 - carry) * values[i] + carry * previous``. Pooling never reads them as part of the image or
-    text: the class token, mean, attention or end-of-text pooling sees the original positions only.
-    What the last block made of the tokens is read separately, see :attr:`Edit.token_projection`.
+    token; where a tower has neither they are put in front. Before each later block that has values
+    they are replaced by these, or blended with what the previous block made of them:
+    ``(1 - carry) * values[i] + carry * previous``; after the last values they run on as they are.
+    Pooling never reads them as part of the image or text: the class token, mean, attention or
+    end-of-text pooling sees the original positions only. What the last block made of the tokens is
+    read separately, see :attr:`Edit.token_projection`.
+
+    With ``overwrite`` nothing is inserted: the tokens take the place of the K positions that stand
+    there already (a prompt's placeholders), and the sequence keeps its length.
 
     Attributes:
         first_block: 0-based block before which the tokens are inserted.
-        values: [depth - first_block, K, D], the tokens of each block.
+        values: [n, K, D], the tokens of blocks ``first_block`` to ``first_block + n - 1``.
         carry: share of the previous block's output that is kept, 0 to 1.
+        overwrite: whether the tokens take the place of positions instead of being inserted.
     """
 
     first_block: int
     values: Tensor
     carry: float = 0.0
+    overwrite: bool = False
 
     @property
     def count(self) -> int:
         """K, the number of tokens."""
         return self.values.shape[1]
+
+    @property
+    def inserted(self) -> int:
+        """How many positions the sequence grows by."""
+        return 0 if self.overwrite else self.count
 
 
 def _nothing() -> Mapping:
@@ -146,10 +157,11 @@ class Edit:
                 raise InterlaceError(
                     f"tokens start before block {first + 1}, but the tower has blocks 1 to {depth}"
                 )
-            if values.ndim != 3 or len(values) != depth - first or values.shape[2] != width:
+            fits = values.ndim == 3 and 1 <= len(values) <= depth - first
+            if not fits or values.shape[2] != width:
                 raise InterlaceError(
                     f"token values have shape {tuple(values.shape)}, expected "
-                    f"[{depth - first} blocks, K, width {width}]"
+                    f"[1 to {depth - first} blocks, K, width {width}]"
                 )
 
 

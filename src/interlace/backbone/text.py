@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
+import torch
 from torch import Tensor
 
 from interlace.errors import InterlaceError
@@ -39,6 +40,36 @@ class Prompts:
     def __len__(self) -> int:
         """C, the number of classes."""
         return len(self.ids)
+
+
+def make_room(ids: Tensor, at: int, count: int, read: Tensor, context_length: int) -> Tensor:
+    """Insert ``count`` placeholders into every prompt, at the cost of padding at its end.
+
+    Args:
+        ids: [C, L] token ids.
+        at: position of the first placeholder.
+        count: placeholders per prompt.
+        read: [C], the position each prompt's feature is read at, before the insertion.
+        context_length: the longest sequence the model takes.
+
+    Returns:
+        [C, at most context_length] ids; the placeholders are 0.
+
+    Raises:
+        InterlaceError: if a prompt has too little padding to give up.
+    """
+    room = torch.zeros(len(ids), count, dtype=ids.dtype, device=ids.device)
+    longer = torch.cat([ids[:, :at], room, ids[:, at:]], dim=1)
+    lost = longer[:, context_length:]
+    padding = ids[:, -1:]
+    ends_early = read + count < context_length  # prompts that are read at an end-of-text token
+    whole = ends_early | (lost == padding).all(dim=1)
+    if not bool(whole.all()):
+        raise InterlaceError(
+            f"{count} context tokens leave a prompt no room: with it they make more than the "
+            f"{context_length} positions of the model"
+        )
+    return longer[:, :context_length]
 
 
 def fill(template: str, names: Sequence[str]) -> list[str]:

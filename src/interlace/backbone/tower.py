@@ -120,22 +120,31 @@ class Tower(nn.Module):
     def _place(self, x: Tensor, tokens: Tokens, step: int) -> Tensor:
         """Insert the tokens (``step`` 0) or refresh them before a later block."""
         at, count = self.insert_at, tokens.count
+        if step >= len(tokens.values):
+            return x
         values = tokens.values[step].to(x.dtype).expand(len(x), -1, -1)
         if step == 0:
-            return torch.cat([x[:, :at], values, x[:, at:]], dim=1)
+            rest = at + count - tokens.inserted
+            if x.shape[1] < rest:
+                raise InterlaceError(
+                    f"{count} tokens are to overwrite positions of a sequence of {x.shape[1]}"
+                )
+            return torch.cat([x[:, :at], values, x[:, rest:]], dim=1)
         if tokens.carry:
             previous = x[:, at : at + count]
             values = (1 - tokens.carry) * values + tokens.carry * previous
         return torch.cat([x[:, :at], values, x[:, at + count :]], dim=1)
 
     def _finish(self, x: Tensor, edit: Edit, read: Tensor | None) -> TowerOutput:
-        inserted = edit.tokens.count if edit.tokens is not None else 0
+        count, inserted = (
+            (0, 0) if edit.tokens is None else (edit.tokens.count, edit.tokens.inserted)
+        )
         x = apply_site(edit, "ln_final", self.ln_final(x))
         features = self._project(self._pool(x, read, inserted), edit.projection)
         features = apply_site(edit, "projection", features)
         if edit.token_projection is None:
             return TowerOutput(features)
-        tokens = self._pool_tokens(x[:, self.insert_at : self.insert_at + inserted])
+        tokens = self._pool_tokens(x[:, self.insert_at : self.insert_at + count])
         return TowerOutput(features, tokens @ edit.token_projection.to(tokens.dtype))
 
     def _project(self, pooled: Tensor, replacement: Tensor | None) -> Tensor:

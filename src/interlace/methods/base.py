@@ -66,6 +66,18 @@ class Method(nn.Module):
         """The image tower's and the text tower's edit; None leaves a tower as it is."""
         return None, None
 
+    def prompt_template(self, template: str) -> str:
+        """The template this method puts class names into, given the task's."""
+        return template
+
+    def prompts(self, names: Sequence[str], template: str) -> Prompts:
+        """Tokenise one prompt per class name, in this method's form of ``template``.
+
+        Raises:
+            InterlaceError: as :meth:`DualEncoder.prompts`.
+        """
+        return self.clip.prompts(names, self.prompt_template(template))
+
     def encode_image(self, images: Tensor, frozen: bool = False) -> TowerOutput:
         """Run the image tower on ``images`` [B, 3, H, W] under this method's edit.
 
@@ -111,7 +123,7 @@ class Method(nn.Module):
             seen: whether the method was trained on these classes.
         """
         if not isinstance(prompts, Prompts):
-            prompts = self.clip.prompts(prompts)
+            prompts = self.prompts(prompts, self.clip.template)
         image = self.encode_image(images, frozen=self.needs_frozen)
         return self.score(image, self.encode_text(prompts, frozen=self.needs_frozen), seen)
 

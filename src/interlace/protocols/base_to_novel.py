@@ -79,7 +79,7 @@ def evaluate(adapted: Adapted, task: FewShotTask) -> BaseToNovel:
     method = adapted.method
     loader = batches(task.test, adapted.clip.preprocess.eval_transform(), 64)
     image, labels = encode_images(method, loader)
-    text = encode_prompts(method, adapted.clip.prompts(task.classes, adapted.template))
+    text = encode_prompts(method, method.prompts(task.classes, adapted.template))
 
     def accuracy(classes: tuple[int, ...], seen: bool) -> tuple[float, int]:
         index = torch.tensor(classes, device=labels.device)

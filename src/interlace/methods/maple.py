@@ -1,0 +1,96 @@
+"""MaPLe: deep prompts in both towers, the image's computed from the text's."""
+
+from __future__ import annotations
+
+import copy
+
+import torch
+from torch import nn
+
+from interlace.backbone.dual import DualEncoder
+from interlace.backbone.edits import Edit, Tokens
+from interlace.backbone.text import Prompts
+from interlace.backbone.tower import TowerOutput
+from interlace.errors import InterlaceError
+from interlace.methods.base import Method
+from interlace.methods.coop import placeholders
+
+_FIRST_WORDS = "a photo of a"
+
+
+class MaPLe(Method):
+    """Multi-modal prompt learning: K tokens in the first blocks of both towers.
+
+    Khattak et al., CVPR 2023, https://arxiv.org/abs/2210.03117. Block i of the first ``depth``
+    blocks receives ``text_tokens[i]`` in the text tower and ``to_image[i](text_tokens[i])`` in the
+    image tower; after these blocks the tokens run on. At the text's input the tokens stand in the
+    place of the template's first K words and start as those of "a photo of a".
+
+    Deviations: in the image tower the released code puts the tokens at the end of the sequence,
+    here they follow the class token; attention does not tell the two apart. A template with fewer
+    than K words before the name gets placeholders instead, so no name is overwritten.
+
+    Args:
+        clip: the frozen dual encoder.
+        n_tokens: K.
+        depth: how many blocks get tokens of their own; None for three quarters of the shallower
+            tower (9 of 12).
+
+    Raises:
+        InterlaceError: if an argument is out of range.
+    """
+
+    key = "maple"
+    summary = "Deep prompts in both towers, the image's from the text's (CVPR 2023)."
+
+    def __init__(self, clip: DualEncoder, *, n_tokens: int, depth: int | None) -> None:
+        super().__init__(clip)
+        most = min(clip.image.depth, clip.text.depth)
+        depth = max(1, most * 3 // 4) if depth is None else depth
+        if not 1 <= depth <= most:
+            raise InterlaceError(f"depth={depth}: the shallower tower has blocks 1 to {most}")
+        if not 1 <= n_tokens < clip.spec.text.context_length - 2:
+            raise InterlaceError(f"n_tokens={n_tokens}: must be at least 1 and fit the context")
+        tokens = torch.randn(depth, n_tokens, clip.text.width) * 0.02
+        start = _word_vectors(clip, n_tokens)
+        if start is not None:
+            tokens[0] = start
+        self.text_tokens = nn.Parameter(tokens)
+        linear = nn.Linear(clip.text.width, clip.image.width)
+        self.to_image = nn.ModuleList(copy.deepcopy(linear) for _ in range(depth))
+
+    def prompt_template(self, template: str) -> str:
+        """The template without its first K words: the tokens stand there."""
+        head, _, tail = template.partition("{}")
+        return " ".join(head.split()[self.text_tokens.shape[1] :] + ["{}"]) + tail
+
+    def edits(self) -> tuple[Edit, Edit]:
+        """Tokens for the first blocks of both towers."""
+        image, text = self.clip.image, self.clip.text
+        for_image = torch.stack(
+            [linear(t) for linear, t in zip(self.to_image, self.text_tokens, strict=True)]
+        )
+        if image.ln_pre is not None:  # the image's input tokens pass it with the patches
+            for_image = torch.cat([image.ln_pre(for_image[:1]), for_image[1:]])
+        at, count = text.insert_at, self.text_tokens.shape[1]
+        for_text = torch.cat(
+            [self.text_tokens[:1] + text.positions[at : at + count], self.text_tokens[1:]]
+        )
+        return (
+            Edit(tokens=Tokens(0, for_image)),
+            Edit(tokens=Tokens(0, for_text, overwrite=True)),
+        )
+
+    def encode_text(self, prompts: Prompts, frozen: bool = False) -> TowerOutput:
+        """Make room for the tokens in each prompt and run the text tower."""
+        count = self.text_tokens.shape[1]
+        return self.clip.text(placeholders(self.clip, prompts, count), self.edits()[1], frozen)
+
+
+def _word_vectors(clip: DualEncoder, count: int) -> torch.Tensor | None:
+    """Embeddings of the first ``count`` tokens of "a photo of a", where the model can tell."""
+    if clip.tokenizer is None or count > len(_FIRST_WORDS.split()):
+        return None
+    at = clip.text.insert_at
+    ids = clip.tokenizer([_FIRST_WORDS])[0, at : at + count]
+    return clip.text.table(ids.to(clip.device)).detach().clone()
