@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from interlace.backbone.edits import Affine, Edit, LowRank, Tokens
     from interlace.backbone.load import load
     from interlace.backbone.text import Prompts
+    from interlace.comparing import compare
     from interlace.data.task import FewShotTask
     from interlace.errors import InterlaceError
     from interlace.export.bundle import load_adapted
@@ -32,6 +33,7 @@ __all__ = [
     "Prediction",
     "Prompts",
     "Tokens",
+    "compare",
     "evaluate",
     "evaluation",
     "fit",
@@ -54,6 +56,7 @@ _HOMES = {
     "Prediction": "adapted",
     "Prompts": "backbone.text",
     "Tokens": "backbone.edits",
+    "compare": "comparing",
     "evaluate": "protocols",
     "fit": "fitting",
     "list_methods": "methods:available",

@@ -106,6 +106,11 @@ class Adapted:
         twice = sorted({name for name in names if names.count(name) > 1})
         if twice:
             raise InterlaceError(f"class names must differ; more than once: {', '.join(twice)}")
+        if self.method.bound and self.trained_classes and names != self.trained_classes:
+            raise InterlaceError(
+                f"{self.method.key} answers only for the {len(self.trained_classes)} classes it "
+                "was fitted on: fit it again for others"
+            )
         self._prompts: Prompts = self.method.prompts(names, self.template)
         self._classes = names
         self._text: tuple[tuple[int, ...], TowerOutput] | None = None

@@ -85,6 +85,10 @@ class TrainConfig:
                 )
 
 
+#: Names of the settings of training, which every method takes.
+TRAINING = frozenset(f.name for f in fields(TrainConfig))
+
+
 @dataclass(frozen=True)
 class RunConfig:
     """Everything that decides a fit, beside the model and the data.
@@ -174,14 +178,13 @@ def resolve(
         InterlaceError: if a setting is unknown or a value out of range.
     """
     known = set(known_arguments)
-    training = {f.name for f in fields(TrainConfig)}
     for name in settings:
-        if name not in known | training:
-            close = difflib.get_close_matches(name, known | training, n=1)
+        if name not in known | TRAINING:
+            close = difflib.get_close_matches(name, known | TRAINING, n=1)
             hint = f"; did you mean {close[0]!r}?" if close else ""
             raise InterlaceError(
                 f"no setting {name!r}{hint} {method} takes {', '.join(sorted(known)) or 'none'}; "
-                f"training takes {', '.join(sorted(training))}"
+                f"training takes {', '.join(sorted(TRAINING))}"
             )
     layers = [method_defaults(method)]
     if preset is not None:
@@ -192,7 +195,7 @@ def resolve(
         arguments |= layer.method
         train |= layer.train
     arguments |= {k: v for k, v in settings.items() if k in known}
-    train |= {k: v for k, v in settings.items() if k in training}
+    train |= {k: v for k, v in settings.items() if k in TRAINING}
     changed = preset if preset is not None and _says_something(layers[-1]) else None
     return RunConfig(method, arguments, _build(TrainConfig(), train, "train"), seed, changed)
 
@@ -202,7 +205,7 @@ def _says_something(defaults: MethodDefaults) -> bool:
 
 
 def _build(base: TrainConfig, values: Mapping[str, Any], where: str) -> TrainConfig:
-    unknown = set(values) - {f.name for f in fields(TrainConfig)}
+    unknown = set(values) - TRAINING
     if unknown:
         raise InterlaceError(f"unknown keys under {where!r}: {', '.join(sorted(unknown))}")
     return replace(base, **values)

@@ -75,7 +75,7 @@ def fit(
         torch.manual_seed(seed)
         built = methods.create(method, clip, **config.arguments)
     prompts = built.prompts(task.classes, task.template)
-    trainable = bool(list(built.parameters()))
+    trainable = bool(list(built.parameters())) or built.bound
     if trainable and not task.train:
         raise InterlaceError(f"{method} needs training images, the task {task.name!r} has none")
     checkpoint = None

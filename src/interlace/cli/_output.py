@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
@@ -49,8 +49,11 @@ def print_json(data: Any) -> None:
 
 
 @contextmanager
-def training_bar(title: str) -> Iterator[Callable[[Step], None]]:
-    """A progress bar over the steps of a fit, with loss and accuracy."""
+def training_bar(title: str) -> Iterator[Callable[..., None]]:
+    """A progress bar over the steps of a fit, with loss and accuracy.
+
+    What it yields takes a step, and a new title where the fit is another one.
+    """
     columns = (
         TextColumn("{task.description}"),
         BarColumn(bar_width=24),
@@ -63,9 +66,10 @@ def training_bar(title: str) -> Iterator[Callable[[Step], None]]:
     with Progress(*columns, console=err, transient=True) as progress:
         bar = progress.add_task(title, total=None, epoch="-", loss=0.0, accuracy=0.0)
 
-        def report(step: Step) -> None:
+        def report(step: Step, title: str = title) -> None:
             progress.update(
                 bar,
+                description=title,
                 total=step.epochs * step.steps,
                 completed=(step.epoch - 1) * step.steps + step.step,
                 epoch=f"{step.epoch}/{step.epochs}",
@@ -77,7 +81,10 @@ def training_bar(title: str) -> Iterator[Callable[[Step], None]]:
 
 
 def accuracy_table(
-    title: str, rows: list[tuple[str, float, float]], method: str, caption: str = ""
+    title: str,
+    rows: Sequence[tuple[str, float | None, float | None]],
+    method: str,
+    caption: str = "",
 ) -> Table:
     """Zero-shot against an adapted model: (name, zero-shot, adapted) as fractions."""
     table = Table(title=title, caption=caption or None, title_justify="left")
@@ -85,15 +92,16 @@ def accuracy_table(
     for heading in ("zero-shot", method, "gain"):
         table.add_column(heading, justify="right")
     for name, before, after in rows:
-        table.add_row(name, percent(before), percent(after), signed_points(after - before))
+        gain = None if before is None or after is None else after - before
+        table.add_row(name, percent(before), percent(after), signed_points(gain))
     return table
 
 
-def percent(value: float) -> str:
-    """A fraction as percent, one decimal."""
-    return f"{100 * value:.1f}"
+def percent(value: float | None) -> str:
+    """A fraction as percent, one decimal; a dash where there is none."""
+    return "-" if value is None else f"{100 * value:.1f}"
 
 
-def signed_points(value: float) -> str:
-    """A difference of fractions in percentage points, with its sign."""
-    return f"{100 * value:+.1f}"
+def signed_points(value: float | None) -> str:
+    """A difference of fractions in percentage points, with its sign; a dash where there is none."""
+    return "-" if value is None else f"{100 * value:+.1f}"

@@ -8,18 +8,18 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-from rich.table import Table
 
-from interlace.cli._output import err, out, percent, print_json, signed_points, training_bar
+from interlace.cli._output import err, out, print_json, training_bar
+from interlace.cli.compare import show, tell
+from interlace.errors import InterlaceError
 
 if TYPE_CHECKING:
     from interlace.adapted import Adapted
+    from interlace.comparing import Cell
     from interlace.data.task import FewShotTask
     from interlace.evaluation.plots import GainRow
-    from interlace.protocols.base_to_novel import BaseToNovel
 
 NAME = "demo"
-MEASURES = ("base", "novel", "harmonic", "joint")
 TITLES = {
     "base": "base classes",
     "novel": "novel classes",
@@ -45,111 +45,69 @@ def run(
 
     Example: interlace demo -o demo/
     """
+    from interlace import methods
     from interlace.backbone.load import load
+    from interlace.comparing import compare
     from interlace.data.task import FewShotTask
     from interlace.evaluation.plots import gain_png
-    from interlace.fitting import fit
-    from interlace.protocols import base_to_novel
+    from interlace.train.loop import Progress
 
+    if methods.get(method).bound:
+        raise InterlaceError(
+            f"{method} answers only for the classes it was fitted on: the demo needs novel ones"
+        )
     started = time.perf_counter()
     clip = load(model)
-    rows: list[tuple[BaseToNovel, BaseToNovel]] = []
-    for seed in range(1, seeds + 1):
-        task = FewShotTask.load(data, shots, seed)
-        fitted = task.classes_subset("base")
-        if seed == 1:
-            err.print(fitted.describe(), highlight=False, soft_wrap=True)
-        with training_bar(f"{method}, seed {seed} of {seeds}") as report:
-            adapted = fit(clip, fitted, method, seed=seed, report=report)
-        result = base_to_novel.compare(adapted, task)
-        rows.append((result.zero_shot, result.adapted))
-        err.print(
-            f"seed {seed}: base {percent(rows[-1][0].base)} -> {percent(rows[-1][1].base)}, "
-            f"novel {percent(rows[-1][0].novel)} -> {percent(rows[-1][1].novel)}",
-            highlight=False,
+    tasks = {seed: FewShotTask.load(data, shots, seed) for seed in range(1, seeds + 1)}
+    adapted: dict[str, Adapted] = {}  # of each method, the last one
+    fitted = tasks[1].classes_subset("base")
+    err.print(fitted.describe(), highlight=False, soft_wrap=True)
+    with training_bar(method) as bar:
+
+        def report(name: str, seed: int, step: Progress) -> None:
+            bar(step, f"{name}, seed {seed} of {seeds}")
+
+        def finished(cell: Cell, model: Adapted) -> None:
+            tell(cell, model)
+            adapted[cell.method] = model
+
+        cells = compare(
+            clip, tasks.__getitem__, [method], list(tasks), report=report, finished=finished
         )
-    output.mkdir(parents=True, exist_ok=True)
-    seconds = time.perf_counter() - started
     record = {
         "data": data,
         "model": clip.source,
-        "method": method,
+        "fingerprint": clip.fingerprint(),
         "shots": shots,
-        "run": adapted.config.to_dict(),
-        "zero_shot": [before.to_dict() for before, _ in rows],
-        "adapted": [after.to_dict() for _, after in rows],
-        "seconds": seconds,
+        "cells": [cell.to_dict() for cell in cells],
+        "seconds": time.perf_counter() - started,
     }
+    output.mkdir(parents=True, exist_ok=True)
     (output / "demo.json").write_text(json.dumps(record, indent=1), encoding="utf-8")
-    picture = output / "demo.png"
     gain_png(
-        picture,
-        [_gain_row(name, rows) for name in MEASURES],
+        output / "demo.png",
+        [_gain_row(cells, method, measure) for measure in TITLES],
         title=f"{data}: {method} on {shots} images per base class, {seeds} seeds",
         method=method,
-        examples=_examples(adapted, fitted),
+        examples=_examples(adapted[method], fitted),
     )
     if as_json:
         print_json(record)
         return
-    out.print(_table(rows, f"{data}, {shots} shots, {seeds} seeds: accuracy in %", method))
-    out.print(
-        "harmonic mean: of the mean base and the mean novel accuracy; "
-        "+- is the half width of the 95 % t-interval over seeds",
-        highlight=False,
-    )
-    out.print(f"picture in {picture}; {seconds:.0f} s", highlight=False, soft_wrap=True)
+    show(cells, f"{data}, {shots} shots per base class, {seeds} seeds: accuracy in %")
+    out.print(f"picture in {output / 'demo.png'}", highlight=False, soft_wrap=True)
 
 
-def _values(name: str, rows: list[tuple[BaseToNovel, BaseToNovel]], which: int) -> list[float]:
-    return [getattr(row[which], name) for row in rows]
-
-
-def _center(name: str, rows: list[tuple[BaseToNovel, BaseToNovel]], which: int) -> float:
-    from interlace.evaluation import harmonic_mean, mean_interval
-
-    if name == "harmonic":
-        base, novel = (mean_interval(_values(n, rows, which)).mean for n in ("base", "novel"))
-        return harmonic_mean(base, novel)
-    return mean_interval(_values(name, rows, which)).mean
-
-
-def _gain_row(name: str, rows: list[tuple[BaseToNovel, BaseToNovel]]) -> GainRow:
+def _gain_row(cells: list[Cell], method: str, measure: str) -> GainRow:
+    from interlace.comparing import summarize
     from interlace.evaluation.plots import GainRow
 
-    return GainRow(
-        TITLES[name],
-        _values(name, rows, 0),
-        _values(name, rows, 1),
-        centers=(_center(name, rows, 0), _center(name, rows, 1)),
-    )
+    def values(name: str) -> list[float]:
+        return [getattr(cell.scores, measure) for cell in cells if cell.method == name]
 
-
-def _table(rows: list[tuple[BaseToNovel, BaseToNovel]], title: str, method: str) -> Table:
-    from interlace.evaluation import mean_interval, paired_difference
-
-    table = Table(title=title, title_justify="left")
-    table.add_column("")
-    for heading in ("images", "zero-shot", method, "gain", "p"):
-        table.add_column(heading, justify="right")
-    first = rows[0][0]
-    images = {"base": first.n_base, "novel": first.n_novel}
-    for name in MEASURES:
-        gain = paired_difference(_values(name, rows, 0), _values(name, rows, 1))
-        before, after = _center(name, rows, 0), _center(name, rows, 1)
-        table.add_row(
-            TITLES[name],
-            str(images.get(name, first.n_base + first.n_novel)),
-            percent(before),
-            _with_width(percent(after), mean_interval(_values(name, rows, 1)).half_width),
-            _with_width(signed_points(after - before), gain.difference.half_width),
-            "" if gain.p is None else f"{gain.p:.3f}",
-        )
-    return table
-
-
-def _with_width(text: str, half_width: float | None) -> str:
-    return text if half_width is None else f"{text} +- {percent(half_width)}"
+    before, after = (summarize(cells, name, measure) for name in ("zero_shot", method))
+    centers = None if before is None or after is None else (before.mean, after.mean)
+    return GainRow(TITLES[measure], values("zero_shot"), values(method), centers=centers)
 
 
 def _examples(adapted: Adapted, task: FewShotTask, count: int = 8) -> list[Any]:

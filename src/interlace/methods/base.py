@@ -5,10 +5,11 @@ Shapes: B images, C classes, E embedding.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
+import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -52,6 +53,8 @@ class Method(nn.Module):
     #: Whether the method works on the frozen features and edits no tower; it is then trained on
     #: features that are encoded once.
     on_features: ClassVar[bool] = False
+    #: Whether the method answers only for the classes it was fitted on.
+    bound: ClassVar[bool] = False
 
     def __init__(self, clip: DualEncoder) -> None:
         super().__init__()
@@ -65,6 +68,24 @@ class Method(nn.Module):
     def edits(self) -> tuple[Edit | None, Edit | None]:
         """The image tower's and the text tower's edit; None leaves a tower as it is."""
         return None, None
+
+    def prepare(self, image: TowerOutput, labels: Tensor, text: TowerOutput) -> None:
+        """Look at the shots before training; most methods have no need to.
+
+        Args:
+            image: frozen output for the N shots.
+            labels: their classes [N].
+            text: frozen output for the C classes.
+        """
+
+    def tune(self, image: TowerOutput, labels: Tensor, text: TowerOutput) -> None:
+        """Choose on the validation shots what is not learnt by gradient; most methods have nothing.
+
+        Args:
+            image: this method's output for the validation images.
+            labels: their classes.
+            text: this method's output for the C classes.
+        """
 
     def prompt_template(self, template: str) -> str:
         """The template this method puts class names into, given the task's."""
@@ -130,3 +151,24 @@ class Method(nn.Module):
     def loss(self, out: Output, labels: Tensor) -> Tensor:
         """Cross-entropy of ``out.logits`` [B, C] with ``labels`` [B]."""
         return F.cross_entropy(out.logits, labels)
+
+
+def restore_sizes(
+    method: Method, state: Mapping[str, Tensor], prefix: str, names: Sequence[str]
+) -> None:
+    """Give tensors whose size follows from the shots the size they were saved with.
+
+    Args:
+        method: the method that is about to load ``state``.
+        state: the saved tensors.
+        prefix: the method's own prefix in ``state``.
+        names: its parameters and buffers of variable size.
+    """
+    for name in names:
+        saved = state.get(prefix + name)
+        # an optimiser may hold the tensor that is there: one of the right size stays
+        if saved is None or saved.shape == getattr(method, name).shape:
+            continue
+        empty = torch.empty_like(saved, device=method.clip.device)
+        is_parameter = name in dict(method.named_parameters(recurse=False))
+        setattr(method, name, nn.Parameter(empty) if is_parameter else empty)

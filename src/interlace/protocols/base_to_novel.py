@@ -26,25 +26,26 @@ class BaseToNovel:
 
     Attributes:
         base: images of base classes among the base classes, which were trained on.
-        novel: images of novel classes among the novel classes.
+        novel: images of novel classes among the novel classes; None for a method that answers
+            only for the classes it was fitted on.
         joint: all images among all classes, as classes not trained on: nobody says of an image
-            which half its class is in.
+            which half its class is in; None as for ``novel``.
         n_base: number of base images.
         n_novel: number of novel images.
     """
 
     base: float
-    novel: float
-    joint: float
+    novel: float | None
+    joint: float | None
     n_base: int
     n_novel: int
 
     @property
-    def harmonic(self) -> float:
+    def harmonic(self) -> float | None:
         """Harmonic mean of base and novel; of averages over seeds, average first."""
-        return harmonic_mean(self.base, self.novel)
+        return None if self.novel is None else harmonic_mean(self.base, self.novel)
 
-    def to_dict(self) -> dict[str, float]:
+    def to_dict(self) -> dict[str, float | None]:
         """Plain data for JSON."""
         return {**asdict(self), "harmonic": self.harmonic}
 
@@ -79,23 +80,28 @@ def evaluate(adapted: Adapted, task: FewShotTask) -> BaseToNovel:
     method = adapted.method
     loader = batches(task.test, adapted.clip.preprocess.eval_transform(), 64)
     image, labels = encode_images(method, loader)
-    text = encode_prompts(method, method.prompts(task.classes, adapted.template))
 
-    def accuracy(classes: tuple[int, ...], seen: bool) -> tuple[float, int]:
+    def accuracy(classes: tuple[int, ...], seen: bool) -> float:
+        names = [task.classes[label] for label in classes]
+        text = encode_prompts(method, method.prompts(names, adapted.template))
         index = torch.tensor(classes, device=labels.device)
         rows = torch.isin(labels, index).nonzero()[:, 0]
-        if not len(rows):
-            raise InterlaceError(f"{task.name} has no test images of one half of its classes")
         position = torch.full((len(task.classes),), -1, device=labels.device)
         position[index] = torch.arange(len(index), device=labels.device)
-        scores = logits(method, take(image, rows), take(text, index), seen)
-        return top1(scores, position[labels[rows]]), len(rows)
+        return top1(logits(method, take(image, rows), text, seen), position[labels[rows]])
 
     base, novel = base_and_novel(task.classes)
-    base_accuracy, n_base = accuracy(base, seen=True)
-    novel_accuracy, n_novel = accuracy(novel, seen=False)
-    joint, _ = accuracy(tuple(range(len(task.classes))), seen=False)
-    return BaseToNovel(base_accuracy, novel_accuracy, joint, n_base, n_novel)
+    n_base = sum(record.label in set(base) for record in task.test)
+    n_novel = len(task.test) - n_base
+    if not n_base or not n_novel:
+        raise InterlaceError(f"{task.name} has no test images of one half of its classes")
+    return BaseToNovel(
+        base=accuracy(base, seen=True),
+        novel=None if method.bound else accuracy(novel, seen=False),
+        joint=None if method.bound else accuracy(base + novel, seen=False),
+        n_base=n_base,
+        n_novel=n_novel,
+    )
 
 
 def compare(adapted: Adapted, task: FewShotTask) -> Comparison[BaseToNovel]:

@@ -77,9 +77,29 @@ def train(
     Raises:
         InterlaceError: if the loss stops being finite.
     """
+    if type(method).prepare is not Method.prepare:
+        method.prepare(*_encode(method, prompts, Images(records)))
+    history: list[dict[str, float]] = []
+    if list(method.parameters()) and config.epochs:
+        history = _loop(method, prompts, records, validation, config, seed, checkpoint, report)
+    if validation and type(method).tune is not Method.tune:
+        method.tune(*_encode(method, prompts, Images(validation)))
+    method.eval()
+    return history
+
+
+def _loop(
+    method: Method,
+    prompts: Prompts,
+    records: tuple[Record, ...],
+    validation: tuple[Record, ...],
+    config: TrainConfig,
+    seed: int,
+    checkpoint: Checkpoint | None,
+    report: Callable[[Progress], None] | None,
+) -> list[dict[str, float]]:
+    """The epochs of :func:`train`."""
     clip = method.clip
-    if not list(method.parameters()) or config.epochs == 0:
-        return []
     device, dtype = clip.device, autocast_dtype(config, clip.device)
     optimizer = make_optimizer(method.parameters(), config)
     scaler = torch.amp.GradScaler(device.type) if dtype is torch.float16 else None
@@ -121,8 +141,15 @@ def train(
             checkpoint.save(method, optimizer, scaler, state)
     if state.best:
         method.load_state_dict(state.best)
-    method.eval()
     return state.history
+
+
+def _encode(
+    method: Method, prompts: Prompts, images: Images
+) -> tuple[TowerOutput, torch.Tensor, TowerOutput]:
+    """The method's outputs for images without augmentation, their labels, and for the classes."""
+    loader = batches(images, method.clip.preprocess.eval_transform(), 64)
+    return *encode_images(method, loader), encode_prompts(method, prompts)
 
 
 def _images(
@@ -151,9 +178,7 @@ def _features(
     method: Method, prompts: Prompts, records: Sequence[Record], config: TrainConfig, seed: int
 ) -> Callable[[int], Batches]:
     """Batches of frozen features, encoded once without augmentation."""
-    loader = batches(records, method.clip.preprocess.eval_transform(), 64)
-    image, labels = encode_images(method, loader)
-    text = encode_prompts(method, prompts)
+    image, labels, text = _encode(method, prompts, Images(records))
 
     def epoch_batches(epoch: int) -> Batches:
         order = torch.tensor(epoch_order(len(labels), (seed, epoch)), device=labels.device)
@@ -187,17 +212,12 @@ def _step(
 def _validation(method: Method, prompts: Prompts, records: Sequence[Record]) -> Callable[[], float]:
     """What computes the share of ``records`` that the method classifies right at the moment."""
     images = Images(records)
-
-    def encode() -> tuple[TowerOutput, torch.Tensor, TowerOutput]:
-        loader = batches(images, method.clip.preprocess.eval_transform(), 64)
-        return *encode_images(method, loader), encode_prompts(method, prompts)
-
     # frozen features do not change while the method learns
-    kept = encode() if method.on_features and records else None
+    kept = _encode(method, prompts, images) if method.on_features and records else None
 
     def accuracy() -> float:
         method.eval()
-        image, labels, text = kept or encode()
+        image, labels, text = kept or _encode(method, prompts, images)
         scores = logits(method, image, text, seen=True)
         return (scores.argmax(dim=-1) == labels).float().mean().item()
 

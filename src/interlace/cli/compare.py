@@ -1,0 +1,168 @@
+"""``interlace compare``: several methods on the same shots, in one table."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+from rich.table import Table
+
+from interlace.cli._output import err, out, percent, print_json, signed_points, training_bar
+from interlace.errors import InterlaceError
+
+if TYPE_CHECKING:
+    from interlace.adapted import Adapted
+    from interlace.comparing import Cell, Summary
+
+NAME = "compare"
+
+
+def run(
+    data: Annotated[
+        str,
+        typer.Argument(help="Folder with one sub-folder per class, or a name: picto/food-drink."),
+    ],
+    methods: Annotated[
+        str, typer.Option(help="Methods, separated by commas; zero_shot is always shown.")
+    ] = "mmrl++",
+    model: Annotated[str, typer.Option(help="picto, ViT-B-16:openai, hf:NAME, or a path.")] = (
+        "picto"
+    ),
+    shots: Annotated[int, typer.Option(help="Training images per class.", min=1)] = 4,
+    seeds: Annotated[str, typer.Option(help="Seeds, separated by commas.")] = "1,2,3",
+    class_names: Annotated[Path | None, typer.Option(help="File of class names.")] = None,
+    template: Annotated[str | None, typer.Option(help="Prompt with {} for the class name.")] = None,
+    settings: Annotated[
+        list[str] | None, typer.Option("--set", help="key=value for all methods; repeatable.")
+    ] = None,
+    config: Annotated[Path | None, typer.Option(help="YAML file of such settings.")] = None,
+    preset: Annotated[str, typer.Option(help="Preset of defaults: auto, none or a name.")] = "auto",
+    device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1, ...")] = "auto",
+    output: Annotated[
+        Path | None, typer.Option("--output", "-o", help="File to write all results to, as JSON.")
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the results as JSON.")] = False,
+) -> None:
+    """Fit methods on the base classes of the same shots; score base, novel and all classes.
+
+    Example: interlace compare picto/food-drink --methods mmrl,mmrl++ --shots 2 --seeds 1,2,3
+    """
+    from interlace.backbone.load import load
+    from interlace.comparing import compare
+    from interlace.config import read_settings
+    from interlace.data.task import FewShotTask
+    from interlace.train.loop import Progress
+
+    names = [name.strip() for name in methods.split(",") if name.strip()]
+    values = read_settings(config, settings or [])
+    clip = load(model)
+
+    def task(seed: int) -> FewShotTask:
+        drawn = FewShotTask.load(data, shots, seed, class_names=class_names, template=template)
+        own = template is None and Path(data).is_dir()
+        return replace(drawn, template=clip.template) if own else drawn
+
+    with training_bar("compare") as bar:
+
+        def report(name: str, seed: int, step: Progress) -> None:
+            bar(step, f"{name}, seed {seed}")
+
+        cells = compare(
+            clip,
+            task,
+            names,
+            parse_seeds(seeds),
+            settings=values,
+            preset=None if preset == "none" else preset,
+            device=device,
+            report=report,
+            finished=tell,
+        )
+    record = {
+        "data": data,
+        "model": clip.source,
+        "shots": shots,
+        "cells": [c.to_dict() for c in cells],
+    }
+    if output is not None:
+        output.parent.mkdir(parents=True, exist_ok=True)
+        output.write_text(json.dumps(record, indent=1), encoding="utf-8")
+    if as_json:
+        print_json(record)
+        return
+    show(cells, f"{data}, {shots} shots per base class, seeds {seeds}: accuracy in %")
+
+
+def parse_seeds(text: str) -> list[int]:
+    """Seeds of ``1,2,3``.
+
+    Raises:
+        InterlaceError: if a part is no whole number of at least 0, or none is given.
+    """
+    parts = [part.strip() for part in text.split(",") if part.strip()]
+    if not parts or not all(part.isdigit() for part in parts):
+        raise InterlaceError(f"seeds {text!r}: expected whole numbers such as 1,2,3")
+    return [int(part) for part in parts]
+
+
+def tell(cell: Cell, adapted: Adapted) -> None:
+    """One line for a finished cell."""
+    scores = cell.scores
+    err.print(
+        f"{cell.method}, seed {cell.seed}: base {percent(scores.base)}, "
+        f"novel {percent(scores.novel)}, {cell.seconds:.0f} s",
+        highlight=False,
+    )
+
+
+def show(cells: list[Cell], title: str) -> None:
+    """Print the table of a comparison."""
+    from interlace.comparing import summarize
+
+    table = Table(title=title, title_justify="left")
+    table.add_column("method")
+    for heading in ("base", "novel", "HM", "all", "base +-", "novel +-", "HM +-"):
+        table.add_column(heading, justify="right")
+    table.add_column("parameters", justify="right")
+    table.add_column("s", justify="right")
+    for method in dict.fromkeys(cell.method for cell in cells):
+        own = [cell for cell in cells if cell.method == method]
+        found = {m: summarize(cells, method, m) for m in ("base", "novel", "harmonic", "joint")}
+        gains = (
+            []
+            if method == "zero_shot"
+            else [_gain(found[m]) for m in ("base", "novel", "harmonic")]
+        )
+        seconds = sum(cell.seconds for cell in own) / len(own)
+        table.add_row(
+            method,
+            *(_mean(summary) for summary in found.values()),
+            *(gains or [""] * 3),
+            f"{own[0].parameters:,}",
+            f"{seconds:.0f}",
+        )
+    out.print(table)
+    first = cells[0].scores
+    out.print(
+        f"{first.n_base} base and {first.n_novel} novel test images. HM: harmonic mean of the mean "
+        "base and novel accuracy; all: all classes at once. The columns with +- give the paired "
+        "difference to zero-shot and half its 95 % t-interval over seeds. s: seconds of a fit.",
+        highlight=False,
+    )
+    if len({cell.seed for cell in cells}) < 5:
+        out.print("Fewer than five seeds: the intervals are wide and rough.", highlight=False)
+
+
+def _mean(summary: Summary | None) -> str:
+    return "-" if summary is None else percent(summary.mean)
+
+
+def _gain(summary: Summary | None) -> str:
+    if summary is None:
+        return "-"
+    interval = summary.gain.difference
+    text = signed_points(interval.mean)
+    return text if interval.half_width is None else f"{text} +- {percent(interval.half_width)}"

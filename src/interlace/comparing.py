@@ -1,0 +1,182 @@
+"""Several methods on the same shots: base, novel and their harmonic mean over seeds."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from interlace import methods
+from interlace.adapted import Adapted
+from interlace.backbone.dual import DualEncoder
+from interlace.config import TRAINING
+from interlace.data.task import FewShotTask
+from interlace.errors import InterlaceError
+from interlace.evaluation.classify import harmonic_mean
+from interlace.evaluation.stats import PairedDifference, mean_interval, paired_difference
+from interlace.fitting import fit
+from interlace.protocols import base_to_novel
+from interlace.protocols.base_to_novel import BaseToNovel
+from interlace.train.loop import Progress
+
+MEASURES = ("base", "novel", "harmonic", "joint")
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One method on the shots of one seed.
+
+    Attributes:
+        method: key of the method.
+        seed: of the shots, the initial values and the augmentation.
+        scores: what it reached.
+        parameters: how many numbers it trained.
+        seconds: how long the fit took.
+        run: its settings, as JSON.
+        split_hash: hash of the shots it was fitted on.
+    """
+
+    method: str
+    seed: int
+    scores: BaseToNovel
+    parameters: int
+    seconds: float
+    run: Mapping[str, Any]
+    split_hash: str
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain data for JSON."""
+        return {**vars(self), "scores": self.scores.to_dict(), "run": dict(self.run)}
+
+
+@dataclass(frozen=True)
+class Summary:
+    """One measure of one method over all seeds, as fractions.
+
+    Attributes:
+        mean: mean over seeds; for the harmonic mean, that of the mean base and novel accuracy.
+        half_width: half the 95 % t-interval of the mean; None for a single seed.
+        gain: paired difference to zero-shot on identical shots.
+    """
+
+    mean: float
+    half_width: float | None
+    gain: PairedDifference
+
+
+def compare(
+    clip: DualEncoder,
+    task: Callable[[int], FewShotTask],
+    names: Sequence[str],
+    seeds: Sequence[int],
+    *,
+    settings: Mapping[str, Any] | None = None,
+    preset: str | None = "auto",
+    device: str = "auto",
+    report: Callable[[str, int, Progress], None] | None = None,
+    finished: Callable[[Cell, Adapted], None] | None = None,
+) -> list[Cell]:
+    """Fit each method on the base classes of the same shots, for every seed.
+
+    Zero-shot is always among the results.
+
+    Args:
+        clip: the frozen model.
+        task: the task of a seed, with all its classes.
+        names: keys of the methods.
+        seeds: one fit of each method per seed.
+        settings: as in :func:`interlace.fit`, for all methods; a setting that only some of them
+            know goes to these.
+        preset: as in :func:`interlace.fit`.
+        device: as in :func:`interlace.fit`.
+        report: called after each step with method and seed, for a progress bar.
+        finished: called after each cell with it and the adapted model.
+
+    Returns:
+        One cell per seed and method.
+
+    Raises:
+        InterlaceError: if a method, a setting or the task cannot be used.
+    """
+    if not names or not seeds:
+        raise InterlaceError("a comparison needs at least one method and one seed")
+    order = list(dict.fromkeys(["zero_shot", *names]))
+    own = _settings_of_each(order, settings or {})
+    cells = []
+    for seed in seeds:
+        whole = task(seed)
+        base = whole.classes_subset("base")
+        for name in order:
+            started = time.perf_counter()
+            adapted = fit(
+                clip,
+                base,
+                name,
+                seed=seed,
+                preset=preset,
+                device=device,
+                report=None if report is None else _bind(report, name, seed),
+                **own[name],
+            )
+            seconds = time.perf_counter() - started
+            cell = Cell(
+                method=name,
+                seed=seed,
+                scores=base_to_novel.evaluate(adapted, whole),
+                parameters=sum(p.numel() for p in adapted.method.parameters()),
+                seconds=seconds,
+                run=adapted.config.to_dict(),
+                split_hash=base.split_hash,
+            )
+            cells.append(cell)
+            if finished is not None:
+                finished(cell, adapted)
+    return cells
+
+
+def _bind(
+    report: Callable[[str, int, Progress], None], name: str, seed: int
+) -> Callable[[Progress], None]:
+    return lambda step: report(name, seed, step)
+
+
+def _settings_of_each(
+    names: Sequence[str], settings: Mapping[str, Any]
+) -> dict[str, dict[str, Any]]:
+    """Which settings each method takes.
+
+    Raises:
+        InterlaceError: if a setting is known to none of them.
+    """
+    known = {name: set(methods.parameters(name)) | TRAINING for name in names}
+    for setting in settings:
+        if not any(setting in own for own in known.values()):
+            raise InterlaceError(f"none of {', '.join(names)} takes a setting {setting!r}")
+    return {name: {k: v for k, v in settings.items() if k in own} for name, own in known.items()}
+
+
+def summarize(cells: Sequence[Cell], method: str, measure: str) -> Summary | None:
+    """One measure of one method over the seeds of ``cells``.
+
+    Args:
+        cells: what :func:`compare` returned.
+        method: key of a method among them.
+        measure: ``base``, ``novel``, ``harmonic`` or ``joint``.
+
+    Returns:
+        None where the method has no such value.
+    """
+    values, zero_shot = (_values(cells, name, measure) for name in (method, "zero_shot"))
+    if not values:
+        return None
+    mean = mean_interval(values).mean
+    if measure == "harmonic":
+        halves = [mean_interval(_values(cells, method, half)).mean for half in ("base", "novel")]
+        mean = harmonic_mean(*halves)
+    return Summary(mean, mean_interval(values).half_width, paired_difference(zero_shot, values))
+
+
+def _values(cells: Sequence[Cell], method: str, measure: str) -> list[float]:
+    found = [getattr(cell.scores, measure) for cell in cells if cell.method == method]
+    return [value for value in found if value is not None]
