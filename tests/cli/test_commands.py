@@ -8,6 +8,7 @@ import sys
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 
 import interlace
@@ -155,7 +156,7 @@ def test_show(interlace_command, fitted, model):
 
 
 def test_every_command_has_help_with_an_example(interlace_command):
-    for command in ("fit", "evaluate", "predict", "show", "demo"):
+    for command in ("fit", "evaluate", "predict", "compare", "export", "show", "demo"):
         code, out, _ = interlace_command(command, "--help")
         assert code == 0
         assert f"interlace {command}" in out and "Example" in out
@@ -219,3 +220,59 @@ def test_bad_images_and_runs(interlace_command, fitted, photos, tmp_path):
 def test_usage_errors_exit_with_2(interlace_command):
     for arguments in (["fit"], ["fit", "x", "--shots", "0"], ["nonsense"], ["fit", "x", "--oops"]):
         assert interlace_command(*arguments)[0] == 2
+
+
+def test_compare(interlace_command, photos, model, tmp_path):
+    results = tmp_path / "deep" / "results.json"
+    arguments = ["compare", photos, "--model", model, "--shots", 2, "--seeds", "1,2"]
+    arguments += ["--methods", "tip_adapter,mmrl++", "--set", "epochs=1", "--set", "n_tokens=2"]
+    code, out, err = interlace_command(*arguments, "-o", results)
+    assert code == 0, err
+    cells = json.loads(results.read_text())["cells"]
+    assert [(c["method"], c["seed"]) for c in cells] == [
+        (name, seed) for seed in (1, 2) for name in ("zero_shot", "tip_adapter", "mmrl++")
+    ]
+    by_seed = {c["seed"]: c["split_hash"] for c in cells}
+    assert all(c["split_hash"] == by_seed[c["seed"]] for c in cells)
+    assert by_seed[1] != by_seed[2]
+    tip, adapted = cells[1], cells[2]
+    assert tip["scores"]["novel"] is None and tip["parameters"] == 0
+    assert adapted["run"]["arguments"]["n_tokens"] == 2 and adapted["parameters"] > 0
+    assert "Fewer than five seeds" in out
+    assert "8 base and 8 novel test images" in " ".join(out.split())
+
+
+@pytest.mark.parametrize(
+    ("arguments", "word"),
+    [
+        (["--methods", "mmlr"], "did you mean 'mmrl'"),
+        (["--seeds", "1,x"], "1,x"),
+        (["--methods", ","], "at least one method"),
+        (["--set", "epoch=1"], "'epoch'"),
+        (["--shots", "99"], "99 shots"),
+    ],
+)
+def test_compare_refuses(interlace_command, photos, model, arguments, word):
+    code, out, err = interlace_command("compare", photos, "--model", model, *arguments)
+    assert out == ""
+    assert_one_line(code, err, word)
+
+
+def test_export_gives_a_plain_model(interlace_command, fitted, photos, model, tmp_path):
+    assert_one_line(
+        *interlace_command("export", fitted, "-o", tmp_path / "no")[::2], "inserts tokens"
+    )
+    assert not (tmp_path / "no").exists()
+    run, arguments = tmp_path / "mail", ["--set", "epochs=2", "--set", "rank=2", "--set", "lr=1e-3"]
+    arguments += ["--model", model, "--shots", 2, "--method", "mail", "-o", run]
+    assert interlace_command("fit", photos, *arguments)[0] == 0
+    adapted = interlace.load_adapted(run)
+    image = models.images(adapted.clip)
+    expected = adapted.method.encode_image(image).features
+    for format in ("open_clip", "hf"):
+        folder = tmp_path / format
+        code, out, err = interlace_command("export", run, "-o", folder, "--format", format)
+        assert code == 0, err
+        plain = interlace.load(folder)
+        torch.testing.assert_close(plain.encode_image(image), expected, atol=1e-4, rtol=1e-4)
+        assert not torch.allclose(expected, adapted.clip.encode_image(image), atol=1e-4)

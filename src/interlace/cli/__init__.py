@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from interlace.cli import compare, demo, evaluate, fit, predict, show
+from interlace.cli import compare, demo, evaluate, export, fit, predict, show
 from interlace.cli._output import errors, out
 
 app = typer.Typer(
@@ -20,7 +20,7 @@ app = typer.Typer(
     rich_markup_mode="markdown",
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for command in (fit, evaluate, predict, compare, show, demo):
+for command in (fit, evaluate, predict, compare, export, show, demo):
     app.command(command.NAME)(command.run)
 
 

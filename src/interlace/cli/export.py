@@ -1,0 +1,39 @@
+"""``interlace export``: a plain checkpoint from an adapted model."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+import typer
+
+from interlace.cli._output import out, print_json
+
+NAME = "export"
+
+
+def run(
+    bundle: Annotated[Path, typer.Argument(metavar="RUN", help="Folder that `fit` wrote.")],
+    output: Annotated[
+        Path, typer.Option("--output", "-o", help="Folder to write the checkpoint to.")
+    ],
+    format: Annotated[
+        Literal["open_clip", "hf"], typer.Option(help="Whose format: open_clip or transformers.")
+    ] = "open_clip",
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace what is there.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the result as JSON.")] = False,
+) -> None:
+    """Merge an adapted model into plain weights that open_clip or transformers load.
+
+    Methods that insert tokens or work on the features cannot be merged and say so.
+
+    Example: interlace export run/ -o merged/ --format hf
+    """
+    from interlace.export.bundle import load_adapted
+
+    merged = load_adapted(bundle, device="cpu").merge()
+    folder = merged.save(output, format=format, overwrite=overwrite)
+    if as_json:
+        print_json({"folder": str(folder), "format": format, "fingerprint": merged.fingerprint()})
+        return
+    out.print(f"plain {format} checkpoint in {folder}", highlight=False, soft_wrap=True)
