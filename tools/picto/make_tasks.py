@@ -17,6 +17,8 @@ from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.parquet as pq
+import torch
+import torch.nn.functional as F
 from PIL import Image
 from sources import CORE_GROUPS, STYLES
 from store import Store, on_white
@@ -119,18 +121,50 @@ def concept_task(records: list[dict], group: str) -> dict:
     )
 
 
-def subgroup_task(records: list[dict], seed: int = 3) -> dict:
+def look_alikes(store: Store, limit: float = 0.03) -> list[set[str]]:
+    """Groups of concepts of one subgroup that some style draws (nearly) alike.
+
+    Disks of several colours or the hours of a clock: such concepts must not be split. Two
+    drawings are alike when their grey 16 x 16 thumbnails differ by less than `limit` on average.
+    """
+    parent = list(range(len(store.concepts)))
+
+    def find(i: int) -> int:
+        while parent[i] != i:
+            i = parent[i]
+        return i
+
+    for style in UNSEEN:
+        rows = store.style_rows(style)
+        grey = on_white(store.images[rows]).mean(1, keepdim=True)
+        thumbs = F.adaptive_avg_pool2d(grey, 16).flatten(1)
+        distance = torch.cdist(thumbs, thumbs, p=1) / thumbs.shape[1]
+        for a, b in torch.nonzero(torch.triu(distance < limit, 1)).tolist():
+            first, second = (int(store.concept[rows[i]]) for i in (a, b))
+            if store.concepts[first]["subgroup"] == store.concepts[second]["subgroup"]:
+                parent[find(first)] = find(second)
+    groups: dict[int, set[str]] = {}
+    for i, concept in enumerate(store.concepts):
+        groups.setdefault(find(i), set()).add(concept["hexcode"])
+    return list(groups.values())
+
+
+def subgroup_task(records: list[dict], alike: list[set[str]], seed: int = 3) -> dict:
     """Subgroups as classes; the concepts of a subgroup are split between shots and tests."""
     rng = random.Random(seed)
-    members: dict[str, list[str]] = {}
+    members: dict[str, set[str]] = {}
     for r in records:
-        if r["concept"] not in members.setdefault(r["subgroup"], []):
-            members[r["subgroup"]].append(r["concept"])
+        members.setdefault(r["subgroup"], set()).add(r["concept"])
     tested: set[str] = set()
     for subgroup in sorted(members):
-        concepts = sorted(members[subgroup])
-        rng.shuffle(concepts)
-        tested.update(concepts[: max(1, round(0.5 * len(concepts)))])
+        clusters = sorted(sorted(c) for c in alike if c & members[subgroup])
+        rng.shuffle(clusters)
+        clusters.sort(key=len)
+        wanted, taken = max(1, round(0.5 * len(members[subgroup]))), 0
+        for cluster in clusters[:-1]:  # the largest cluster is for shots, unless all are single
+            if taken + len(cluster) <= wanted:
+                tested.update(cluster)
+                taken += len(cluster)
     classes = sorted(s.replace("-", " ") for s in members if len(members[s]) >= 3)
     label = {name: i for i, name in enumerate(classes)}
     train, test = [], []
@@ -147,7 +181,8 @@ def subgroup_task(records: list[dict], seed: int = 3) -> dict:
             "name": "subgroups",
             "description": f"{len(classes)} subgroups such as 'animal bird' or 'tool'. Shots are "
             "concepts of a subgroup in all unseen styles, tests are other concepts of it in "
-            f"{', '.join(SUBGROUP_TEST)}; a concept, in whatever style, is on one side only.",
+            f"{', '.join(SUBGROUP_TEST)}; a concept, in whatever style, is on one side only, and "
+            "so are concepts that some style draws alike.",
             "template": TEMPLATE,
             "classes": classes,
             "train": train,
@@ -190,16 +225,20 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=Path("src/interlace/data/picto"))
     args = parser.parse_args()
     (args.out / "tasks").mkdir(parents=True, exist_ok=True)
-    records = write_images(Store.load(args.work), args.out / "images.parquet")
+    store = Store.load(args.work)
+    records = write_images(store, args.out / "images.parquet")
+    alike = look_alikes(store)
+    print("alike:", [len(c) for c in alike if len(c) > 1])
     documents = [concept_task(records, group) for group in CORE_GROUPS]
-    documents.append(subgroup_task(records))
+    documents.append(subgroup_task(records, alike))
     for task in documents:
         shots = [0] * len(task["classes"])
         for _, label in task["train"]:
             shots[label] += 1
         few = sum(n < 4 for n in shots)
-        print(f"{task['name']}: {len(task['classes'])} classes, {len(task['train'])} train "
-              f"({min(shots)}-{max(shots)} a class, {few} below 4), {len(task['test'])} test")  # fmt: skip
+        spread = f"{min(shots)}-{max(shots)} a class, {few} below 4"
+        counts = f"{len(task['train'])} train ({spread}), {len(task['test'])} test"
+        print(f"{task['name']}: {len(task['classes'])} classes, {counts}")
     documents.append(styles_file(records))
     for document in documents:
         path = args.out / "tasks" / f"{document['name']}.json"

@@ -1,11 +1,12 @@
 """Train the picto CLIP: image tower on fixed text targets, text tower, then both together.
 
-    python tools/picto/pretrain.py image --work build/picto --run build/picto/run --minutes 75
-    python tools/picto/pretrain.py text  --work build/picto --run build/picto/run --minutes 8
+    python tools/picto/pretrain.py image --work build/picto --run build/picto/run --minutes 47
+    python tools/picto/pretrain.py text  --work build/picto --run build/picto/run --minutes 10
     python tools/picto/pretrain.py joint --work build/picto --run build/picto/run --minutes 5
 
-Every phase starts from the latest weights of the run folder, resumes after an interruption, logs
-JSON lines to `log.jsonl` and leaves an open_clip folder in `model/`.
+The README beside this file gives the exact commands of the published checkpoint. Every phase
+starts from the latest weights of the run folder, resumes after an interruption, logs JSON lines to
+`log.jsonl` and leaves an open_clip folder in `model/`.
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
+import torch.distributed as dist
 import torch.nn.functional as F
 from open_clip.model import CLIP
 from open_clip.transformer import PatchDropout
@@ -51,6 +53,7 @@ STYLE_TEMPLATES = {
     "line": ("a line drawing of {}", "a black and white icon of {}", "an outline of {}",
              "a monochrome drawing of {}", "a black and white drawing of {}"),
 }  # fmt: skip
+START = {"emoji": 0.78, "redrawn": 0.09, "named": 0.09, "extra": 0.04}  # shares at the beginning
 STOP = {"of", "the", "a", "with", "and", "in", "on", "an", "for", "to", "icon"}
 
 
@@ -58,11 +61,14 @@ class Muon(torch.optim.Optimizer):
     """Momentum with orthogonalised updates for the matrices of the blocks.
 
     K. Jordan et al., "Muon: an optimizer for hidden layers in neural networks", 2024. Matrices
-    of one shape are orthogonalised together; `in_proj` weights count as three matrices.
+    of one shape are orthogonalised together; `in_proj` weights count as three matrices. With
+    several workers each orthogonalises its share.
     """
 
     def __init__(self, params: list[Tensor], lr: float, momentum: float, decay: float) -> None:
         super().__init__(params, {"lr": lr, "momentum": momentum, "decay": decay})
+        self.rank = dist.get_rank() if dist.is_initialized() else 0
+        self.workers = dist.get_world_size() if dist.is_initialized() else 1
 
     @torch.no_grad()
     def step(self, closure: None = None) -> None:  # type: ignore[override]
@@ -84,7 +90,15 @@ class Muon(torch.optim.Optimizer):
                 for piece, direction in pieces:
                     shapes.setdefault(tuple(piece.shape), []).append((piece, direction))
             for (rows, cols), items in shapes.items():
-                updates = orthogonalise(torch.stack([u for _, u in items]))
+                updates = torch.stack([u for _, u in items])
+                mine = updates[self.rank :: self.workers]
+                if self.workers == 1:
+                    updates = orthogonalise(mine)
+                else:
+                    share = orthogonalise(mine)
+                    updates.zero_()
+                    updates[self.rank :: self.workers] = share
+                    dist.all_reduce(updates)
                 scale = group["lr"] * max(1.0, rows / cols) ** 0.5
                 for (piece, _), update in zip(items, updates, strict=True):
                     piece.mul_(1 - group["lr"] * group["decay"]).sub_(update, alpha=scale)
@@ -192,12 +206,12 @@ class Sampler:
         self.queue[name] = queue[count:]
         return queue[:count]
 
-    def batch(self, size: int) -> list[int]:
-        """Row numbers, the extras last."""
+    def batch(self, size: int, early: float = 0.0) -> list[int]:
+        """Row numbers, the extras last; `early` (1 to 0) moves the shares to the real emoji."""
         rows: list[int] = []
         for name, share in self.shares.items():
             if name != "extra":
-                rows += self._take(name, round(size * share))
+                rows += self._take(name, round(size * (share + early * (START[name] - share))))
         return rows + self._take("extra", size - len(rows))
 
 
@@ -211,7 +225,8 @@ class Session:
     config: dict
     device: torch.device
     tokenise: Tokeniser
-    started: float
+    rank: int
+    workers: int
 
     def autocast(self) -> contextlib.AbstractContextManager:
         """bfloat16 on a GPU, nothing on a CPU (where it is slower)."""
@@ -220,7 +235,9 @@ class Session:
         return contextlib.nullcontext()
 
     def log(self, **record: object) -> None:
-        """Append one JSON line and print it."""
+        """Append one JSON line and print it (first worker only)."""
+        if self.rank:
+            return
         line = json.dumps({"phase": self.args.phase, **record})
         with (self.args.run / "log.jsonl").open("a") as file:
             file.write(line + "\n")
@@ -346,11 +363,24 @@ class Clock:
         self.saved = self.looked = self.told = time.time()
         self.losses: list[float] = []
         self.told_samples = self.samples
+        self.progress = 0.0
 
-    @property
-    def progress(self) -> float:
-        """Share of the phase's time that is spent."""
+    def running(self) -> bool:
+        """Update the share of the phase's time that is spent; the first worker's clock counts."""
+        spent = torch.tensor([1.0 if self.over() else self.share()])
+        if self.session.workers > 1:
+            dist.broadcast(spent, 0)
+        self.progress = float(spent)
+        return self.progress < 1
+
+    def share(self) -> float:
+        """Share of the minutes that is spent."""
         return (time.time() - self.begun) / (self.session.args.minutes * 60)
+
+    def over(self) -> bool:
+        """Whether the minutes, or the samples of a short trial, are spent."""
+        limit = self.session.args.stop_samples
+        return self.share() >= 1 or (limit > 0 and self.samples >= limit)
 
     def set_rates(self, warm: int) -> None:
         """Write this step's learning rate into the optimisers."""
@@ -364,23 +394,33 @@ class Clock:
         for part in self.parts:
             part.zero_grad(set_to_none=True)
         loss.backward()
+        if self.session.workers > 1:
+            gradients = [p.grad for p in parameters if p.grad is not None]
+            flat = torch.cat([g.flatten() for g in gradients])
+            dist.all_reduce(flat)
+            flat /= self.session.workers
+            for gradient, part in zip(gradients, flat.split([g.numel() for g in gradients]),
+                                      strict=True):  # fmt: skip
+                gradient.copy_(part.view_as(gradient))
         torch.nn.utils.clip_grad_norm_(parameters, 1.0)
         for part in self.parts:
             part.step()
         self.average.update(self.session.model)
         self.step += 1
-        self.samples += count
+        self.samples += count * self.session.workers
         self.losses.append(loss.detach().item())
 
     def tick(self, look) -> None:
         """Log every half minute, validate every `--look` minutes, save every three minutes."""
+        if self.session.rank:
+            return
         now = time.time()
         record: dict[str, object] = {
             "step": self.step,
             "samples": self.samples,
             "min": round((now - self.begun) / 60, 2),
         }
-        if now - self.looked > self.session.args.look * 60 or self.progress >= 1:
+        if now - self.looked > self.session.args.look * 60 or self.over():
             self.looked = now
             with self.average.applied(self.session.model) as model:
                 self.session.log(**record, loss=round(float(np.mean(self.losses[-200:])), 3),
@@ -410,9 +450,12 @@ class Clock:
     def finish(self) -> None:
         """Take the averaged weights, write them and the open_clip folder."""
         self.session.model.load_state_dict(self.average.shadow)
+        if self.session.rank:
+            return
         tensors = {k: v.contiguous().cpu() for k, v in self.session.model.state_dict().items()}
         save_file(tensors, str(self.session.args.run / "weights.safetensors"))
-        export(self.session.model, self.session.config, self.session.args.run / "model")
+        if not self.session.config.get("stem"):
+            export(self.session.model, self.session.config, self.session.args.run / "model")
         self.file.unlink(missing_ok=True)
 
 
@@ -429,19 +472,22 @@ def image_phase(session: Session) -> None:
     targets = make_targets(store, session.config["embed_dim"])
     visual = model.visual
     named = [(f"visual.{n}", p) for n, p in visual.named_parameters()]
-    scale = nn.Parameter(torch.tensor(math.log(18.0), device=session.device))
+    scale = model.logit_scale
+    scale.data.fill_(math.log(18.0))
     parameters = [p for _, p in named] + [scale]
-    parts = optimisers(session, [*named, ("scale", scale)], args.lr, args.muon)
+    parts = optimisers(session, [*named, ("logit_scale", scale)], args.lr, args.muon)
     average = Average(model, args.ema)
     clock = Clock(session, parts, average)
     shares = dict(zip(("emoji", "redrawn", "named", "extra"), args.shares, strict=True))
-    sampler = Sampler(store, shares, 100 + clock.step)
-    generator = torch.Generator().manual_seed(200 + clock.step)
+    sampler = Sampler(store, shares, 100 + clock.step + 50_000 * session.rank)
+    generator = torch.Generator(session.device).manual_seed(
+        200 + clock.step + 50_000 * session.rank
+    )
     bank = targets.concepts.to(session.device)
     size, count = session.config["vision_cfg"]["image_size"], len(store.concepts)
     visual.patch_dropout = PatchDropout(args.patch_drop) if args.patch_drop else nn.Identity()
     model.train()
-    while clock.progress < 1:
+    while clock.running():
         progress = clock.progress
         clock.set_rates(args.warm)
         strength = args.strength * min(1.0, 0.2 + 1.6 * progress)
@@ -449,8 +495,8 @@ def image_phase(session: Session) -> None:
         if args.patch_drop:
             left = min(1.0, max(0.0, (args.full_from - progress) / 0.2))
             visual.patch_dropout.prob = args.patch_drop * left
-        rows = sampler.batch(args.batch)
-        pixels = augment(store.images[rows], size, strength, generator).to(session.device)
+        rows = sampler.batch(args.batch, max(0.0, 1 - progress / 0.2))
+        pixels = augment(store.images[rows].to(session.device), size, strength, generator)
         concept = torch.from_numpy(store.concept[rows])
         extra = [r for r, c in zip(rows, concept.tolist(), strict=True) if c < 0]
         labels = concept.clone()
@@ -527,8 +573,8 @@ def text_phase(session: Session) -> None:
     parameters = [p for _, p in named]
     average = Average(model, 0.995)
     clock = Clock(session, optimisers(session, named, args.lr, args.muon), average)
-    captions = Captions(store, 300 + clock.step)
-    rng = np.random.RandomState(400 + clock.step)
+    captions = Captions(store, 300 + clock.step + 50_000 * session.rank)
+    rng = np.random.RandomState(400 + clock.step + 50_000 * session.rank)
     extras, count = store.pools()["extra"], len(store.concepts)
     bank = targets.concepts.to(session.device)
     subgroups = subgroup_names(store)
@@ -537,7 +583,7 @@ def text_phase(session: Session) -> None:
     centres = F.normalize(centres, dim=-1).to(session.device)
     queue: list[int] = []
     model.train()
-    while clock.progress < 1:
+    while clock.running():
         clock.set_rates(args.warm)
         size = round(args.batch * 0.78)
         if len(queue) < size:
@@ -594,16 +640,18 @@ def joint_phase(session: Session) -> None:
         model.logit_scale.data.fill_(math.log(20.0))
     average = Average(model, 0.998)
     clock = Clock(session, optimisers(session, named, args.lr, args.muon), average)
-    captions = Captions(store, 500 + clock.step)
+    captions = Captions(store, 500 + clock.step + 50_000 * session.rank)
     shares = dict(zip(("emoji", "redrawn", "named", "extra"), args.shares, strict=True))
-    sampler = Sampler(store, shares, 600 + clock.step)
-    generator = torch.Generator().manual_seed(700 + clock.step)
+    sampler = Sampler(store, shares, 600 + clock.step + 50_000 * session.rank)
+    generator = torch.Generator(session.device).manual_seed(
+        700 + clock.step + 50_000 * session.rank
+    )
     size = session.config["vision_cfg"]["image_size"]
     ink = {s.name: s.ink for s in STYLES.values()}
     bank = text_bank(session, model, "a drawing of {}").to(session.device)
     concept_key = targets.concept_key.to(session.device)
     model.train()
-    while clock.progress < 1:
+    while clock.running():
         clock.set_rates(args.warm)
         if clock.step % 25 == 0:
             template = captions.rng.choice(TEMPLATES[:6])
@@ -611,7 +659,8 @@ def joint_phase(session: Session) -> None:
             bank = text_bank(session, model, template).to(session.device)
             model.train()
         rows = sampler.batch(args.batch)
-        pixels = augment(store.images[rows], size, args.strength, generator).to(session.device)
+        drawings = store.images[rows].to(session.device)
+        pixels = augment(drawings, size, args.strength, generator)
         concept = store.concept[rows]
         texts = [
             captions.concept(int(c), ink.get(str(store.style[r]), "line"))
@@ -651,6 +700,44 @@ def joint_phase(session: Session) -> None:
     clock.finish()
 
 
+def work(rank: int, args: argparse.Namespace) -> None:
+    """One worker process: set up, run the phase."""
+    torch.set_num_threads(args.threads)
+    if args.workers > 1:
+        meeting = args.run.resolve() / "rendezvous"
+        dist.init_process_group("gloo", f"file://{meeting}", rank=rank, world_size=args.workers)
+    config = json.loads((args.run / "config.json").read_text())
+    store = Store.load(args.work)
+    rows = np.random.RandomState(0).permutation(store.pools()["emoji"])[:512]
+    sample = canonical(store.images[rows], config["vision_cfg"]["image_size"])
+    torch.manual_seed(args.seed)
+    model = build_model(config)
+    initialise(model, sample)
+    weights = args.start or args.run / "weights.safetensors"
+    if weights.exists():
+        model.load_state_dict(load_file(str(weights)))
+    torch.manual_seed(args.seed + 1 + rank)
+    device = torch.device(args.device)
+    session = Session(
+        args=args,
+        store=store,
+        model=model.to(device),
+        config=config,
+        device=device,
+        tokenise=Tokeniser(args.run / "model" / "bpe_merges.txt.gz"),
+        rank=rank,
+        workers=args.workers,
+    )
+    settings = {k: str(v) if isinstance(v, Path) else v for k, v in vars(args).items()}
+    session.log(settings=settings, parameters=sum(p.numel() for p in model.parameters()))
+    {"image": image_phase, "text": text_phase, "joint": joint_phase}[args.phase](session)
+    if args.workers > 1:
+        dist.barrier()
+        dist.destroy_process_group()
+        if rank == 0:
+            (args.run.resolve() / "rendezvous").unlink(missing_ok=True)
+
+
 def main() -> None:
     """Command line entry."""
     parser = argparse.ArgumentParser(
@@ -662,7 +749,8 @@ def main() -> None:
     add("--run", type=Path, required=True)
     add("--minutes", type=float, required=True, help="wall-clock length of the phase")
     add("--device", default="cpu")
-    add("--threads", type=int, default=2)
+    add("--workers", type=int, default=1, help="processes that share each step (CPU)")
+    add("--threads", type=int, default=1, help="threads of each worker")
     add("--seed", type=int, default=0)
     add("--image", type=int, default=48)
     add("--patch", type=int, default=8)
@@ -670,8 +758,8 @@ def main() -> None:
     add("--layers", type=int, default=8)
     add("--text-layers", type=int, default=8)
     add("--embed", type=int, default=192)
-    add("--neighbours", type=float, default=0.0, help="attention starts as shifts; gain")
-    add("--batch", type=int, default=128)
+    add("--stem", action="store_true", help="train a teacher: convolutional stem, patch 12")
+    add("--batch", type=int, default=96, help="per worker")
     add("--lr", type=float, default=2e-3, help="AdamW")
     add("--muon", type=float, default=0.02, help="Muon's rate for block matrices; 0: AdamW")
     add("--muon-decay", type=float, default=0.05)
@@ -682,43 +770,26 @@ def main() -> None:
     add("--full-from", type=float, default=0.75, help="progress from which no patch is dropped")
     add("--shares", type=float, nargs=4, default=(0.40, 0.24, 0.24, 0.12),
         help="of emoji, redrawn, named icons, extras")  # fmt: skip
+    add("--stop-samples", type=int, default=0, help="end a trial early; the schedule stays")
     add("--freeze-text", action="store_true")
     add("--keep-scale", action="store_true")
     add("--look", type=float, default=3.0, help="minutes between validations")
     add("--start", type=Path, help="weights to start from instead of the run's own")
     args = parser.parse_args()
-    torch.set_num_threads(args.threads)
-    torch.manual_seed(args.seed)
     args.run.mkdir(parents=True, exist_ok=True)
-    weights = args.start or args.run / "weights.safetensors"
     described = args.run / "config.json"
-    if described.exists():
-        config = json.loads(described.read_text())
-    else:
+    if not described.exists():
         config = model_config(
             args.image, args.patch, args.width, args.layers, args.embed, args.text_layers
         )
+        if args.stem:
+            config["stem"] = True
         described.write_text(json.dumps(config, indent=2) + "\n")
-    model = build_model(config)
-    store = Store.load(args.work)
-    rows = np.random.RandomState(0).permutation(store.pools()["emoji"])[:512]
-    sample = canonical(store.images[rows], config["vision_cfg"]["image_size"])
-    initialise(model, sample, args.neighbours)
-    if weights.exists():
-        model.load_state_dict(load_file(str(weights)))
-    device = torch.device(args.device)
-    session = Session(
-        args=args,
-        store=store,
-        model=model.to(device),
-        config=config,
-        device=device,
-        tokenise=Tokeniser(args.run / "model" / "bpe_merges.txt.gz"),
-        started=time.time(),
-    )
-    settings = {k: str(v) if isinstance(v, Path) else v for k, v in vars(args).items()}
-    session.log(settings=settings, parameters=sum(p.numel() for p in model.parameters()))
-    {"image": image_phase, "text": text_phase, "joint": joint_phase}[args.phase](session)
+    Tokeniser(args.run / "model" / "bpe_merges.txt.gz")  # writes the merges before any worker reads
+    if args.workers == 1:
+        work(0, args)
+    else:
+        torch.multiprocessing.start_processes(work, (args,), args.workers, start_method="spawn")
 
 
 if __name__ == "__main__":

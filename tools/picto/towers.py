@@ -44,14 +44,29 @@ def model_config(
     }
 
 
+def convolutional_stem(width: int) -> nn.Sequential:
+    """Five convolutions that turn 12 x 12 pixels into one token: the teacher's patch embedding."""
+    layers: list[nn.Module] = []
+    for source, target, stride in ((3, 32, 2), (32, 64, 2), (64, 128, 1), (128, width, 3)):
+        padding = 1 if stride < 3 else 0
+        layers.append(nn.Conv2d(source, target, 3, stride, padding, bias=False))
+        layers += [nn.BatchNorm2d(target), nn.ReLU()]
+    return nn.Sequential(*layers, nn.Conv2d(width, width, 1))
+
+
 def build_model(config: dict) -> CLIP:
-    """A stock open_clip CLIP of a model_cfg."""
-    return CLIP(
+    """A stock open_clip CLIP of a model_cfg; with "stem" in it, a teacher (see distil.py)."""
+    model = CLIP(
         config["embed_dim"],
         dict(config["vision_cfg"]),
         dict(config["text_cfg"]),
         quick_gelu=config["quick_gelu"],
     )
+    if config.get("stem"):
+        if config["vision_cfg"]["patch_size"] != 12:
+            raise ValueError("the convolutional stem makes patches of 12 pixels")
+        model.visual.conv1 = convolutional_stem(config["vision_cfg"]["width"])
+    return model
 
 
 def _cosine_patches(width: int, patch: int) -> Tensor:
@@ -85,51 +100,22 @@ def _sine_positions(grid: int, width: int) -> Tensor:
 
 
 @torch.no_grad()
-def _neighbour_attention(block: nn.Module, grid: int, first: int, gain: float) -> None:
-    """Queries and keys that start by looking at a neighbouring patch, one offset per head.
-
-    Positions are sine-cosine pairs, so a rotation of the pairs moves a query by an offset: the
-    head then attends around (row + dy, column + dx), as a convolution would.
-    """
-    width = block.attn.embed_dim
-    quarter = width // 4
-    frequency = 1.0 / (20.0 ** (torch.arange(quarter) / quarter))
-    heads = block.attn.num_heads
-    per_axis = width // heads // 4  # frequencies per axis of one head
-    chosen = torch.linspace(0, quarter * 0.75, per_axis).long()
-    offsets = [(0, 0), (0, 1), (1, 0), (0, -1), (-1, 0), (1, 1), (-1, -1), (1, -1), (-1, 1)]
-    weight = 0.3 * block.attn.in_proj_weight
-    for head in range(heads):
-        step = offsets[(first + head) % len(offsets)]
-        for axis in range(2):
-            angle = step[axis] * 8 / grid * frequency[chosen]
-            base = axis * 2 * quarter
-            row = head * (width // heads) + axis * 2 * per_axis + torch.arange(per_axis)
-            sin, cos = base + chosen, base + quarter + chosen
-            weight[row, sin] += gain * angle.cos()
-            weight[row, cos] += gain * angle.sin()
-            weight[row + per_axis, sin] -= gain * angle.sin()
-            weight[row + per_axis, cos] += gain * angle.cos()
-            key = row + width
-            weight[key, sin] += gain
-            weight[key + per_axis, cos] += gain
-    block.attn.in_proj_weight[: 2 * width] = weight[: 2 * width]
-
-
-@torch.no_grad()
-def initialise(model: CLIP, sample: Tensor, neighbours: float = 0.0) -> None:
+def initialise(model: CLIP, sample: Tensor) -> None:
     """Start values: cosine patch filters, sine positions, small residual branches.
 
     The filters are scaled so that on `sample` (B x 3 x H x W) every channel has mean zero and
-    deviation 0.5. With `neighbours` > 0 the heads of the image tower start as shifts.
+    deviation 0.5.
     """
     visual = model.visual
-    width, _, patch, _ = visual.conv1.weight.shape
-    filters = _cosine_patches(width, patch)
-    seen = F.conv2d(sample, filters, stride=patch).transpose(0, 1).flatten(1)
-    filters *= (0.5 / (seen.std(1) + 0.02)).view(-1, 1, 1, 1)
-    visual.conv1.weight.copy_(filters)
-    centre = 0.5 * seen.mean(1) / (seen.std(1) + 0.02)
+    width = len(visual.class_embedding)
+    centre = torch.zeros(width)
+    if isinstance(visual.conv1, nn.Conv2d):
+        patch = visual.conv1.kernel_size[0]
+        filters = _cosine_patches(width, patch)
+        seen = F.conv2d(sample, filters, stride=patch).transpose(0, 1).flatten(1)
+        filters *= (0.5 / (seen.std(1) + 0.02)).view(-1, 1, 1, 1)
+        visual.conv1.weight.copy_(filters)
+        centre = 0.5 * seen.mean(1) / (seen.std(1) + 0.02)
     positions = visual.positional_embedding
     positions.zero_()
     grid = int((len(positions) - 1) ** 0.5)
@@ -147,9 +133,6 @@ def initialise(model: CLIP, sample: Tensor, neighbours: float = 0.0) -> None:
                 nn.init.zeros_(bias)
             nn.init.zeros_(block.mlp.c_fc.bias)
             nn.init.zeros_(block.mlp.c_proj.bias)
-    if neighbours:
-        for i, block in enumerate(visual.transformer.resblocks[:-2]):
-            _neighbour_attention(block, grid, i * block.attn.num_heads, neighbours)
     nn.init.normal_(visual.proj, std=width**-0.5)
 
 

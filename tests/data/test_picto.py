@@ -1,0 +1,150 @@
+"""The embedded model and data set: it loads, it is small, and its splits are honest."""
+
+import hashlib
+import io
+import json
+from functools import cache
+
+import numpy as np
+import open_clip
+import pytest
+import torch
+from PIL import Image
+
+from interlace.data import picto
+
+CONCEPT_TASKS = ("activities", "animals-nature", "food-drink", "objects", "travel-places")
+MEGABYTE = 1e6
+
+
+@cache
+def rows() -> list[dict]:
+    """Every record of the table but the image itself, by image_id."""
+    return picto.images().drop_columns(["image"]).to_pylist()
+
+
+def decode(image_id: int) -> Image.Image:
+    return Image.open(io.BytesIO(picto.images()["image"][image_id].as_py()))
+
+
+@cache
+def checkpoint():
+    name = f"local-dir:{picto.model_dir()}"
+    model, preprocess = open_clip.create_model_from_pretrained(name)
+    merges = str(picto.model_dir() / "bpe_merges.txt.gz")
+    return model.eval(), preprocess, open_clip.get_tokenizer(name, bpe_path=merges)
+
+
+def test_the_names_of_the_tasks_are_fixed():
+    assert picto.task_names() == sorted([*CONCEPT_TASKS, "subgroups"])
+
+
+def test_an_unknown_task_is_refused():
+    with pytest.raises(KeyError, match="no task 'faces'"):
+        picto.task("faces")
+
+
+def test_the_checkpoint_is_a_plain_open_clip_model_of_the_stated_size():
+    model, _, tokenise = checkpoint()
+    assert type(model) is open_clip.model.CLIP
+    assert isinstance(model.visual.conv1, torch.nn.Conv2d)
+    for tower in (model.visual.transformer, model.transformer):
+        assert 8 <= len(tower.resblocks) <= 12
+    assert model.context_length == 32
+    assert tokenise.vocab_size == model.token_embedding.num_embeddings
+    assert sum(f.stat().st_size for f in picto.model_dir().iterdir()) <= 25 * MEGABYTE
+
+
+def test_the_checkpoint_beats_chance_by_far_with_stock_open_clip():
+    model, preprocess, tokenise = checkpoint()
+    task = picto.task("food-drink")
+    pairs = task["test"][::8]
+    pixels = torch.stack([preprocess(decode(i)) for i, _ in pairs])
+    with torch.no_grad():
+        texts = tokenise([task["template"].format(name) for name in task["classes"]])
+        names = model.encode_text(texts, normalize=True)
+        best = (model.encode_image(pixels, normalize=True) @ names.T).argmax(1)
+    labels = torch.tensor([label for _, label in pairs])
+    accuracy = (best == labels).float().mean().item()
+    assert accuracy > 20 / len(task["classes"])
+
+
+def test_the_images_are_small_rgb_drawings_in_order():
+    table = picto.images()
+    assert table["image_id"].to_pylist() == list(range(table.num_rows))
+    assert picto.images() is table
+    assert (picto.model_dir().parent / "images.parquet").stat().st_size <= 12 * MEGABYTE
+    for image_id in range(0, table.num_rows, 500):
+        image = decode(image_id)
+        assert (image.size, image.mode, image.format) == ((64, 64), "RGB", "WEBP")
+        assert np.asarray(image).min() < 200
+
+
+@pytest.mark.parametrize("name", [*CONCEPT_TASKS, "subgroups"])
+def test_a_task_is_what_its_hash_says(name):
+    task = picto.task(name)
+    decided = {key: task[key] for key in ("template", "classes", "train", "test")}
+    text = json.dumps(decided, sort_keys=True, separators=(",", ":"))
+    assert task["sha256"] == hashlib.sha256(text.encode()).hexdigest()
+    assert task["name"] == name
+    assert task["template"] == "a drawing of {}"
+    assert task["classes"] == sorted(set(task["classes"]))
+    assert "{" not in "".join(task["classes"])
+
+
+@pytest.mark.parametrize("name", [*CONCEPT_TASKS, "subgroups"])
+def test_labels_name_the_images_and_every_class_has_both_sides(name):
+    task = picto.task(name)
+    for side in ("train", "test"):
+        for image_id, label in task[side]:
+            row = rows()[image_id]
+            stated = row["subgroup"].replace("-", " ") if name == "subgroups" else row["name"]
+            assert stated == task["classes"][label]
+        assert {label for _, label in task[side]} == set(range(len(task["classes"])))
+
+
+@pytest.mark.parametrize("name", CONCEPT_TASKS)
+def test_shots_and_tests_of_concepts_come_from_disjoint_families(name):
+    task = picto.task(name)
+    families = [{rows()[i]["family"] for i, _ in task[side]} for side in ("train", "test")]
+    assert not families[0] & families[1]
+    assert {rows()[i]["group"] for i, _ in task["train"] + task["test"]} == {name}
+
+
+def test_shots_and_tests_of_subgroups_are_disjoint_concepts_in_any_style():
+    task = picto.task("subgroups")
+    concepts = [{rows()[i]["concept"] for i, _ in task[side]} for side in ("train", "test")]
+    names = [{rows()[i]["name"] for i, _ in task[side]} for side in ("train", "test")]
+    assert not concepts[0] & concepts[1]
+    assert not names[0] & names[1]
+
+
+@pytest.mark.parametrize("name", [*CONCEPT_TASKS, "subgroups"])
+def test_no_task_uses_a_style_of_pretraining(name):
+    task = picto.task(name)
+    domains = picto.task("styles")["domains"]
+    used = {rows()[i]["style"] for i, _ in task["train"] + task["test"]}
+    assert not any(domains[style]["seen"] for style in used)
+
+
+def test_no_image_is_on_both_sides_bit_for_bit():
+    digests = [hashlib.sha256(b).hexdigest() for b in picto.images()["image"].to_pylist()]
+    for name in picto.task_names():
+        task = picto.task(name)
+        train, test = ({digests[i] for i, _ in task[side]} for side in ("train", "test"))
+        assert not train & test
+
+
+def test_the_styles_file_describes_every_style_and_its_licence_is_stated():
+    domains = picto.task("styles")["domains"]
+    assert set(domains) == {row["style"] for row in rows()}
+    licences = (picto.model_dir().parent / "LICENSES.md").read_text(encoding="utf-8")
+    for style, about in domains.items():
+        assert f"| {style} |" in licences
+        ids = [row["image_id"] for row in rows() if row["style"] == style]
+        assert (ids[0], ids[-1], len(ids)) == (
+            about["first_image_id"],
+            about["last_image_id"],
+            about["images"],
+        )
+        assert {row["family"] for row in rows() if row["style"] == style} == {about["family"]}
