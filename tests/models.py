@@ -153,23 +153,3 @@ def with_tokenizer() -> DualEncoder:
         return DualEncoder(
             replace(SPECS["clip"], text=text), tokenizer=byte_pair_tokenizer(text.context_length)
         )
-
-
-def vit_b_16() -> DualEncoder:
-    """OpenAI's ViT-B/16 by its sizes; under ``torch.device("meta")`` it takes no memory."""
-    return DualEncoder(
-        Spec(
-            image=ImageSpec(
-                width=768, depth=12, heads=12, hidden=3072, image_size=224, patch_size=16
-            ),
-            text=TextSpec(
-                width=512,
-                depth=12,
-                heads=8,
-                hidden=2048,
-                vocab_size=49408,
-                context_length=77,
-            ),
-            embed_dim=512,
-        )
-    )

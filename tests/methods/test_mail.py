@@ -6,6 +6,8 @@ import pytest
 import torch
 
 from interlace import methods
+from interlace.backbone.dual import DualEncoder
+from interlace.backbone.spec import VIT_B_16
 from interlace.backbone.text import Prompts
 from interlace.errors import InterlaceError
 from tests import models
@@ -104,5 +106,5 @@ def test_values_out_of_range(name, arguments, message):
 
 def test_the_block_agents_have_the_published_count():
     with torch.device("meta"):
-        method = methods.create("mail", models.vit_b_16())
+        method = methods.create("mail", DualEncoder(VIT_B_16))
     assert sum(p.numel() for p in method.blocks.parameters()) == 2_088_960

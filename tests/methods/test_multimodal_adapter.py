@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
+
 import pytest
 import torch
 from torch.nn import functional as F
 
 from interlace import methods
+from interlace.backbone.dual import DualEncoder
+from interlace.backbone.spec import VIT_B_16
 from interlace.backbone.tower import TowerOutput
 from interlace.errors import InterlaceError
 from tests import golden, models
@@ -94,6 +99,33 @@ def test_reference_numbers(mask):
     assert error("after") < 2e-5
 
 
+@pytest.mark.parametrize("mask", ["cross", "released"])
+def test_a_step_over_a_thousand_classes_fits_in_little_memory(mask):
+    """B 256, C 1000, E 512, in a process of its own, whose peak is what the step took."""
+    script = f"""
+import resource, torch
+from interlace import methods
+from interlace.backbone.dual import DualEncoder
+from interlace.backbone.spec import VIT_B_16
+from interlace.backbone.tower import TowerOutput
+with torch.device("meta"):
+    clip = DualEncoder(VIT_B_16)
+    method = methods.create("{NAME}", clip, mask="{mask}")
+method.to_empty(device="cpu")
+for p in method.parameters():
+    torch.nn.init.normal_(p, std=0.02)
+clip.logit_scale = torch.nn.Parameter(torch.tensor(4.6), requires_grad=False)
+image, text = TowerOutput(torch.randn(256, 512)), TowerOutput(torch.randn(1000, 512))
+before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+method.loss(method.score(image, text), torch.randint(0, 1000, (256,))).backward()
+print((resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / 2**20)
+"""
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    gigabytes = float(done.stdout)
+    assert 0.01 < gigabytes < 2
+
+
 def test_masks_differ():
     v, t = TowerOutput(torch.randn(3, 20)), TowerOutput(torch.randn(4, 20))
     found = [build(mask, heads=1).score(v, t).logits for mask in ("cross", "released", "none")]
@@ -103,7 +135,7 @@ def test_masks_differ():
 
 def test_the_card_s_parameter_count():
     with torch.device("meta"):
-        method = methods.create(NAME, models.vit_b_16())
+        method = methods.create(NAME, DualEncoder(VIT_B_16))
     e, s, m = 512, 32, 128
     down, up = (e * s + s) + (s * m + m), (m * s + s) + (s * e + e)
     assert sum(p.numel() for p in method.parameters()) == down + up + 4 * m * m + 4 * m

@@ -101,19 +101,27 @@ class DualEncoder(nn.Module):
         logits = self.scale * image @ text.T
         return logits if self.logit_bias is None else logits + self.logit_bias
 
-    def prompts(self, names: Sequence[str], template: str | None = None) -> Prompts:
-        """Tokenise one prompt per class name.
+    def prompts(self, names: Sequence[str], template: str | Sequence[str] | None = None) -> Prompts:
+        """Tokenise the prompts of class names.
+
+        Args:
+            names: C class names.
+            template: text with ``{}`` for the name; several make an ensemble, whose normalised
+                features are averaged; None is the model's own.
 
         Raises:
-            InterlaceError: if the model came without a tokenizer, the template has no ``{}``, or a
+            InterlaceError: if the model came without a tokenizer, a template has no ``{}``, or a
                 prompt does not fit the context.
         """
         if self.tokenizer is None:
             raise InterlaceError(
                 "this model came without a tokenizer: give prompts as interlace.Prompts(ids)"
             )
-        texts = fill(self.template if template is None else template, names)
-        return Prompts(self.tokenizer(texts).to(self.device), tuple(names))
+        template = self.template if template is None else template
+        templates = [template] if isinstance(template, str) else list(template)
+        filled = [fill(one, names) for one in templates]
+        texts = [text for of_class in zip(*filled, strict=True) for text in of_class]
+        return Prompts(self.tokenizer(texts).to(self.device), tuple(names), len(templates))
 
     def save(
         self, folder: str | Path, format: Format = "open_clip", overwrite: bool = False

@@ -155,3 +155,27 @@ class Spec:
                     f"the {name} tower is {tower.width} wide and has no projection, "
                     f"so embed_dim must be {tower.width}, not {self.embed_dim}"
                 )
+
+
+#: OpenAI's ViT-B/16, the size that papers of this field report.
+VIT_B_16 = Spec(
+    image=ImageSpec(
+        width=768,
+        depth=12,
+        heads=12,
+        hidden=3072,
+        activation="quick_gelu",
+        image_size=224,
+        patch_size=16,
+    ),
+    text=TextSpec(
+        width=512,
+        depth=12,
+        heads=8,
+        hidden=2048,
+        activation="quick_gelu",
+        vocab_size=49408,
+        context_length=77,
+    ),
+    embed_dim=512,
+)

@@ -16,30 +16,34 @@ Tokenizer = Callable[[Sequence[str]], Tensor]
 
 @dataclass(frozen=True)
 class Prompts:
-    """One tokenised prompt per class.
+    """The tokenised prompts of C classes: one each, or an ensemble of T templates.
 
     Attributes:
-        ids: [C, L] token ids as the text tower reads them.
+        ids: [C * T, L] token ids as the text tower reads them, the T prompts of a class together.
         names: the class names, where known.
+        templates: T.
     """
 
     ids: Tensor
     names: tuple[str, ...] = ()
+    templates: int = 1
 
     def __post_init__(self) -> None:
         """Check the shape.
 
         Raises:
-            InterlaceError: if ``ids`` is not a non-empty matrix of one row per name.
+            InterlaceError: if ``ids`` is not a non-empty matrix of T rows per name.
         """
         if self.ids.ndim != 2 or not len(self.ids):
             raise InterlaceError(f"prompt ids have shape {list(self.ids.shape)}, expected [C, L]")
-        if self.names and len(self.names) != len(self.ids):
-            raise InterlaceError(f"{len(self.names)} class names for {len(self.ids)} prompts")
+        if self.templates < 1 or len(self.ids) % self.templates:
+            raise InterlaceError(f"{len(self.ids)} prompts are no {self.templates} for each class")
+        if self.names and len(self.names) != len(self):
+            raise InterlaceError(f"{len(self.names)} class names for {len(self)} prompts")
 
     def __len__(self) -> int:
         """C, the number of classes."""
-        return len(self.ids)
+        return len(self.ids) // self.templates
 
 
 def make_room(ids: Tensor, at: int, count: int, read: Tensor, context_length: int) -> Tensor:

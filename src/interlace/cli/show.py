@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -41,6 +42,10 @@ def run(
     if as_json:
         print_json(facts)
         return
+    text = facts.pop("what it computes", None)
+    if text is not None:
+        out.print(text, markup=False, highlight=False)
+        out.print()
     table = Table(show_header=False, box=None, padding=(0, 2, 0, 0))
     for name, value in facts.items():
         table.add_row(f"[bold]{name}[/bold]", _text(value))
@@ -73,16 +78,19 @@ def _everything() -> dict[str, Any]:
 def _method(name: str) -> dict[str, Any]:
     from interlace import methods
     from interlace.backbone.load import load
+    from interlace.backbone.spec import VIT_B_16
     from interlace.config import method_defaults
 
     cls, defaults = methods.get(name), method_defaults(name)
-    built = methods.create(name, load("picto"))
     return {
         "method": name,
         "summary": cls.summary,
-        "arguments": dict(defaults.method),
+        "what it computes": (inspect.getdoc(cls) or "").partition("\n\nRaises:")[0],
+        "defaults": dict(defaults.method),
         "training": dict(defaults.train),
-        "parameters on picto": sum(p.numel() for p in built.parameters()),
+        "parameters at ViT-B/16": methods.count_parameters(name, VIT_B_16),
+        "parameters on picto": methods.count_parameters(name, load("picto").spec),
+        "new classes without training": "no" if cls.bound else "yes",
     }
 
 

@@ -8,12 +8,23 @@ import inspect
 import pkgutil
 from typing import Any
 
+import torch
+
 from interlace.backbone.dual import DualEncoder
+from interlace.backbone.spec import Spec
 from interlace.config import method_defaults
 from interlace.errors import InterlaceError
 from interlace.methods.base import Method, Output
 
-__all__ = ["Method", "Output", "available", "create", "get", "parameters"]
+__all__ = [
+    "Method",
+    "Output",
+    "available",
+    "count_parameters",
+    "create",
+    "get",
+    "parameters",
+]
 
 
 def _registry() -> dict[str, type[Method]]:
@@ -63,6 +74,25 @@ def parameters(name: str) -> list[str]:
     """
     signature = inspect.signature(get(name).__init__)
     return [p.name for p in signature.parameters.values() if p.kind is p.KEYWORD_ONLY]
+
+
+def count_parameters(name: str, spec: Spec, **arguments: Any) -> int:
+    """How many numbers a method trains on a model of these sizes, without building the model.
+
+    Args:
+        name: the method's key.
+        spec: sizes of the model.
+        **arguments: as in :func:`create`.
+
+    Returns:
+        The count; 0 for a method whose tensors follow from the shots.
+
+    Raises:
+        InterlaceError: as :func:`create`.
+    """
+    with torch.device("meta"):
+        method = create(name, DualEncoder(spec), **arguments)
+    return sum(parameter.numel() for parameter in method.parameters())
 
 
 def create(name: str, clip: DualEncoder, **arguments: Any) -> Method:

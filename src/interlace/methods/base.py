@@ -87,17 +87,17 @@ class Method(nn.Module):
             text: this method's output for the C classes.
         """
 
-    def prompt_template(self, template: str) -> str:
-        """The template this method puts class names into, given the task's."""
-        return template
+    def prompt_templates(self, template: str) -> Sequence[str]:
+        """The templates this method puts class names into, given the task's; usually that one."""
+        return (template,)
 
     def prompts(self, names: Sequence[str], template: str) -> Prompts:
-        """Tokenise one prompt per class name, in this method's form of ``template``.
+        """Tokenise the prompts of class names in this method's form of ``template``.
 
         Raises:
             InterlaceError: as :meth:`DualEncoder.prompts`.
         """
-        return self.clip.prompts(names, self.prompt_template(template))
+        return self.clip.prompts(names, self.prompt_templates(template))
 
     def encode_image(self, images: Tensor, frozen: bool = False) -> TowerOutput:
         """Run the image tower on ``images`` [B, 3, H, W] under this method's edit.
@@ -112,10 +112,20 @@ class Method(nn.Module):
         """Run the text tower on ``prompts`` of C classes under this method's edit.
 
         Args:
-            prompts: the class prompts.
+            prompts: the class prompts; of an ensemble, the normalised features are averaged.
             frozen: whether to return the unedited features too.
         """
-        return self.clip.text(prompts.ids, self.edits()[1], frozen)
+        output = self.clip.text(self.prompt_ids(prompts), self.edits()[1], frozen)
+        if prompts.templates == 1:
+            return output
+        return TowerOutput(
+            _ensemble(output.features, prompts.templates),
+            frozen=None if output.frozen is None else _ensemble(output.frozen, prompts.templates),
+        )
+
+    def prompt_ids(self, prompts: Prompts) -> Tensor:
+        """The token ids the text tower reads; a method may make room for its tokens."""
+        return prompts.ids
 
     def score(self, image: TowerOutput, text: TowerOutput, seen: bool = True) -> Output:
         """Turn features into logits.
@@ -151,6 +161,11 @@ class Method(nn.Module):
     def loss(self, out: Output, labels: Tensor) -> Tensor:
         """Cross-entropy of ``out.logits`` [B, C] with ``labels`` [B]."""
         return F.cross_entropy(out.logits, labels)
+
+
+def _ensemble(features: Tensor, templates: int) -> Tensor:
+    """Mean of the normalised features [C * T, E] of each class, [C, E]."""
+    return F.normalize(features, dim=-1).unflatten(0, (-1, templates)).mean(dim=1)
 
 
 def restore_sizes(

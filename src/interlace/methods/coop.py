@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor, nn
 
 from interlace.backbone.dual import DualEncoder
 from interlace.backbone.edits import Edit, Tokens
 from interlace.backbone.text import Prompts, make_room
-from interlace.backbone.tower import TowerOutput
 from interlace.errors import InterlaceError
 from interlace.methods.base import Method
 
@@ -42,9 +43,9 @@ class CoOp(Method):
             )
         self.context = nn.Parameter(torch.randn(n_tokens, clip.text.width) * 0.02)
 
-    def prompt_template(self, template: str) -> str:
+    def prompt_templates(self, template: str) -> Sequence[str]:
         """The name alone: the context is learnt."""
-        return "{}."
+        return ("{}.",)
 
     def tokens(self) -> Tensor:
         """The context with its position embeddings, [1, K, D]."""
@@ -55,11 +56,9 @@ class CoOp(Method):
         """The context at the text tower's input."""
         return None, Edit(tokens=Tokens(0, self.tokens(), overwrite=True))
 
-    def encode_text(self, prompts: Prompts, frozen: bool = False) -> TowerOutput:
-        """Make room for the context in each prompt and run the text tower."""
-        return self.clip.text(
-            placeholders(self.clip, prompts, len(self.context)), self.edits()[1], frozen
-        )
+    def prompt_ids(self, prompts: Prompts) -> Tensor:
+        """Make room for the context in each prompt."""
+        return placeholders(self.clip, prompts, len(self.context))
 
 
 def placeholders(clip: DualEncoder, prompts: Prompts, count: int) -> Tensor:

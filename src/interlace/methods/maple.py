@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import copy
+from collections.abc import Sequence
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from interlace.backbone.dual import DualEncoder
 from interlace.backbone.edits import Edit, Tokens
 from interlace.backbone.text import Prompts
-from interlace.backbone.tower import TowerOutput
 from interlace.errors import InterlaceError
 from interlace.methods.base import Method
 from interlace.methods.coop import placeholders
@@ -59,10 +59,10 @@ class MaPLe(Method):
         linear = nn.Linear(clip.text.width, clip.image.width)
         self.to_image = nn.ModuleList(copy.deepcopy(linear) for _ in range(depth))
 
-    def prompt_template(self, template: str) -> str:
+    def prompt_templates(self, template: str) -> Sequence[str]:
         """The template without its first K words: the tokens stand there."""
         head, _, tail = template.partition("{}")
-        return " ".join(head.split()[self.text_tokens.shape[1] :] + ["{}"]) + tail
+        return (" ".join(head.split()[self.text_tokens.shape[1] :] + ["{}"]) + tail,)
 
     def edits(self) -> tuple[Edit, Edit]:
         """Tokens for the first blocks of both towers."""
@@ -81,13 +81,12 @@ class MaPLe(Method):
             Edit(tokens=Tokens(0, for_text, overwrite=True)),
         )
 
-    def encode_text(self, prompts: Prompts, frozen: bool = False) -> TowerOutput:
-        """Make room for the tokens in each prompt and run the text tower."""
-        count = self.text_tokens.shape[1]
-        return self.clip.text(placeholders(self.clip, prompts, count), self.edits()[1], frozen)
+    def prompt_ids(self, prompts: Prompts) -> Tensor:
+        """Make room for the tokens in each prompt."""
+        return placeholders(self.clip, prompts, self.text_tokens.shape[1])
 
 
-def _word_vectors(clip: DualEncoder, count: int) -> torch.Tensor | None:
+def _word_vectors(clip: DualEncoder, count: int) -> Tensor | None:
     """Embeddings of the first ``count`` tokens of "a photo of a", where the model can tell."""
     if clip.tokenizer is None or count > len(_FIRST_WORDS.split()):
         return None
