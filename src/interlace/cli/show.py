@@ -44,7 +44,7 @@ def run(
         return
     text = facts.pop("what it computes", None)
     if text is not None:
-        out.print(text, markup=False, highlight=False)
+        out.print(text, markup=False, highlight=False, soft_wrap=True)
         out.print()
     table = Table(show_header=False, box=None, padding=(0, 2, 0, 0))
     for name, value in facts.items():

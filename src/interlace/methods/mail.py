@@ -38,7 +38,7 @@ class AgentPair(nn.Module):
         self.text_scale = nn.Parameter(torch.ones(text_width))
         self.text_shift = nn.Parameter(torch.zeros(text_width))
         if rank:
-            self.bridge_down = nn.Parameter(torch.randn(text_width, rank) / text_width)
+            self.bridge_down = nn.Parameter(torch.randn(text_width, rank) * text_width**-0.5)
             self.bridge_up = nn.Parameter(torch.zeros(rank, image_width))
         else:
             self.register_parameter("bridge_down", None)
@@ -71,11 +71,11 @@ class MetaAgent(nn.Module):
         self.meta = nn.Parameter(torch.ones(dim))
         self.text_scale = nn.Parameter(torch.ones(text_width))
         self.text_shift = nn.Parameter(torch.zeros(text_width))
-        self.text_bridge_down = nn.Parameter(torch.randn(dim, rank) / dim)
+        self.text_bridge_down = nn.Parameter(torch.randn(dim, rank) * dim**-0.5)
         self.text_bridge_up = nn.Parameter(torch.zeros(rank, text_width))
         self.image_scale = nn.Parameter(torch.ones(image_width))
         self.image_shift = nn.Parameter(torch.zeros(image_width))
-        self.image_bridge_down = nn.Parameter(torch.randn(dim, rank) / dim)
+        self.image_bridge_down = nn.Parameter(torch.randn(dim, rank) * dim**-0.5)
         self.image_bridge_up = nn.Parameter(torch.zeros(rank, image_width))
 
     def image(self) -> Affine:

@@ -14,9 +14,10 @@ from interlace.backbone.tower import TowerOutput
 from interlace.errors import InterlaceError
 from interlace.methods.base import Method, Output, restore_sizes
 
-#: Values tried on the validation shots; the ranges of the released code.
-ALPHAS = torch.linspace(0.0, 3.0, 31)
-BETAS = torch.linspace(0.5, 7.0, 27)
+#: Values tried on the validation shots. The released code has a range per data set, the widest
+#: up to 30 for either; these cover them all.
+ALPHAS = torch.cat([torch.linspace(0.0, 3.0, 31), torch.tensor([4.0, 5.0, 7.0, 10.0, 20.0, 30.0])])
+BETAS = torch.cat([torch.linspace(0.5, 7.0, 27), torch.tensor([8.0, 10.0, 13.0, 20.0, 30.0])])
 
 
 class _Cache(Method):
@@ -86,8 +87,8 @@ class TipAdapter(_Cache):
     the shots.
 
     Deviations: alpha and beta are chosen on validation shots, where the released code searches
-    them on the test set; without validation shots they stay as given. Keys are one view of each
-    shot, where the released code averages ten random crops.
+    them on the test set for ImageNet; without validation shots they stay as given. Keys are one
+    view of each shot, where the released code averages ten random crops.
 
     Args:
         clip: the frozen dual encoder.

@@ -157,7 +157,7 @@ def _timm_name(image: ImageSpec) -> str:
                 near or f"{name} is the same with {found.activation} in place of {image.activation}"
             )
     reason = near or "no timm model has these sizes"
+    hint = "" if image.projection else ": save as 'hf'"  # which has no image projection
     raise InterlaceError(
-        f"open_clip knows image towers of this kind by timm's names only, and {reason}: "
-        f"save as 'hf'"
+        f"open_clip knows image towers of this kind by timm's names only, and {reason}{hint}"
     )
