@@ -35,7 +35,7 @@ def run(
     data: Annotated[str, typer.Option(help="Data set.")] = "picto/food-drink",
     method: Annotated[str, typer.Option(help="Method.")] = "mmrl++",
     model: Annotated[str, typer.Option(help="Model.")] = "picto",
-    shots: Annotated[int, typer.Option(help="Training images per class.", min=1)] = 4,
+    shots: Annotated[int, typer.Option(help="Training images per class.", min=1)] = 2,
     seeds: Annotated[int, typer.Option(help="Number of seeds.", min=1)] = 3,
     as_json: Annotated[bool, typer.Option("--json", help="Print the result as JSON.")] = False,
 ) -> None:
