@@ -276,3 +276,21 @@ def test_export_gives_a_plain_model(interlace_command, fitted, photos, model, tm
         plain = interlace.load(folder)
         torch.testing.assert_close(plain.encode_image(image), expected, atol=1e-4, rtol=1e-4)
         assert not torch.allclose(expected, adapted.clip.encode_image(image), atol=1e-4)
+
+
+def test_demo_leaves_a_table_a_record_and_a_picture(interlace_command, tmp_path):
+    """With the cheapest of methods: `make demo` itself takes a minute or two."""
+    arguments = ["demo", "-o", tmp_path / "demo", "--method", "coop", "--seeds", 1]
+    code, out, err = interlace_command(*arguments, "--data", "picto/activities", "--epochs", 1)
+    assert code == 0, err
+    assert "coop" in out and "zero_shot" in out and "demo.png" in out.replace("\n", "")
+    record = json.loads((tmp_path / "demo" / "demo.json").read_text())
+    assert [cell["method"] for cell in record["cells"]] == ["zero_shot", "coop"]
+    assert record["cells"][1]["run"]["train"]["epochs"] == 1
+    with Image.open(tmp_path / "demo" / "demo.png") as picture:
+        assert min(picture.size) > 300
+
+
+def test_demo_refuses_a_method_without_novel_classes(interlace_command, tmp_path):
+    code, _, err = interlace_command("demo", "--method", "tip_adapter", "-o", tmp_path)
+    assert_one_line(code, err, "tip_adapter")

@@ -37,6 +37,9 @@ def run(
     model: Annotated[str, typer.Option(help="Model.")] = "picto",
     shots: Annotated[int, typer.Option(help="Training images per class.", min=1)] = 2,
     seeds: Annotated[int, typer.Option(help="Number of seeds.", min=1)] = 3,
+    epochs: Annotated[
+        int | None, typer.Option(help="Passes over the images; by default the preset's.", min=1)
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print the result as JSON.")] = False,
 ) -> None:
     """Fit on half of the classes of the embedded data and show what zero-shot gained.
@@ -72,7 +75,13 @@ def run(
             adapted[cell.method] = model
 
         cells = compare(
-            clip, tasks.__getitem__, [method], list(tasks), report=report, finished=finished
+            clip,
+            tasks.__getitem__,
+            [method],
+            list(tasks),
+            settings={} if epochs is None else {"epochs": epochs},
+            report=report,
+            finished=finished,
         )
     record = {
         "data": data,
