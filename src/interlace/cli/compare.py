@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from interlace.comparing import Cell, Summary
 
 NAME = "compare"
+MEASURES = {"base": "base", "novel": "novel", "harmonic": "HM", "joint": "all"}
+GAINS = "paired difference to zero-shot in points, ± half its 95 % t-interval over seeds"
 
 
 def run(
@@ -119,37 +121,33 @@ def tell(cell: Cell, adapted: Adapted) -> None:
 
 
 def show(cells: list[Cell], title: str) -> None:
-    """Print the table of a comparison."""
+    """Print a comparison: accuracies and cost, then the gains over zero-shot."""
     from interlace.comparing import summarize
 
-    table = Table(title=title, title_justify="left")
-    table.add_column("method")
-    for heading in ("base", "novel", "HM", "all", "base +-", "novel +-", "HM +-"):
-        table.add_column(heading, justify="right")
-    table.add_column("parameters", justify="right")
-    table.add_column("s", justify="right")
-    for method in dict.fromkeys(cell.method for cell in cells):
+    order = list(dict.fromkeys(cell.method for cell in cells))
+    reached, gained = (Table(title=text, title_justify="left") for text in (title, GAINS))
+    for table, headings in (
+        (reached, (*MEASURES.values(), "parameters", "s")),
+        (gained, MEASURES.values()),
+    ):
+        table.add_column("method", no_wrap=True)
+        for heading in headings:
+            table.add_column(heading, justify="right", no_wrap=True)
+    for method in order:
         own = [cell for cell in cells if cell.method == method]
-        found = {m: summarize(cells, method, m) for m in ("base", "novel", "harmonic", "joint")}
-        gains = (
-            []
-            if method == "zero_shot"
-            else [_gain(found[m]) for m in ("base", "novel", "harmonic")]
-        )
+        found = [summarize(cells, method, measure) for measure in MEASURES]
         seconds = sum(cell.seconds for cell in own) / len(own)
-        table.add_row(
-            method,
-            *(_mean(summary) for summary in found.values()),
-            *(gains or [""] * 3),
-            f"{own[0].parameters:,}",
-            f"{seconds:.0f}",
-        )
-    out.print(table)
+        cost = (f"{own[0].parameters:,}", f"{seconds:.0f}")
+        reached.add_row(method, *map(_mean, found), *cost)
+        if method != "zero_shot":
+            gained.add_row(method, *map(_gain, found))
+    out.print(reached)
+    if len(order) > 1:
+        out.print(gained)
     first = cells[0].scores
     out.print(
         f"{first.n_base} base and {first.n_novel} novel test images. HM: harmonic mean of the mean "
-        "base and novel accuracy; all: all classes at once. The columns with +- give the paired "
-        "difference to zero-shot and half its 95 % t-interval over seeds. s: seconds of a fit.",
+        "base and novel accuracy. all: all classes at once. s: seconds of a fit.",
         highlight=False,
     )
     if len({cell.seed for cell in cells}) < 5:
@@ -165,4 +163,4 @@ def _gain(summary: Summary | None) -> str:
         return "-"
     interval = summary.gain.difference
     text = signed_points(interval.mean)
-    return text if interval.half_width is None else f"{text} +- {percent(interval.half_width)}"
+    return text if interval.half_width is None else f"{text} ± {percent(interval.half_width)}"
