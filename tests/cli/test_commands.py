@@ -87,6 +87,30 @@ def test_fit_says_what_it_held_out_and_leaves_its_files(interlace_command, photo
     assert "red thing" in header["classes"]
 
 
+def test_an_interrupted_fit_says_how_to_go_on(
+    interlace_command, photos, model, tmp_path, monkeypatch
+):
+    from interlace import fitting
+    from interlace.train import loop
+
+    def interrupted(*arguments, report, **rest):
+        def kill(step):
+            if step.epoch == 2:
+                raise KeyboardInterrupt
+
+        return loop.train(*arguments, report=kill, **rest)
+
+    arguments = ["fit", photos, "--model", model, "--shots", 2, "-o", tmp_path / "run", *FAST]
+    with monkeypatch.context() as patch:
+        patch.setattr(fitting, "train", interrupted)
+        code, _, err = interlace_command(*arguments)
+    assert code == 130 and "the same command goes on" in err
+    assert [path.name for path in (tmp_path / "run").iterdir()] == ["checkpoint.safetensors"]
+    code, out, err = interlace_command(*arguments)
+    assert code == 0, err
+    assert "16 held-out images" in out
+
+
 def test_json_is_nothing_but_json(interlace_command, photos, model, tmp_path):
     code, out, _ = interlace_command(
         "fit", photos, "--model", model, "--shots", 2, "-o", tmp_path / "run", "--json", *FAST

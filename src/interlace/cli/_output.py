@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
+import typer
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
@@ -34,9 +35,6 @@ def errors() -> Iterator[None]:
             f"error: {error}", style="bold red", markup=False, highlight=False, soft_wrap=True
         )
         sys.exit(2)
-    except KeyboardInterrupt:
-        err.print("interrupted; the same command resumes a fit where it stopped")
-        sys.exit(130)
     except BrokenPipeError:
         # the reader of a pipe has gone; python would complain once more at shutdown
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
@@ -46,6 +44,16 @@ def errors() -> Iterator[None]:
 def print_json(data: Any) -> None:
     """Write ``data`` to stdout for a machine."""
     sys.stdout.write(json.dumps(data, indent=1) + "\n")
+
+
+@contextmanager
+def resumable() -> Iterator[None]:
+    """On an interrupt, say how to go on; the command line's own handler is silent."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        err.print("interrupted: the same command goes on after the last finished epoch")
+        raise typer.Exit(130) from None
 
 
 @contextmanager

@@ -14,6 +14,7 @@ from interlace.cli._output import (
     err,
     out,
     print_json,
+    resumable,
     training_bar,
 )
 
@@ -83,7 +84,7 @@ def run(
     err.print(task.describe(), highlight=False, soft_wrap=True)
     for skipped in task.skipped[:10]:
         err.print(f"  skipped {skipped.key}: {skipped.reason}", highlight=False, markup=False)
-    with training_bar(f"{method} on {task.name}") as report:
+    with resumable(), training_bar(f"{method} on {task.name}") as report:
         adapted = fit(
             clip,
             task,
