@@ -120,11 +120,13 @@ def test_shots_and_tests_of_subgroups_are_disjoint_concepts_in_any_style():
 
 
 @pytest.mark.parametrize("name", [*CONCEPT_TASKS, "subgroups"])
-def test_no_task_uses_a_style_of_pretraining(name):
+def test_no_task_is_tested_or_shot_in_a_style_that_pretraining_drew_from(name):
     task = picto.task(name)
     domains = picto.task("styles")["domains"]
-    used = {rows()[i]["style"] for i, _ in task["train"] + task["test"]}
-    assert not any(domains[style]["seen"] for style in used)
+    tested, shot = ({rows()[i]["style"] for i, _ in task[side]} for side in ("test", "train"))
+    assert not any(domains[style]["seen"] for style in tested)
+    assert {style for style in shot if domains[style]["seen"]} <= {"streamline"}  # its teacher's
+    assert not any(domains[style]["role"] == "train" for style in shot)
 
 
 def test_no_image_is_on_both_sides_bit_for_bit():

@@ -2,8 +2,8 @@
 
     python tools/picto/make_tasks.py --work build/picto --out src/interlace/data/picto
 
-Concept tasks take shots and tests from different families of styles that were never trained on;
-the subgroup task splits the concepts, so that no drawing and no twin of it stands on both sides.
+Concept tasks take shots and tests from different families of styles, and pretraining saw no test
+style; the subgroup task splits the concepts. No drawing and no twin of it is on both sides.
 """
 
 from __future__ import annotations
@@ -20,15 +20,15 @@ import pyarrow.parquet as pq
 import torch
 import torch.nn.functional as F
 from PIL import Image
-from sources import CORE_GROUPS, STYLES
+from sources import CORE_GROUPS, SEEN_BY_TEACHER, STYLES
 from store import Store, on_white
 
-# Styles in the package: those never trained on, and three seen ones as further domains.
+# Styles in the package: those for tasks, and two training styles as further domains.
 PACKAGED = (
     "fluent-flat", "fluent-3d", "fluent-hc", "noto-mono", "openmoji", "openmoji-black",
     "emojione-v1", "symbola", "streamline", "noto", "twemoji",
 )  # fmt: skip
-UNSEEN = tuple(s for s in PACKAGED if STYLES[s].role != "train")
+TASK_STYLES = tuple(s for s in PACKAGED if STYLES[s].role != "train")
 SUBGROUP_TEST = ("fluent-3d", "fluent-hc", "openmoji")
 TEMPLATE = "a drawing of {}"
 
@@ -97,7 +97,7 @@ def finish(task: dict) -> dict:
 def concept_task(records: list[dict], group: str) -> dict:
     """Concepts of a group; shots and tests come from different families."""
     test_families = {"fluent", "emojione-v1"} if group in SMALL else {"fluent"}
-    mine = [r for r in records if r["group"] == group and r["style"] in UNSEEN]
+    mine = [r for r in records if r["group"] == group and r["style"] in TASK_STYLES]
     train = [r for r in mine if r["family"] not in test_families]
     test = [r for r in mine if r["family"] in test_families]
     classes = sorted({r["name"] for r in train} & {r["name"] for r in test})
@@ -112,7 +112,7 @@ def concept_task(records: list[dict], group: str) -> dict:
         {
             "name": group,
             "description": f"{DESCRIPTIONS[group]}: {len(classes)} concepts. Shots are drawings "
-            f"in {shots}; tests are drawings in {tests}. None was seen in pretraining.",
+            f"in {shots}; tests are drawings in {tests}. Pretraining saw no test style.",
             "template": TEMPLATE,
             "classes": classes,
             "train": pairs(train),
@@ -134,7 +134,7 @@ def look_alikes(store: Store, limit: float = 0.03) -> list[set[str]]:
             i = parent[i]
         return i
 
-    for style in UNSEEN:
+    for style in TASK_STYLES:
         rows = store.style_rows(style)
         grey = on_white(store.images[rows]).mean(1, keepdim=True)
         thumbs = F.adaptive_avg_pool2d(grey, 16).flatten(1)
@@ -170,7 +170,7 @@ def subgroup_task(records: list[dict], alike: list[set[str]], seed: int = 3) -> 
     train, test = [], []
     for r in records:
         name = r["subgroup"].replace("-", " ")
-        if r["style"] not in UNSEEN or name not in label:
+        if r["style"] not in TASK_STYLES or name not in label:
             continue
         if r["concept"] not in tested:
             train.append([r["image_id"], label[name]])
@@ -180,7 +180,7 @@ def subgroup_task(records: list[dict], alike: list[set[str]], seed: int = 3) -> 
         {
             "name": "subgroups",
             "description": f"{len(classes)} subgroups such as 'animal bird' or 'tool'. Shots are "
-            "concepts of a subgroup in all unseen styles, tests are other concepts of it in "
+            "concepts of a subgroup in nine styles, tests are other concepts of it in "
             f"{', '.join(SUBGROUP_TEST)}; a concept, in whatever style, is on one side only, and "
             "so are concepts that some style draws alike.",
             "template": TEMPLATE,
@@ -199,7 +199,7 @@ def styles_file(records: list[dict]) -> dict:
         ids = [r["image_id"] for r in records if r["style"] == style]
         domains[style] = {
             "family": about.family,
-            "seen": about.role == "train",
+            "seen": about.role == "train" or style in SEEN_BY_TEACHER,
             "role": about.role,
             "ink": about.ink,
             "licence": about.licence,
@@ -211,9 +211,10 @@ def styles_file(records: list[dict]) -> dict:
     return {
         "name": "styles",
         "description": "Drawing styles as domains for cross-domain and retrieval tasks. `seen` "
-        "tells whether pretraining used the style; styles of one family may share geometry "
+        "tells whether pretraining, the teacher's included, used the style; styles of one family "
+        "may share geometry "
         "(noto-mono is unseen but drawn over the same shapes as the seen noto). Styles with the "
-        "role 'validation' chose the recipe and were not trained on.",
+        "role 'validation' chose the recipe and were not trained on by these scripts.",
         "domains": domains,
     }
 

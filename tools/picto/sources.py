@@ -347,3 +347,7 @@ MATCHED_SETS = (
 )
 
 CORE_GROUPS = ("animals-nature", "food-drink", "travel-places", "activities", "objects")
+
+# Validation styles that the teacher of the published checkpoint (an earlier prototype) was trained
+# on: never drawn from by these scripts, but not unseen either.
+SEEN_BY_TEACHER = ("streamline",)
