@@ -50,7 +50,7 @@ def run(
 ) -> None:
     """Fit methods on the base classes of the same shots; score base, novel and all classes.
 
-    Example: interlace compare picto/food-drink --methods mmrl,mmrl++ --shots 2 --seeds 1,2,3
+    Example: interlace compare picto/animals-nature --methods mmrl,mmrl++ --shots 2 --seeds 1,2,3
     """
     from interlace.backbone.load import load
     from interlace.comparing import compare

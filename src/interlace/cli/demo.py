@@ -32,7 +32,7 @@ def run(
     output: Annotated[Path, typer.Option("--output", "-o", help="Folder for the results.")] = Path(
         "demo"
     ),
-    data: Annotated[str, typer.Option(help="Data set.")] = "picto/food-drink",
+    data: Annotated[str, typer.Option(help="Data set.")] = "picto/animals-nature",
     method: Annotated[str, typer.Option(help="Method.")] = "mmrl++",
     model: Annotated[str, typer.Option(help="Model.")] = "picto",
     shots: Annotated[int, typer.Option(help="Training images per class.", min=1)] = 2,
