@@ -35,7 +35,7 @@ def run(
     data: Annotated[str, typer.Option(help="Data set.")] = "picto/animals-nature",
     method: Annotated[str, typer.Option(help="Method.")] = "mmrl++",
     model: Annotated[str, typer.Option(help="Model.")] = "picto",
-    shots: Annotated[int, typer.Option(help="Training images per class.", min=1)] = 2,
+    shots: Annotated[int, typer.Option(help="Training images per class.", min=1)] = 3,
     seeds: Annotated[int, typer.Option(help="Number of seeds.", min=1)] = 3,
     epochs: Annotated[
         int | None, typer.Option(help="Passes over the images; by default the preset's.", min=1)
