@@ -4,9 +4,10 @@ With ``--on validation`` the base classes of each task are halved once more; the
 the shots of the first half and scored on the validation shots of both halves, as base and novel.
 Neither a test image nor a novel class of the task is looked at.
 
-With ``--on development`` it is scored like a reported run, base and novel on the test images, but on
-data sets that are set aside for this and whose figures are not reported. That is the better guide
-where shots and tests differ in style, as in picto: validation shots share the styles of the shots.
+With ``--on development`` it is scored like a reported run, base and novel on the test images, but
+on data sets that are set aside for this and whose figures are not reported. That is the better
+guide where shots and tests differ in style, as in picto: validation shots share the styles of the
+shots.
 
     python benchmarks/quality/tune.py mmrl++ --grid lr=1e-3,2e-3 --grid epochs=10,20
 """
