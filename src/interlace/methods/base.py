@@ -5,9 +5,9 @@ Shapes: B images, C classes, E embedding.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -55,6 +55,8 @@ class Method(nn.Module):
     on_features: ClassVar[bool] = False
     #: Whether the method answers only for the classes it was fitted on.
     bound: ClassVar[bool] = False
+    #: Own tensors whose size follows from the shots; loading restores the size they were saved in.
+    sized: ClassVar[tuple[str, ...]] = ()
 
     def __init__(self, clip: DualEncoder) -> None:
         super().__init__()
@@ -68,6 +70,16 @@ class Method(nn.Module):
     def edits(self) -> tuple[Edit | None, Edit | None]:
         """The image tower's and the text tower's edit; None leaves a tower as it is."""
         return None, None
+
+    def _load_from_state_dict(self, state: dict[str, Any], prefix: str, *rest: Any) -> None:
+        for name in self.sized:
+            saved = state.get(prefix + name)
+            # an optimiser may hold the tensor that is there: one of the right size stays
+            if saved is None or saved.shape == getattr(self, name).shape:
+                continue
+            empty = torch.empty_like(saved, device=self.clip.device)
+            setattr(self, name, nn.Parameter(empty) if name in self._parameters else empty)
+        super()._load_from_state_dict(state, prefix, *rest)
 
     def prepare(self, image: TowerOutput, labels: Tensor, text: TowerOutput) -> None:
         """Look at the shots before training; most methods have no need to.
@@ -166,24 +178,3 @@ class Method(nn.Module):
 def _ensemble(features: Tensor, templates: int) -> Tensor:
     """Mean of the normalised features [C * T, E] of each class, [C, E]."""
     return F.normalize(features, dim=-1).unflatten(0, (-1, templates)).mean(dim=1)
-
-
-def restore_sizes(
-    method: Method, state: Mapping[str, Tensor], prefix: str, names: Sequence[str]
-) -> None:
-    """Give tensors whose size follows from the shots the size they were saved with.
-
-    Args:
-        method: the method that is about to load ``state``.
-        state: the saved tensors.
-        prefix: the method's own prefix in ``state``.
-        names: its parameters and buffers of variable size.
-    """
-    for name in names:
-        saved = state.get(prefix + name)
-        # an optimiser may hold the tensor that is there: one of the right size stays
-        if saved is None or saved.shape == getattr(method, name).shape:
-            continue
-        empty = torch.empty_like(saved, device=method.clip.device)
-        is_parameter = name in dict(method.named_parameters(recurse=False))
-        setattr(method, name, nn.Parameter(empty) if is_parameter else empty)

@@ -9,7 +9,7 @@ from torch.nn import functional as F
 from interlace.backbone.dual import DualEncoder
 from interlace.backbone.tower import TowerOutput
 from interlace.errors import InterlaceError
-from interlace.methods.base import Method, Output, restore_sizes
+from interlace.methods.base import Method, Output
 
 
 class LinearProbe(Method):
@@ -28,6 +28,7 @@ class LinearProbe(Method):
     summary = "A linear classifier on frozen features, started from the texts (2103.00020)."
     on_features = True
     bound = True
+    sized = ("weight",)
 
     def __init__(self, clip: DualEncoder) -> None:
         super().__init__(clip)
@@ -46,7 +47,3 @@ class LinearProbe(Method):
             )
         logits = self.clip.scale * out.image_features @ self.weight.T
         return Output(out.image_features, out.text_features, logits)
-
-    def _load_from_state_dict(self, state: dict, prefix: str, *rest: object) -> None:
-        restore_sizes(self, state, prefix, ("weight",))
-        super()._load_from_state_dict(state, prefix, *rest)

@@ -12,7 +12,7 @@ from torch.nn import functional as F
 from interlace.backbone.dual import DualEncoder
 from interlace.backbone.tower import TowerOutput
 from interlace.errors import InterlaceError
-from interlace.methods.base import Method, Output, restore_sizes
+from interlace.methods.base import Method, Output
 
 #: Values tried on the validation shots. The released code has a range per data set, the widest
 #: up to 30 for either; these cover them all.
@@ -25,6 +25,7 @@ class _Cache(Method):
 
     on_features = True
     bound = True
+    sized = ("keys", "labels")
 
     keys: Tensor
     labels: Tensor
@@ -110,10 +111,6 @@ class TipAdapter(_Cache):
         """Keep the features of the shots as keys."""
         self.keys, self.labels = F.normalize(image.features, dim=-1), labels
 
-    def _load_from_state_dict(self, state: dict, prefix: str, *rest: object) -> None:
-        restore_sizes(self, state, prefix, ("keys", "labels"))
-        super()._load_from_state_dict(state, prefix, *rest)
-
 
 class TipAdapterF(_Cache):
     """Tip-Adapter-F: Tip-Adapter whose keys are trained.
@@ -143,7 +140,3 @@ class TipAdapterF(_Cache):
         """Start the keys from the features of the shots."""
         self.keys = nn.Parameter(F.normalize(image.features, dim=-1).detach().clone())
         self.labels = labels
-
-    def _load_from_state_dict(self, state: dict, prefix: str, *rest: object) -> None:
-        restore_sizes(self, state, prefix, ("keys", "labels"))
-        super()._load_from_state_dict(state, prefix, *rest)
