@@ -23,7 +23,7 @@ from interlace.data.records import Record
 from interlace.errors import InterlaceError
 from interlace.evaluation.classify import Scores
 from interlace.inference import encode_images, encode_prompts, logits
-from interlace.methods.base import Method
+from interlace.methods.base import Edits, Method
 
 ImageSource = Path | str | bytes | Image.Image
 
@@ -113,17 +113,23 @@ class Adapted:
             )
         self._prompts: Prompts = self.method.prompts(names, self.template)
         self._classes = names
-        self._text: tuple[tuple[int, ...], TowerOutput] | None = None
+        self._kept: tuple[tuple[int, ...], Edits, TowerOutput] | None = None
 
     def text_output(self) -> TowerOutput:
         """Text features of the current classes, computed once.
 
         They are computed anew when the method's parameters have changed since.
         """
+        return self._constants()[1]
+
+    @torch.no_grad()
+    def _constants(self) -> tuple[Edits, TowerOutput]:
+        """What is the same for every image: the edits and the output for the classes."""
         versions = tuple(p._version for p in self.method.parameters())
-        if self._text is None or self._text[0] != versions:
-            self._text = (versions, encode_prompts(self.method, self._prompts))
-        return self._text[1]
+        if self._kept is None or self._kept[0] != versions:
+            text = encode_prompts(self.method, self._prompts)
+            self._kept = (versions, self.method.edits(), text)
+        return self._kept[1:]
 
     def predict(self, images: Sequence[ImageSource], top: int = 5) -> list[Prediction]:
         """Classify images.
@@ -163,9 +169,10 @@ class Adapted:
             batched: images [B, 3, H, W] and labels [B].
             seen: whether the method was trained on the classes; by default that is looked up.
         """
-        image, labels = encode_images(self.method, batched)
+        edits, text = self._constants()
+        image, labels = encode_images(self.method, batched, edits)
         known = self.seen if seen is None else seen
-        return logits(self.method, image, self.text_output(), known), labels
+        return logits(self.method, image, text, known), labels
 
     def evaluate(
         self, records: Sequence[Record], *, seen: bool | None = None, batch_size: int = 64

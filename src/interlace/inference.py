@@ -12,14 +12,19 @@ from torch import Tensor
 
 from interlace.backbone.text import Prompts
 from interlace.backbone.tower import TowerOutput
-from interlace.methods.base import Method
+from interlace.methods.base import Edits, Method
 
 
 @torch.no_grad()
 def encode_images(
-    method: Method, batches: Iterable[tuple[Tensor, Tensor]]
+    method: Method, batches: Iterable[tuple[Tensor, Tensor]], edits: Edits | None = None
 ) -> tuple[TowerOutput, Tensor]:
     """Encode all images of ``batches``.
+
+    Args:
+        method: the method.
+        batches: images [B, 3, H, W] and labels [B].
+        edits: what ``method.edits()`` returned in evaluation mode, where that is known already.
 
     Returns:
         The image tower's output for all N images, and their labels [N], on the model's device.
@@ -27,8 +32,9 @@ def encode_images(
     method.eval()
     device = method.clip.device
     outputs, labels = [], []
+    edits = method.edits() if edits is None else edits
     for images, batch_labels in batches:
-        outputs.append(method.encode_image(images.to(device)))
+        outputs.append(method.encode_image(images.to(device), edits=edits))
         labels.append(batch_labels)
     tokens = [o.token_features for o in outputs if o.token_features is not None]
     features = torch.cat([o.features for o in outputs])

@@ -9,6 +9,7 @@ import torch
 from torch.nn import functional as F
 
 from interlace.backbone.edits import Affine, Edit, LowRank, Tokens
+from interlace.backbone.layers import attend, attend_causally
 from interlace.errors import InterlaceError
 from tests import models
 
@@ -23,6 +24,19 @@ def setup(kind, name):
 
 def random(*shape, seed=3):
     return torch.randn(*shape, generator=torch.Generator().manual_seed(seed))
+
+
+def mix(tower):
+    return attend_causally if tower.causal else attend
+
+
+def run(tower, x, edit):
+    """All blocks, written out."""
+    for i, block in enumerate(tower.blocks):
+        if edit.tokens is not None and i >= edit.tokens.first_block:
+            x = tower._place(x, edit.tokens, i - edit.tokens.first_block)
+        x = block(x, edit, f"blocks.{i}", mix(tower))
+    return x
 
 
 def tokens(tower, first, count=2, carry=0.0):
@@ -106,7 +120,7 @@ def test_tokens_step_by_step(kind, name, carry):
             if i > first:
                 fresh = (1 - carry) * fresh + carry * x[:, at : at + 2]
             x = torch.cat([x[:, :at], fresh, x[:, at + 2 * (i > first) :]], dim=1)
-        x = block(x, Edit(), "", tower.causal)
+        x = block(x, Edit(), "", mix(tower))
     x = tower.ln_final(x)
     without = torch.cat([x[:, :at], x[:, at + 2 :]], dim=1)
     expected = tower._project(tower._pool(without, read, 0), None)
@@ -132,7 +146,7 @@ def test_tokens_can_overwrite_positions(kind, name):
         if i in (1, 2):
             x = x.clone()
             x[:, at : at + 2] = placed.values[i - 1]
-        x = block(x, Edit(), "", tower.causal)
+        x = block(x, Edit(), "", mix(tower))
     expected = tower._project(tower._pool(tower.ln_final(x), read, 0), None)
     torch.testing.assert_close(tower(inputs, Edit(tokens=placed)).features, expected)
 
@@ -153,8 +167,8 @@ def test_tokens_stand_after_the_class_token_and_in_front_of_a_tower_without():
 def test_begin_of_text_does_not_see_the_tokens():
     tower, inputs = setup("clip", "text")
     x, _ = tower._embed(inputs)
-    edited = tower._run(x, Edit(tokens=tokens(tower, 0)))
-    torch.testing.assert_close(edited[:, 0], tower._run(x, Edit())[:, 0])
+    edited = run(tower, x, Edit(tokens=tokens(tower, 0)))
+    torch.testing.assert_close(edited[:, 0], run(tower, x, Edit())[:, 0])
 
 
 @pytest.mark.parametrize("kind", models.SPECS)
@@ -172,7 +186,7 @@ def test_second_projection_reads_the_tokens(kind):
     placed, matrix = tokens(tower, 1), random(tower.width, 5)
     output = tower(inputs, Edit(tokens=placed, token_projection=matrix))
     x, _ = tower._embed(inputs)
-    x = tower.ln_final(tower._run(x, Edit(tokens=placed)))
+    x = tower.ln_final(run(tower, x, Edit(tokens=placed)))
     own = x[:, tower.insert_at : tower.insert_at + 2]
     pooled = tower.pool(own) if tower.spec.pool == "map" else own.mean(dim=1)
     torch.testing.assert_close(output.token_features, pooled @ matrix)
@@ -233,24 +247,6 @@ def test_gradients_reach_an_edit_and_nothing_else():
     clip.image(models.images(clip), Edit(tokens=Tokens(2, values))).features.sum().backward()
     assert values.grad is not None
     assert all(p.grad is None for p in clip.parameters())
-
-
-@pytest.mark.parametrize("kind", models.SPECS)
-def test_text_length_shortcut_is_exact(kind):
-    clip, ids = models.tiny(kind), models.ids()
-    causal = clip.spec.text.causal
-    seen = []
-    handle = clip.text.blocks[0].register_forward_hook(lambda m, a, o: seen.append(o.shape[1]))
-    with torch.no_grad():
-        features = clip.encode_text(ids)
-    handle.remove()
-    longest = int((ids != 0).sum(dim=1).max())
-    assert seen == [longest if causal else models.CONTEXT]
-    if causal:
-        garbage = ids.clone()
-        for row, length in zip(garbage, (ids != 0).sum(dim=1), strict=True):
-            row[length:] = 5
-        torch.testing.assert_close(clip.encode_text(garbage), features)
 
 
 def test_logits_are_scaled_cosines_with_the_models_bias():

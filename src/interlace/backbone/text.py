@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor
 
+from interlace.backbone.tower import Begun
 from interlace.errors import InterlaceError
 
 #: Texts to ids [n, L], padded; raises InterlaceError for a text longer than the context.
@@ -22,11 +23,14 @@ class Prompts:
         ids: [C * T, L] token ids as the text tower reads them, the T prompts of a class together.
         names: the class names, where known.
         templates: T.
+        begun: the same prompts after the text blocks that a method does not change, in that
+            method's form; see :meth:`interlace.methods.base.Method.begin_prompts`.
     """
 
     ids: Tensor
     names: tuple[str, ...] = ()
     templates: int = 1
+    begun: Begun | None = field(default=None, repr=False)
 
     def __post_init__(self) -> None:
         """Check the shape.

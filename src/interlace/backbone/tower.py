@@ -6,15 +6,71 @@ each call. Shapes: B images or texts, L positions, D width, E embedding, K inser
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from functools import partial
 
 import torch
 from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint
 
 from interlace.backbone.edits import Edit, Tokens
-from interlace.backbone.layers import NO_EDIT, AttentionPool, Block, apply_site
+from interlace.backbone.layers import (
+    NO_EDIT,
+    AttentionPool,
+    Block,
+    Mix,
+    Rows,
+    apply_site,
+    attend,
+    attend_causally,
+)
+from interlace.backbone.packing import Packing
 from interlace.backbone.spec import ImageSpec, TextSpec, TowerSpec
 from interlace.errors import InterlaceError
+
+
+@dataclass(frozen=True)
+class Begun:
+    """Inputs that went through the first blocks of a tower without an edit: they are constant.
+
+    A tower takes it in the place of its inputs, as often as an edit changes.
+
+    Attributes:
+        x: [B, L, D], or [1, P + N, D] of packed texts.
+        block: how many blocks are done.
+        read: [B], the position of each text that is read; None for images.
+        packing: how texts are packed; None where each has a row of its own.
+        frozen: [B, E], features of the tower without an edit; None where nobody asked for them.
+        chunk: how many texts go through the remaining blocks at a time, each part computed once
+            more for its gradient instead of being kept; None for all at once.
+    """
+
+    x: Tensor
+    block: int
+    read: Tensor | None = None
+    packing: Packing | None = None
+    frozen: Tensor | None = None
+    chunk: int | None = None
+
+    def __len__(self) -> int:
+        return len(self.x) if self.packing is None else self.packing.count
+
+    def take(self, index: Tensor) -> Begun:
+        """The inputs ``index`` of unpacked ones."""
+        read, frozen = (None if y is None else y[index] for y in (self.read, self.frozen))
+        return Begun(self.x[index], self.block, read, frozen=frozen)
+
+    def parts(self) -> Iterator[Begun]:
+        """``chunk`` texts at a time."""
+        size = self.chunk or len(self)
+        if self.packing is None:
+            for rows in torch.arange(len(self), device=self.x.device).split(size):
+                yield self.take(rows)
+            return
+        common, own = self.x[:, : self.packing.shared], self.x[:, self.packing.shared :]
+        for packing, rows in self.packing.parts(size):
+            yield Begun(torch.cat([common, own[:, rows]], dim=1), self.block, None, packing)
 
 
 @dataclass(frozen=True)
@@ -71,24 +127,60 @@ class Tower(nn.Module):
         """Embedded positions [B, L, D], and for text the position [B] that is read."""
         raise NotImplementedError
 
+    def _enter(self, inputs: Tensor, edit: Edit) -> Begun:
+        """Embedded inputs as ``edit`` lets them be laid out, no block done."""
+        x, read = self._embed(inputs)
+        return Begun(x, 0, read)
+
+    def _last_rows(self, edit: Edit, packing: Packing | None) -> Rows:
+        """The positions that are read after the last block; None where most are."""
+        raise NotImplementedError
+
     def _pool(self, x: Tensor, read: Tensor | None, inserted: int) -> Tensor:
-        """Pool [B, L, D] to [B, D], leaving out ``inserted`` tokens at :attr:`insert_at`."""
+        """Pool [B, L, D] to [B, D], leaving out ``inserted`` tokens at :attr:`insert_at`.
+
+        Texts without ``read`` hold the position to read alone.
+        """
         raise NotImplementedError
 
     def _pool_tokens(self, tokens: Tensor) -> Tensor:
         """Pool the inserted tokens [B, K, D] to [B, D]."""
         return tokens.mean(dim=1)
 
+    def begin(self, inputs: Tensor, edit: Edit | None = None, frozen: bool = False) -> Begun:
+        """Run the blocks before the first one that ``edit`` changes.
+
+        What comes out serves every edit that starts no earlier, however its tensors change.
+
+        Args:
+            inputs: images [B, 3, H, W] or token ids [B, L].
+            edit: what will be changed; None for nothing.
+            frozen: whether to compute the unedited features too.
+
+        Raises:
+            InterlaceError: if ``inputs`` or ``edit`` do not fit the tower.
+        """
+        edit = self._checked(edit)
+        begun = self._advance(self._enter(inputs, edit), edit)
+        return replace(begun, frozen=self._unedited(begun)) if frozen else begun
+
     def forward(
-        self, inputs: Tensor, edit: Edit | None = None, frozen: bool = False
+        self,
+        inputs: Tensor | Begun,
+        edit: Edit | None = None,
+        frozen: bool = False,
+        shortcuts: bool = True,
     ) -> TowerOutput:
         """Run the tower under ``edit``.
 
         Args:
-            inputs: images [B, 3, H, W] or token ids [B, L].
+            inputs: images [B, 3, H, W], token ids [B, L], or what :meth:`begin` made of them.
             edit: what to change; None leaves the tower as it is.
             frozen: whether to return the unedited features too. Both passes share the blocks
                 before the first edited one, so the frozen model costs no second encoder.
+            shortcuts: False computes the same without any of them: every position of every text,
+                an explicit mask, all positions through the last block, a second full pass for the
+                unedited features.
 
         Returns:
             The features; see :class:`TowerOutput`.
@@ -96,26 +188,94 @@ class Tower(nn.Module):
         Raises:
             InterlaceError: if ``inputs`` or ``edit`` do not fit the tower.
         """
-        x, read = self._embed(inputs)
+        edit = self._checked(edit)
+        if not shortcuts:
+            return self._plainly(inputs, edit, frozen)
+        begun = inputs if isinstance(inputs, Begun) else self._enter(inputs, edit)
+        begun = self._advance(begun, edit)
+        output = self._through(begun, edit)
+        if not frozen:
+            return output
+        base = output.features if edit is NO_EDIT else self._unedited(begun)
+        return TowerOutput(output.features, output.token_features, base)
+
+    def _checked(self, edit: Edit | None) -> Edit:
         if edit is None:
-            features = self._finish(self._run(x, NO_EDIT), NO_EDIT, read).features
-            return TowerOutput(features, frozen=features if frozen else None)
+            return NO_EDIT
         edit.check(self.depth, self.width)
+        return edit
+
+    def _advance(self, begun: Begun, edit: Edit) -> Begun:
+        """Up to the first block that ``edit`` changes; the last one never, it computes less."""
         first = edit.first_block(self.depth)
-        x = self._run(x, NO_EDIT, stop=first)
-        output = self._finish(self._run(x, edit, start=first), edit, read)
+        if first < begun.block:
+            raise InterlaceError(
+                f"the edit changes block {first + 1}, the inputs have gone through {begun.block}"
+            )
+        x, stop = begun.x, min(first, self.depth - 1)
+        for i in range(begun.block, stop):
+            x = self.blocks[i](x, NO_EDIT, f"blocks.{i}", self._mix(begun.packing))
+        return replace(begun, x=x, block=max(stop, begun.block))
+
+    def _mix(self, packing: Packing | None) -> Mix:
+        """Which positions attend to which."""
+        if packing is not None:
+            return packing.mix
+        return attend_causally if self.causal else attend
+
+    @torch.no_grad()
+    def _unedited(self, begun: Begun) -> Tensor:
+        if begun.frozen is not None:
+            return begun.frozen
+        return self._through(begun, NO_EDIT).features
+
+    def _through(self, begun: Begun, edit: Edit) -> TowerOutput:
+        """The remaining blocks, pooling and projection."""
+        if begun.chunk is None or begun.chunk >= len(begun):
+            return self._blocks_and_projection(begun, edit)
+        run = self._blocks_and_projection
+        if torch.is_grad_enabled():
+            run = partial(checkpoint, run, use_reentrant=False)
+        outputs = [run(part, edit) for part in begun.parts()]
+        tokens = [o.token_features for o in outputs if o.token_features is not None]
+        return TowerOutput(
+            torch.cat([o.features for o in outputs]), torch.cat(tokens) if tokens else None
+        )
+
+    def _blocks_and_projection(self, begun: Begun, edit: Edit) -> TowerOutput:
+        x, packing, tokens = begun.x, begun.packing, edit.tokens
+        for i in range(begun.block, self.depth):
+            if tokens is not None and i >= tokens.first_block:
+                x = self._place(x, tokens, i - tokens.first_block)
+                if packing is not None and i == tokens.first_block:
+                    packing = packing.insert(tokens.inserted)
+            mix, rows = self._mix(packing), None
+            if i == self.depth - 1:
+                rows = self._last_rows(edit, packing)
+                if rows is not None:
+                    mix = attend if packing is None else packing.mix_ends
+            x = self.blocks[i](x, edit, f"blocks.{i}", mix, rows)
+        if packing is not None:
+            return self._finish(x.transpose(0, 1), edit, None)
+        return self._finish(x, edit, begun.read if rows is None else None)
+
+    def _plainly(self, inputs: Tensor | Begun, edit: Edit, frozen: bool) -> TowerOutput:
+        """:meth:`forward` without shortcuts."""
+        if isinstance(inputs, Begun):
+            raise InterlaceError("without shortcuts a tower takes images or token ids")
+        x, read = self._embed(inputs)
+        for i, block in enumerate(self.blocks):
+            if edit.tokens is not None and i >= edit.tokens.first_block:
+                x = self._place(x, edit.tokens, i - edit.tokens.first_block)
+            mask = torch.ones(x.shape[1], x.shape[1], dtype=torch.bool, device=x.device)
+            mix = partial(attend, mask=mask.tril() if self.causal else mask)
+            x = block(x, edit, f"blocks.{i}", mix)
+        output = self._finish(x, edit, read)
         if not frozen:
             return output
         with torch.no_grad():
-            base = self._finish(self._run(x, NO_EDIT, start=first), NO_EDIT, read)
-        return TowerOutput(output.features, output.token_features, base.features)
-
-    def _run(self, x: Tensor, edit: Edit, start: int = 0, stop: int | None = None) -> Tensor:
-        for i in range(start, self.depth if stop is None else stop):
-            if edit.tokens is not None and i >= edit.tokens.first_block:
-                x = self._place(x, edit.tokens, i - edit.tokens.first_block)
-            x = self.blocks[i](x, edit, f"blocks.{i}", self.causal)
-        return x
+            base = self._plainly(inputs, NO_EDIT, frozen=False).features
+        return TowerOutput(output.features, output.token_features, base)
 
     def _place(self, x: Tensor, tokens: Tokens, step: int) -> Tensor:
         """Insert the tokens (``step`` 0) or refresh them before a later block."""
@@ -190,6 +350,12 @@ class ImageTower(Tower):
         x = x + self.positions.to(x.dtype)
         return (x if self.ln_pre is None else self.ln_pre(x)), None
 
+    def _last_rows(self, edit: Edit, packing: Packing | None) -> Rows:
+        if self.spec.pool != "cls":
+            return None
+        tokens = 0 if edit.tokens is None or edit.token_projection is None else edit.tokens.count
+        return slice(0, self.insert_at + tokens)
+
     def _pool(self, x: Tensor, read: Tensor | None, inserted: int) -> Tensor:
         at = self.insert_at
         if self.spec.pool == "cls":
@@ -237,22 +403,57 @@ class TextTower(Tower):
         position = 0 if self.spec.pool == "first" else ids.shape[1] - 1
         return torch.full((len(ids),), position, device=ids.device)
 
-    def _embed(self, inputs: Tensor) -> tuple[Tensor, Tensor]:
+    def _read_of(self, inputs: Tensor) -> Tensor:
         if inputs.ndim != 2 or not 0 < inputs.shape[1] <= self.spec.context_length:
             raise InterlaceError(
                 f"token ids have shape {list(inputs.shape)}, "
                 f"the model takes [B, at most {self.spec.context_length}]"
             )
-        read = self.read_position(inputs)
-        if self.causal:
-            # No position sees a later one, so nothing after the last read position counts. A
-            # tower that is not causal attends to its padding and must keep the full length.
-            inputs = inputs[:, : int(read.max()) + 1]
+        return self.read_position(inputs)
+
+    def _embed(self, inputs: Tensor) -> tuple[Tensor, Tensor]:
+        read = self._read_of(inputs)
         x = self.table(inputs)
         return x + self.positions[: x.shape[1]].to(x.dtype), read
 
+    def _enter(self, inputs: Tensor, edit: Edit) -> Begun:
+        """Embed texts without the positions that nobody sees.
+
+        In a causal tower nothing after the position that is read counts, and the positions all
+        texts begin with have the same values in each: see :mod:`~interlace.backbone.packing`. A
+        tower that is not causal (SigLIP) attends to its padding, which its training taught it to
+        expect: its texts keep their full length.
+        """
+        read = self._read_of(inputs)
+        if not self.causal:
+            x, read = self._embed(inputs)
+            return Begun(x, 0, read)
+        # a change that drops inputs by chance draws for every text anew: nothing is in common
+        share = not any(change.dropout for change in edit.low_rank.values())
+        packing, ids, positions = Packing.of(inputs, read, share)
+        if edit.tokens is not None:
+            count = edit.tokens.count
+            room = self.insert_at + count - edit.tokens.inserted
+            if packing.shared < room or edit.token_projection is not None:
+                x, read = self._embed(inputs[:, : int(read.max()) + 1])
+                return Begun(x, 0, read)
+        x = self.table(ids) + self.positions[positions]
+        return Begun(x[None], 0, packing=packing)
+
+    def _last_rows(self, edit: Edit, packing: Packing | None) -> Rows:
+        if packing is not None:
+            return packing.ends
+        if self.causal or edit.token_projection is not None:
+            return None
+        if self.spec.pool == "last":
+            return slice(-1, None)
+        if self.spec.pool == "first":
+            moved = 0 if edit.tokens is None or self.insert_at else edit.tokens.inserted
+            return slice(moved, moved + 1)
+        return None
+
     def _pool(self, x: Tensor, read: Tensor | None, inserted: int) -> Tensor:
         if read is None:
-            raise InterlaceError("text pooling needs the position to read")
+            return x[:, 0]
         shifted = torch.where(read >= self.insert_at, read + inserted, read)
         return x[torch.arange(len(x), device=x.device), shifted]

@@ -70,6 +70,8 @@ class Preprocess:
     ) -> Transform:
         """Makes the augmenting transform: a random crop, resized, and a random flip.
 
+        With a scale of 1 nothing is cropped: images are resized as for evaluation.
+
         Its random numbers are torch's; `loader.batches` seeds them for each sample.
 
         Args:
@@ -79,11 +81,12 @@ class Preprocess:
         Returns:
             A function from a PIL RGB image to a float32 tensor [3, size, size].
         """
-        crop = v2.RandomResizedCrop(
-            self.size, scale=scale, interpolation=self._interpolation(), antialias=True
-        )
+        fit: list[nn.Module] = self._resize()
+        if scale[0] < 1:
+            mode = self._interpolation()
+            fit = [v2.RandomResizedCrop(self.size, scale, interpolation=mode, antialias=True)]
         mirror = [v2.RandomHorizontalFlip()] if flip else []
-        return v2.Compose([crop, *mirror, *self._to_tensor()])
+        return v2.Compose([*fit, *mirror, *self._to_tensor()])
 
     def to_dict(self) -> dict[str, Any]:
         """Gives the fields as plain JSON values."""

@@ -6,7 +6,7 @@ Shapes: B images, C classes, E embedding.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, ClassVar
 
 import torch
@@ -16,7 +16,10 @@ from torch.nn import functional as F
 from interlace.backbone.dual import DualEncoder
 from interlace.backbone.edits import Edit
 from interlace.backbone.text import Prompts
-from interlace.backbone.tower import TowerOutput
+from interlace.backbone.tower import Begun, TowerOutput
+
+#: The image tower's and the text tower's edit.
+Edits = tuple[Edit | None, Edit | None]
 
 
 @dataclass(frozen=True)
@@ -49,7 +52,10 @@ class Method(nn.Module):
     #: One sentence and the paper, for ``interlace show``.
     summary: ClassVar[str] = ""
     #: Whether :meth:`loss` compares with the frozen model's features.
-    needs_frozen: ClassVar[bool] = False
+    needs_frozen: bool = False
+    #: Whether the towers leave out what does not change the result; see
+    #: :meth:`interlace.backbone.tower.Tower.forward`.
+    shortcuts: bool = True
     #: Whether the method works on the frozen features and edits no tower; it is then trained on
     #: features that are encoded once.
     on_features: ClassVar[bool] = False
@@ -67,7 +73,7 @@ class Method(nn.Module):
         """The frozen dual encoder."""
         return self._clip[0]
 
-    def edits(self) -> tuple[Edit | None, Edit | None]:
+    def edits(self) -> Edits:
         """The image tower's and the text tower's edit; None leaves a tower as it is."""
         return None, None
 
@@ -111,23 +117,49 @@ class Method(nn.Module):
         """
         return self.clip.prompts(names, self.prompt_templates(template))
 
-    def encode_image(self, images: Tensor, frozen: bool = False) -> TowerOutput:
-        """Run the image tower on ``images`` [B, 3, H, W] under this method's edit.
+    @torch.no_grad()
+    def begin_prompts(self, prompts: Prompts) -> Prompts:
+        """Take prompts through the text blocks that this method does not change.
+
+        The result gives what ``prompts`` give, as long as the first block that is edited stays the
+        same, and does not compute these blocks and the frozen features again.
+        """
+        if not self.shortcuts:
+            return prompts
+        ids, edit = self.prompt_ids(prompts), self.edits()[1]
+        return replace(prompts, begun=self.clip.text.begin(ids, edit, self.needs_frozen))
+
+    @torch.no_grad()
+    def begin_images(self, images: Tensor) -> Begun:
+        """Take ``images`` [B, 3, H, W] through the blocks that this method does not change."""
+        return self.clip.image.begin(images, self.edits()[0], self.needs_frozen)
+
+    def encode_image(
+        self, images: Tensor | Begun, frozen: bool = False, edits: Edits | None = None
+    ) -> TowerOutput:
+        """Run the image tower under this method's edit.
 
         Args:
-            images: preprocessed images.
+            images: preprocessed images [B, 3, H, W], or what :meth:`begin_images` made of them.
             frozen: whether to return the unedited features too.
+            edits: what :meth:`edits` returned, where that is known already.
         """
-        return self.clip.image(images, self.edits()[0], frozen)
+        edit = (self.edits() if edits is None else edits)[0]
+        return self.clip.image(images, edit, frozen, self.shortcuts)
 
-    def encode_text(self, prompts: Prompts, frozen: bool = False) -> TowerOutput:
+    def encode_text(
+        self, prompts: Prompts, frozen: bool = False, edits: Edits | None = None
+    ) -> TowerOutput:
         """Run the text tower on ``prompts`` of C classes under this method's edit.
 
         Args:
             prompts: the class prompts; of an ensemble, the normalised features are averaged.
             frozen: whether to return the unedited features too.
+            edits: what :meth:`edits` returned, where that is known already.
         """
-        output = self.clip.text(self.prompt_ids(prompts), self.edits()[1], frozen)
+        edit = (self.edits() if edits is None else edits)[1]
+        texts = self.prompt_ids(prompts) if prompts.begun is None else prompts.begun
+        output = self.clip.text(texts, edit, frozen, self.shortcuts)
         if prompts.templates == 1:
             return output
         return TowerOutput(
@@ -156,19 +188,20 @@ class Method(nn.Module):
         return Output(image_features, text_features, logits)
 
     def forward(
-        self, images: Tensor, prompts: Prompts | Sequence[str], seen: bool = True
+        self, images: Tensor | Begun, prompts: Prompts | Sequence[str], seen: bool = True
     ) -> Output:
         """Compare ``images`` [B, 3, H, W] with C class prompts, with all that the loss needs.
 
         Args:
-            images: preprocessed images.
+            images: preprocessed images, or what :meth:`begin_images` made of them.
             prompts: token ids, or class names to put into the model's default template.
             seen: whether the method was trained on these classes.
         """
         if not isinstance(prompts, Prompts):
             prompts = self.prompts(prompts, self.clip.template)
-        image = self.encode_image(images, frozen=self.needs_frozen)
-        return self.score(image, self.encode_text(prompts, frozen=self.needs_frozen), seen)
+        edits, frozen = self.edits(), self.needs_frozen
+        image = self.encode_image(images, frozen, edits)
+        return self.score(image, self.encode_text(prompts, frozen, edits), seen)
 
     def loss(self, out: Output, labels: Tensor) -> Tensor:
         """Cross-entropy of ``out.logits`` [B, C] with ``labels`` [B]."""

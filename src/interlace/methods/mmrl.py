@@ -42,8 +42,6 @@ class MMRLOutput(Output):
 class _SharedSpace(Method):
     """What MMRL and MMRL++ have in common: the space, two feature paths, and the loss."""
 
-    needs_frozen = True
-
     def __init__(
         self,
         clip: DualEncoder,
@@ -85,6 +83,11 @@ class _SharedSpace(Method):
     def representation_projection(self) -> Tensor:
         """The second projection of the image tower, [D, E]."""
         raise NotImplementedError
+
+    @property
+    def needs_frozen(self) -> bool:  # type: ignore[override]
+        """Whether anything holds the features close to the frozen ones."""
+        return self.reg > 0
 
     #: Share of the previous block's output a token keeps.
     carry: float = 0.0
@@ -136,20 +139,20 @@ class _SharedSpace(Method):
             labels: [B], class indices.
 
         Raises:
-            InterlaceError: if ``out`` lacks the frozen features.
+            InterlaceError: if ``out`` lacks the frozen features and ``reg`` is not 0.
         """
         if not isinstance(out, MMRLOutput):
             raise InterlaceError(f"MMRL's loss needs its own output, not {type(out).__name__}")
+        loss = self.alpha * F.cross_entropy(out.logits_class, labels) + (
+            1 - self.alpha
+        ) * F.cross_entropy(out.logits_rep, labels)
+        if not self.needs_frozen:
+            return loss
         if out.frozen_image_features is None or out.frozen_text_features is None:
             raise InterlaceError("MMRL's loss needs an output of method(images, prompts)")
         image_cos = (out.image_features * out.frozen_image_features).sum(dim=-1).mean()
         text_cos = (out.text_features * out.frozen_text_features).sum(dim=-1).mean()
-        return (
-            self.alpha * F.cross_entropy(out.logits_class, labels)
-            + (1 - self.alpha) * F.cross_entropy(out.logits_rep, labels)
-            + self.reg * (1 - image_cos)
-            + self.reg * (1 - text_cos)
-        )
+        return loss + self.reg * (1 - image_cos) + self.reg * (1 - text_cos)
 
 
 def _normalised(features: Tensor | None) -> Tensor | None:
