@@ -42,6 +42,10 @@ class TrainConfig:
         precision: ``auto`` is bfloat16 where the device computes it well, float32 on a CPU.
         select: keep the ``last`` epoch (as published) or the ``best`` on the validation shots.
         workers: processes that read images; 0 reads in the main one.
+        shortcuts: False (``--set shortcuts=off``) computes all that is known not to change the
+            result, to check that it does not.
+        compile: whether ``torch.compile`` takes the towers; worth its start of a minute or more in
+            long fits on a GPU.
     """
 
     epochs: int = 50
@@ -56,6 +60,13 @@ class TrainConfig:
     precision: Precision = "auto"
     select: Select = "last"
     workers: int = 0
+    shortcuts: bool = True
+    compile: bool = False
+
+    @property
+    def augments(self) -> bool:
+        """Whether an image differs from epoch to epoch."""
+        return self.crop_scale < 1 or self.flip
 
     def __post_init__(self) -> None:
         """Check every value.
@@ -78,6 +89,9 @@ class TrainConfig:
             raise InterlaceError(f"lr={self.lr!r}: must be a positive number")
         if not isinstance(self.crop_scale, int | float) or not 0 < self.crop_scale <= 1:
             raise InterlaceError(f"crop_scale={self.crop_scale!r}: must be above 0 and at most 1")
+        for name in ("flip", "shortcuts", "compile"):
+            if not isinstance(getattr(self, name), bool):
+                raise InterlaceError(f"{name}={getattr(self, name)!r}: must be true or false")
         for name, choices in _CHOICES.items():
             if getattr(self, name) not in choices:
                 raise InterlaceError(

@@ -19,6 +19,7 @@ from interlace.errors import InterlaceError
 from interlace.export.bundle import HEADER
 from interlace.train.checkpoint import Checkpoint
 from interlace.train.loop import Progress, train
+from interlace.train.memory import Plan
 from interlace.train.optim import resolve_device
 
 CHECKPOINT = "checkpoint.safetensors"
@@ -35,6 +36,7 @@ def fit(
     overwrite: bool = False,
     device: str = "auto",
     report: Callable[[Progress], None] | None = None,
+    planned: Callable[[Plan], None] | None = None,
     **settings: Any,
 ) -> Adapted:
     """Adapt a model to a task.
@@ -50,6 +52,7 @@ def fit(
         overwrite: replace what the folder holds.
         device: ``auto``, ``cpu``, ``cuda``, ...; the model is moved there.
         report: called after each step, for a progress bar.
+        planned: called before the first step with the memory that a step needs.
         **settings: arguments of the method (``n_tokens=...``) and of
             :class:`~interlace.config.TrainConfig` (``epochs=...``).
 
@@ -93,6 +96,7 @@ def fit(
         seed=seed,
         checkpoint=checkpoint,
         report=report,
+        planned=planned,
     )
     adapted = Adapted(
         built,

@@ -86,8 +86,9 @@ class Packing:
 
     def mix(self, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
         """Every position [1, P + N, H, d] attends to those before it in its own text."""
-        shared, kept = self.shared, torch.ones(
-            self.longest, self.shared + self.longest, dtype=torch.bool, device=q.device
+        shared, kept = (
+            self.shared,
+            torch.ones(self.longest, self.shared + self.longest, dtype=torch.bool, device=q.device),
         )
         own = attend(self._grid(q), self._keys(k), self._keys(v), kept.tril(shared))
         own = own.flatten(0, 1) if self.slots is None else own.flatten(0, 1)[self.slots]

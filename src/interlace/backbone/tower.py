@@ -6,7 +6,7 @@ each call. Shapes: B images or texts, L positions, D width, E embedding, K inser
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 
@@ -55,6 +55,18 @@ class Begun:
 
     def __len__(self) -> int:
         return len(self.x) if self.packing is None else self.packing.count
+
+    @classmethod
+    def cat(cls, parts: Sequence[Begun]) -> Begun:
+        """Unpacked inputs, one after the other."""
+        read = [p.read for p in parts if p.read is not None]
+        frozen = [p.frozen for p in parts if p.frozen is not None]
+        return cls(
+            torch.cat([p.x for p in parts]),
+            parts[0].block,
+            torch.cat(read) if read else None,
+            frozen=torch.cat(frozen) if frozen else None,
+        )
 
     def take(self, index: Tensor) -> Begun:
         """The inputs ``index`` of unpacked ones."""

@@ -95,6 +95,7 @@ def run(
             overwrite=overwrite,
             device=device,
             report=report,
+            planned=lambda plan: err.print(plan.describe(), highlight=False, soft_wrap=True),
             **values,
         )
     trained = sum(p.numel() for p in adapted.method.parameters())

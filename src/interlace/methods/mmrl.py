@@ -26,14 +26,14 @@ class MMRLOutput(Output):
 
     Attributes:
         logits_class: [B, C] from the class features.
-        logits_rep: [B, C] from the representation features.
+        logits_rep: [B, C] from the representation features; None where they have no weight.
         logits_fused: [B, C], ``alpha * logits_class + (1 - alpha) * logits_rep``.
         frozen_image_features: [B, E] normalised, or None outside training.
         frozen_text_features: [C, E] normalised, or None outside training.
     """
 
     logits_class: Tensor
-    logits_rep: Tensor
+    logits_rep: Tensor | None
     logits_fused: Tensor
     frozen_image_features: Tensor | None = None
     frozen_text_features: Tensor | None = None
@@ -97,7 +97,7 @@ class _SharedSpace(Method):
         first = [tower.depth - self.blocks for tower in (self.clip.image, self.clip.text)]
         image = Edit(
             tokens=Tokens(first[0], self.image_tokens(), self.carry),
-            token_projection=self.representation_projection(),
+            token_projection=None if self.alpha == 1 else self.representation_projection(),
         )
         return image, Edit(tokens=Tokens(first[1], self.text_tokens(), self.carry))
 
@@ -109,14 +109,16 @@ class _SharedSpace(Method):
             text: output for C classes.
             seen: whether the method was trained on these classes.
         """
-        if image.token_features is None:
-            raise InterlaceError("MMRL scores need the image tower's token features")
         class_features = F.normalize(image.features, dim=-1)
-        rep_features = F.normalize(image.token_features, dim=-1)
         text_features = F.normalize(text.features, dim=-1)
-        logits_class = self.clip.scale * class_features @ text_features.T
-        logits_rep = self.clip.scale * rep_features @ text_features.T
-        logits_fused = self.alpha * logits_class + (1 - self.alpha) * logits_rep
+        logits_class = logits_fused = self.clip.scale * class_features @ text_features.T
+        logits_rep = None
+        if self.alpha < 1:
+            if image.token_features is None:
+                raise InterlaceError("MMRL scores need the image tower's token features")
+            rep_features = F.normalize(image.token_features, dim=-1)
+            logits_rep = self.clip.scale * rep_features @ text_features.T
+            logits_fused = self.alpha * logits_class + (1 - self.alpha) * logits_rep
         return MMRLOutput(
             image_features=class_features,
             text_features=text_features,
@@ -143,9 +145,9 @@ class _SharedSpace(Method):
         """
         if not isinstance(out, MMRLOutput):
             raise InterlaceError(f"MMRL's loss needs its own output, not {type(out).__name__}")
-        loss = self.alpha * F.cross_entropy(out.logits_class, labels) + (
-            1 - self.alpha
-        ) * F.cross_entropy(out.logits_rep, labels)
+        loss = self.alpha * F.cross_entropy(out.logits_class, labels)
+        if out.logits_rep is not None:
+            loss = loss + (1 - self.alpha) * F.cross_entropy(out.logits_rep, labels)
         if not self.needs_frozen:
             return loss
         if out.frozen_image_features is None or out.frozen_text_features is None:

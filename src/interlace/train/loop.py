@@ -2,21 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import nullcontext
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, nullcontext
+from dataclasses import dataclass, fields, replace
 from functools import partial
 
 import torch
 
+from interlace.backbone.dual import DualEncoder
 from interlace.backbone.text import Prompts
-from interlace.backbone.tower import TowerOutput
+from interlace.backbone.tower import Begun, TowerOutput
 from interlace.config import TrainConfig
 from interlace.data.loader import Images, batches, epoch_order
 from interlace.data.records import Record
 from interlace.errors import InterlaceError
 from interlace.inference import encode_images, encode_prompts, logits, take
 from interlace.methods.base import Method, Output
+from interlace.train import memory
 from interlace.train.checkpoint import Checkpoint, State
 from interlace.train.optim import autocast_dtype, learning_rate, make_optimizer
 
@@ -55,6 +57,7 @@ def train(
     seed: int,
     checkpoint: Checkpoint | None = None,
     report: Callable[[Progress], None] | None = None,
+    planned: Callable[[memory.Plan], None] | None = None,
 ) -> list[dict[str, float]]:
     """Fit ``method`` in place.
 
@@ -70,18 +73,22 @@ def train(
         seed: decides order and augmentation.
         checkpoint: where to save after each epoch and resume from; None saves nothing.
         report: called after each step.
+        planned: called before the first step with the memory that a step needs.
 
     Returns:
         One row per epoch: loss, accuracy, learning rate, and validation accuracy where computed.
 
     Raises:
-        InterlaceError: if the loss stops being finite.
+        InterlaceError: if the loss or a gradient stops being finite.
     """
+    method.shortcuts = config.shortcuts
     if type(method).prepare is not Method.prepare:
         method.prepare(*_encode(method, prompts, Images(records)))
     history: list[dict[str, float]] = []
     if list(method.parameters()) and config.epochs:
-        history = _loop(method, prompts, records, validation, config, seed, checkpoint, report)
+        run = partial(_loop, method, prompts, records, validation, config, seed)
+        with _compiled(method.clip) if config.compile else nullcontext():
+            history = run(checkpoint, report, planned)
     if validation and type(method).tune is not Method.tune:
         method.tune(*_encode(method, prompts, Images(validation)))
     method.eval()
@@ -97,6 +104,7 @@ def _loop(
     seed: int,
     checkpoint: Checkpoint | None,
     report: Callable[[Progress], None] | None,
+    planned: Callable[[memory.Plan], None] | None,
 ) -> list[dict[str, float]]:
     """The epochs of :func:`train`."""
     clip = method.clip
@@ -104,8 +112,15 @@ def _loop(
     optimizer = make_optimizer(method.parameters(), config)
     scaler = torch.amp.GradScaler(device.type) if dtype is torch.float16 else None
     state = State() if checkpoint is None else checkpoint.load(method, optimizer, scaler)
-    source = _features if method.on_features else _images
-    epoch_batches = source(method, prompts, records, config, seed)
+    method.train()
+    if method.on_features:
+        epoch_batches = _features(method, prompts, records, config, seed)
+    else:
+        prompts = method.begin_prompts(prompts)
+        source = _images(method, records, config, seed)
+        if method.shortcuts:
+            prompts = _within_memory(method, prompts, config, planned)
+        epoch_batches = _outputs(method, prompts, source)
     validate = _validation(method, prompts, validation)
     steps = -(-len(records) // config.batch_size)
 
@@ -121,7 +136,8 @@ def _loop(
                 with torch.autocast(device.type, dtype) if dtype else nullcontext():
                     out = compute()
                     loss = method.loss(out, labels)
-                _step(loss, optimizer, scaler, where=f"epoch {epoch + 1}, step {step}")
+                where = f"epoch {epoch + 1}, step {step}"
+                _step(method, loss, out, optimizer, scaler, where)
                 total_loss += loss.item() * len(labels)
                 right += int((out.logits.argmax(dim=-1) == labels).sum())
                 count += len(labels)
@@ -152,26 +168,92 @@ def _encode(
     return *encode_images(method, loader), encode_prompts(method, prompts)
 
 
-def _images(
-    method: Method, prompts: Prompts, records: Sequence[Record], config: TrainConfig, seed: int
-) -> Callable[[int], Batches]:
-    """Batches of augmented images, through both towers at each step."""
+#: Of an epoch: batches of images, or of images that went through blocks already, and labels [B].
+Source = Callable[[int], Iterator[tuple[torch.Tensor | Begun, torch.Tensor]]]
+
+
+def _images(method: Method, records: Sequence[Record], config: TrainConfig, seed: int) -> Source:
+    """Batches of images, augmented as configured."""
     clip = method.clip
     # crops are resized to the model's size: photos need not stay in memory at their own
-    images = Images(records, least_side=2 * clip.preprocess.size)
+    images = Images(records, least_side=2 * clip.preprocess.size if config.augments else None)
     transform = clip.preprocess.train_transform((config.crop_scale, 1.0), config.flip)
 
-    def epoch_batches(epoch: int) -> Batches:
-        for pixels, labels in batches(
+    def pixels(epoch: int) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
+        for batch, labels in batches(
             images,
             transform,
             config.batch_size,
             shuffle_seed=(seed, epoch),
             workers=config.workers,
         ):
-            yield partial(method, pixels.to(clip.device), prompts), labels.to(clip.device)
+            yield batch.to(clip.device), labels.to(clip.device)
+
+    if config.augments or not method.shortcuts:
+        return pixels
+    return _begun(method, images, config.batch_size, seed) or pixels
+
+
+def _begun(method: Method, images: Images, batch_size: int, seed: int) -> Source | None:
+    """Images that never differ, taken once through the blocks that are not edited.
+
+    None where they do not fit into a quarter of the free memory.
+    """
+    clip, spec = method.clip, method.clip.spec.image
+    one = 4 * spec.positions * spec.width
+    if one * len(images) > memory.available(clip.device) / 4:
+        return None
+    loader = batches(images, clip.preprocess.eval_transform(), 64)
+    pairs = [(method.begin_images(x.to(clip.device)), labels) for x, labels in loader]
+    whole, labels = Begun.cat([begun for begun, _ in pairs]), torch.cat([y for _, y in pairs])
+    labels = labels.to(clip.device)
+
+    def parts(epoch: int) -> Iterator[tuple[Begun, torch.Tensor]]:
+        order = torch.tensor(epoch_order(len(labels), (seed, epoch)), device=labels.device)
+        for rows in order.split(batch_size):
+            yield whole.take(rows), labels[rows]
+
+    return parts
+
+
+def _outputs(method: Method, prompts: Prompts, source: Source) -> Callable[[int], Batches]:
+    """What computes the method's output for each batch of images."""
+
+    def epoch_batches(epoch: int) -> Batches:
+        for images, labels in source(epoch):
+            yield partial(method, images, prompts), labels
 
     return epoch_batches
+
+
+def _within_memory(
+    method: Method,
+    prompts: Prompts,
+    config: TrainConfig,
+    planned: Callable[[memory.Plan], None] | None,
+) -> Prompts:
+    """The prompts in parts, where they do not fit the memory at once."""
+    dtype = autocast_dtype(config, method.clip.device)
+    with torch.autocast(method.clip.device.type, dtype) if dtype else nullcontext():
+        plan = memory.plan(method, config.batch_size, prompts)
+    if planned is not None:
+        planned(plan)
+    if prompts.begun is None or plan.chunk is None:
+        return prompts
+    return replace(prompts, begun=replace(prompts.begun, chunk=plan.chunk))
+
+
+@contextmanager
+def _compiled(clip: DualEncoder) -> Iterator[None]:
+    """Both towers under ``torch.compile``, and as they were afterwards."""
+    towers = (clip.image, clip.text)
+    for tower in towers:
+        tower.compile(dynamic=True)
+    try:
+        yield
+    finally:
+        for tower in towers:
+            tower._compiled_call_impl = None
 
 
 def _features(
@@ -189,24 +271,39 @@ def _features(
 
 
 def _step(
+    method: Method,
     loss: torch.Tensor,
+    out: Output,
     optimizer: torch.optim.Optimizer,
     scaler: torch.amp.GradScaler | None,
     where: str,
 ) -> None:
-    """One optimiser step, refused when the loss is no longer a number."""
+    """One optimiser step, refused when a number of it is none."""
+    advice = "try a smaller lr or precision=float32"
     if not torch.isfinite(loss):
-        raise InterlaceError(
-            f"the loss became {loss.item()} at {where}; try a smaller lr or precision=float32"
-        )
+        tensors = {f.name: getattr(out, f.name) for f in fields(out)}
+        culprit = _not_finite({**dict(method.named_parameters()), **tensors})
+        raise InterlaceError(f"the loss became {loss.item()} at {where}{culprit}; {advice}")
     optimizer.zero_grad()
     if scaler is None:
         loss.backward()
+        found = {n: p.grad for n, p in method.named_parameters() if p.grad is not None}
+        if not torch.isfinite(torch.nn.utils.get_total_norm(found.values())):
+            culprit = _not_finite(found)
+            raise InterlaceError(f"a gradient is no number at {where}{culprit}; {advice}")
         optimizer.step()
         return
     scaler.scale(loss).backward()
     scaler.step(optimizer)
     scaler.update()
+
+
+def _not_finite(tensors: Mapping[str, torch.Tensor | None]) -> str:
+    """Names the first tensor that holds a number that is none."""
+    for name, tensor in tensors.items():
+        if tensor is not None and not bool(torch.isfinite(tensor).all()):
+            return f", first seen in {name}"
+    return ""
 
 
 def _validation(method: Method, prompts: Prompts, records: Sequence[Record]) -> Callable[[], float]:
