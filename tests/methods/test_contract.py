@@ -82,6 +82,26 @@ def test_training_changes_every_own_parameter_and_nothing_else(name, kind):
     assert all(p.grad is None for p in clip.parameters())
 
 
+@pytest.mark.parametrize(("name", "kind"), TRAINED)
+def test_shortcuts_change_neither_loss_nor_gradients(name, kind):
+    clip = models.tiny(kind)
+    method = build(name, clip)
+    step(method, clip, steps=2)  # away from the start, where many gradients are zero
+    method.eval()  # dropout draws other numbers for other shapes
+    images, labels = models.images(clip), torch.tensor([0, 1, 2])
+    found = []
+    for shortcuts in (False, True, "begun"):
+        method.shortcuts, prompts = bool(shortcuts), Prompts(models.ids())
+        if shortcuts == "begun":
+            prompts, images = method.begin_prompts(prompts), method.begin_images(images)
+        loss = method.loss(method(images, prompts), labels)
+        gradients = torch.autograd.grad(loss, list(method.parameters()))
+        found.append((loss.detach(), torch.cat([g.flatten() for g in gradients])))
+    for loss, gradient in found[1:]:
+        assert (loss - found[0][0]).abs() <= 1e-5 * found[0][0].abs()
+        assert (gradient - found[0][1]).norm() <= 1e-5 * found[0][1].norm()
+
+
 @pytest.mark.parametrize(("name", "kind"), ROWS)
 def test_saved_tensors_restore_the_method(name, kind):
     clip = models.tiny(kind)

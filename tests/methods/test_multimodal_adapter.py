@@ -57,6 +57,9 @@ def test_it_equals_plain_attention(mask, arguments):
     t = F.normalize(torch.randn(7, 20), dim=-1)
     logits = method.score(TowerOutput(3 * v), TowerOutput(2 * t)).logits
     expected = plain_logits(method, v, t)
+    method.shortcuts = False
+    plain = method.score(TowerOutput(3 * v), TowerOutput(2 * t)).logits
+    torch.testing.assert_close(plain, expected, atol=1e-3, rtol=1e-5)
     torch.testing.assert_close(logits, expected, atol=1e-3, rtol=1e-5)
     weights = torch.randn_like(logits)
     ours = torch.autograd.grad((logits * weights).sum(), list(method.parameters()))

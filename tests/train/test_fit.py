@@ -12,6 +12,7 @@ from PIL import Image
 from safetensors import safe_open
 
 import interlace
+from interlace import methods
 from interlace.config import TrainConfig
 from interlace.errors import InterlaceError
 from interlace.train import loop, optim
@@ -198,6 +199,24 @@ def test_damaged_bundles_are_refused(task, tmp_path):
         interlace.load_adapted(tmp_path, models.tiny())
     with pytest.raises(InterlaceError, match="no adapted model"):
         interlace.load_adapted(tmp_path / "nowhere", models.tiny())
+
+
+def test_a_gradient_that_is_no_number_is_named(task, monkeypatch):
+    class Root(torch.autograd.Function):
+        """A finite value with a gradient that is none, as of a norm at zero."""
+
+        @staticmethod
+        def forward(context, x):
+            return x.clone()
+
+        @staticmethod
+        def backward(context, gradient):
+            return gradient * float("nan")
+
+    ours = methods.get("mmrl++")
+    monkeypatch.setattr(ours, "text_tokens", lambda self: Root.apply(self.to_text(self.space)))
+    with pytest.raises(InterlaceError, match=r"gradient .* epoch 1, step 1, first seen in space"):
+        fit(task)
 
 
 def test_a_loss_that_is_not_finite_is_named(task):

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -145,6 +147,23 @@ class DualEncoder(nn.Module):
             InterlaceError: if the format cannot express the model, or the folder is not free.
         """
         return save_model(self, folder, format, overwrite)
+
+    @contextmanager
+    def compiled(self, backend: str = "inductor") -> Iterator[None]:
+        """Run the blocks of both towers through ``torch.compile`` inside the context."""
+        towers: tuple[Any, ...] = (self.image, self.text)
+        steps = ("_advance", "_resume")
+        for tower in towers:
+            for step in steps:
+                # an attribute of the object stands before the method of the class
+                compiled = torch.compile(getattr(tower, step), dynamic=True, backend=backend)
+                setattr(tower, step, compiled)
+        try:
+            yield
+        finally:
+            for tower in towers:
+                for step in steps:
+                    delattr(tower, step)
 
     def fingerprint(self) -> str:
         """SHA-256 over names, shapes and values of all weights, 16 hex digits."""

@@ -244,8 +244,8 @@ class Tower(nn.Module):
     def _through(self, begun: Begun, edit: Edit) -> TowerOutput:
         """The remaining blocks, pooling and projection."""
         if begun.chunk is None or begun.chunk >= len(begun):
-            return self._blocks_and_projection(begun, edit)
-        run = self._blocks_and_projection
+            return self._resume(begun, edit)
+        run = self._resume
         if torch.is_grad_enabled():
             run = partial(checkpoint, run, use_reentrant=False)
         outputs = [run(part, edit) for part in begun.parts()]
@@ -254,7 +254,7 @@ class Tower(nn.Module):
             torch.cat([o.features for o in outputs]), torch.cat(tokens) if tokens else None
         )
 
-    def _blocks_and_projection(self, begun: Begun, edit: Edit) -> TowerOutput:
+    def _resume(self, begun: Begun, edit: Edit) -> TowerOutput:
         x, packing, tokens = begun.x, begun.packing, edit.tokens
         for i in range(begun.block, self.depth):
             if tokens is not None and i >= tokens.first_block:

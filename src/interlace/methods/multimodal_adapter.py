@@ -91,6 +91,8 @@ class MultiModalAdapter(Method):
             since the adapted ones differ from image to image.
         """
         v, t = F.normalize(image.features, dim=-1), F.normalize(text.features, dim=-1)
+        if not self.shortcuts:
+            return self._score_plainly(v, t)
         (qv, kv, vv), (qt, kt, vt) = self._attention_inputs(v), self._attention_inputs(t)
         pair = torch.einsum("bhd,chd->bch", kv, qt)  # class asks, image answers
         asked = torch.einsum("bhd,chd->bhc", qv, kt)  # image asks, classes answer
@@ -105,6 +107,25 @@ class MultiModalAdapter(Method):
         weight = torch.sigmoid(pair - among)  # [B, C, H], the image's share in each class
         adapted_v = self._adapt_images(v, asked, (qv * kv).sum(-1), vv, vt)
         logits = self._compare(adapted_v, t, weight, own, vv)
+        return Output(adapted_v, t, self.clip.scale * logits)
+
+    def _score_plainly(self, v: Tensor, t: Tensor) -> Output:
+        """The same from the sequences themselves and a mask for each image and head."""
+        count = len(t)
+        x = torch.cat([t.expand(len(v), -1, -1), v[:, None]], dim=1)
+        mask = v.new_zeros(count + 1, count + 1)
+        if self.mask == "released":
+            mask[:count, count] = mask[count, :count] = 1
+        if self.mask == "cross":
+            mask[:count, :count] = float("-inf")
+            mask.fill_diagonal_(0)
+        mask = mask.repeat(len(v) * self.heads, 1, 1)
+        low = self.downsampler(x)
+        adapted = self.upsampler(self.mha(low, low, low, attn_mask=mask, need_weights=False)[0])
+        x = self.ratio * F.normalize(adapted, dim=-1) + (1 - self.ratio) * x
+        x = F.normalize(x, dim=-1)
+        adapted_t, adapted_v = x[:, :count], x[:, count]
+        logits = torch.einsum("bce,be->bc", adapted_t, adapted_v)
         return Output(adapted_v, t, self.clip.scale * logits)
 
     def _attention_inputs(self, features: Tensor) -> tuple[Tensor, Tensor, Tensor]:

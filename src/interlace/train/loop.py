@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, nullcontext
+from contextlib import nullcontext
 from dataclasses import dataclass, fields, replace
 from functools import partial
 
 import torch
 
-from interlace.backbone.dual import DualEncoder
 from interlace.backbone.text import Prompts
 from interlace.backbone.tower import Begun, TowerOutput
 from interlace.config import TrainConfig
@@ -87,7 +86,7 @@ def train(
     history: list[dict[str, float]] = []
     if list(method.parameters()) and config.epochs:
         run = partial(_loop, method, prompts, records, validation, config, seed)
-        with _compiled(method.clip) if config.compile else nullcontext():
+        with method.clip.compiled() if config.compile else nullcontext():
             history = run(checkpoint, report, planned)
     if validation and type(method).tune is not Method.tune:
         method.tune(*_encode(method, prompts, Images(validation)))
@@ -241,19 +240,6 @@ def _within_memory(
     if prompts.begun is None or plan.chunk is None:
         return prompts
     return replace(prompts, begun=replace(prompts.begun, chunk=plan.chunk))
-
-
-@contextmanager
-def _compiled(clip: DualEncoder) -> Iterator[None]:
-    """Both towers under ``torch.compile``, and as they were afterwards."""
-    towers = (clip.image, clip.text)
-    for tower in towers:
-        tower.compile(dynamic=True)
-    try:
-        yield
-    finally:
-        for tower in towers:
-            tower._compiled_call_impl = None
 
 
 def _features(

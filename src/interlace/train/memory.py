@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 
 import psutil
 import torch
 from torch import Tensor
 
+from interlace.backbone.edits import Edit
 from interlace.backbone.text import Prompts
+from interlace.backbone.tower import Begun
 from interlace.methods.base import Method
 
 #: Share of the free memory a step may fill; the rest is for what is not kept, and for others.
@@ -58,23 +61,37 @@ def plan(method: Method, batch_size: int, prompts: Prompts) -> Plan:
         batch_size: how many images a step takes.
         prompts: what ``method.begin_prompts`` returned.
     """
-    free = available(method.clip.device)
-    side = method.clip.spec.image.image_size
-    one = torch.zeros(1, 3, side, side, device=method.clip.device)
-    need = batch_size * kept_for_gradient(lambda: method.encode_image(one), method)
-    begun = prompts.begun
+    clip, begun = method.clip, prompts.begun
+    free, edits = available(clip.device), method.edits()
+    side = clip.spec.image.image_size
+    some = torch.zeros(2, 3, side, side, device=clip.device)
+    one, two = (
+        kept_for_gradient(partial(method.encode_image, some[:n], edits=edits), method)
+        for n in (1, 2)
+    )
+    images = one + (batch_size - 1) * (two - one)
     if begun is None:
-        return Plan(need, 0, free, len(prompts.ids))
-    few = next(replace(begun, chunk=_PROBE).parts())
-    edit = method.edits()[1]
-    small = kept_for_gradient(lambda: method.clip.text(few, edit), method)
-    texts = int(small * begun.x.numel() / few.x.numel())
-    left = USABLE * free - need
-    if texts <= left or len(begun) < 2:
-        return Plan(need, texts, free, len(begun))
-    # one part more than would just fit; where not even the images fit, parts of a tenth
-    parts = max(2, min(-(-texts // int(left)) + 1 if left > texts / 10 else 10, len(begun)))
-    return Plan(need, texts, free, len(begun), -(-len(begun) // parts))
+        return Plan(images, 0, free, len(prompts.ids))
+    count, texts = len(begun), _texts(method, begun, edits[1])
+    left = USABLE * free - images
+    if texts <= left or count == 1:
+        return Plan(images, texts, free, count)
+    # one part more than would just fit; where not even the images do, the smallest parts
+    parts = int(texts / left) + 2 if left > texts / count else count
+    return Plan(images, texts, free, count, max(1, count // parts))
+
+
+def _texts(method: Method, begun: Begun, edit: Edit | None) -> int:
+    """Bytes that a step keeps of all texts, from those it keeps of some."""
+    needs = []
+    for size in (_PROBE // 2, _PROBE):
+        few = next(replace(begun, chunk=size).parts())
+        kept = kept_for_gradient(partial(method.clip.text, few, edit), method)
+        if size >= len(begun):
+            return kept
+        needs.append((few.x.numel(), kept))
+    (small, first), (large, second) = needs
+    return int(first + (begun.x.numel() - small) * (second - first) / (large - small))
 
 
 def kept_for_gradient(run: Callable[[], object], method: Method) -> int:
