@@ -11,6 +11,7 @@ import torch
 
 from interlace.backbone.dual import DualEncoder
 from interlace.backbone.edits import Affine, Edit, Tokens
+from interlace.errors import InterlaceError
 from tests import models
 
 
@@ -33,6 +34,17 @@ def features(clip, images, ids, tensors):
         return image, text
     own = [tensor for pair in tensors for tensor in pair]
     return image, text, *torch.autograd.grad(image.square().sum() + text.square().sum(), own)
+
+
+def test_a_machine_without_a_compiler_is_one_clear_line():
+    clip = shallow()
+
+    def broken(graph, inputs):
+        raise RuntimeError("no compiler\nand a long trace")
+
+    with pytest.raises(InterlaceError, match="leave compile off: RuntimeError: no compiler$"):
+        with clip.compiled(broken):
+            clip.image(models.images(clip))
 
 
 @pytest.mark.skipif(

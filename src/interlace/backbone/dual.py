@@ -150,7 +150,13 @@ class DualEncoder(nn.Module):
 
     @contextmanager
     def compiled(self, backend: str = "inductor") -> Iterator[None]:
-        """Run the blocks of both towers through ``torch.compile`` inside the context."""
+        """Run the blocks of both towers through ``torch.compile`` inside the context.
+
+        Raises:
+            InterlaceError: if the compiler fails, as it does where there is no C++ compiler.
+        """
+        from torch._dynamo.exc import BackendCompilerFailed  # slow to import, seldom needed
+
         towers: tuple[Any, ...] = (self.image, self.text)
         steps = ("_advance", "_resume")
         for tower in towers:
@@ -160,6 +166,10 @@ class DualEncoder(nn.Module):
                 setattr(tower, step, compiled)
         try:
             yield
+        except BackendCompilerFailed as error:
+            cause = error.inner_exception
+            reason = f"{type(cause).__name__}: {cause}".splitlines()[0]
+            raise InterlaceError(f"torch.compile fails here, leave compile off: {reason}") from None
         finally:
             for tower in towers:
                 for step in steps:
