@@ -41,13 +41,32 @@ def with_places(clip, ids, count):
 @pytest.mark.parametrize("kind", models.SPECS)
 def test_coop_s_context_stands_where_words_would(kind):
     clip = models.tiny(kind)
-    method = methods.create("coop", clip, n_tokens=3)
+    method = methods.create("coop", clip, n_tokens=3, init=None)
     with torch.no_grad():
         method.context.copy_(torch.randn(method.context.shape))
     expected = text_by_hand(clip, with_places(clip, models.ids(), 3), [method.context])
     found = method.encode_text(Prompts(models.ids())).features
     torch.testing.assert_close(found, expected, atol=1e-5, rtol=1e-5)
     assert method.edits()[0] is None
+
+
+def test_coop_can_start_from_the_words_of_the_template():
+    clip = models.with_tokenizer()
+    method = methods.create("coop", clip, n_tokens=None, init="a photo of a")
+    assert method.context.shape == (4, clip.text.width)
+    names = ["red fox", "eel"]
+    start = method.encode_text(method.prompts(names, "a photo of a {}.")).features
+    expected = clip.encode_text(clip.prompts(names, "a photo of a {}.").ids)
+    torch.testing.assert_close(start, expected)
+    for bad, message in (
+        ({"n_tokens": 3, "init": "a photo of a"}, "'a photo of a' has 4 tokens"),
+        ({"n_tokens": None, "init": None}, "give a number"),
+    ):
+        with pytest.raises(InterlaceError, match=message):
+            methods.create("coop", clip, **bad)
+    clip.tokenizer = None
+    with pytest.raises(InterlaceError, match="without a tokenizer"):
+        methods.create("coop", clip, n_tokens=None, init="a photo of a")
 
 
 @pytest.mark.parametrize("kind", models.SPECS)
@@ -85,7 +104,7 @@ def test_maple_s_image_tokens_may_stand_anywhere(kind):
 
 def test_templates():
     clip = models.tiny()
-    coop = methods.create("coop", clip, n_tokens=2)
+    coop = methods.create("coop", clip, n_tokens=2, init=None)
     assert coop.prompt_templates("a photo of a {}, a pet.") == ("{}.",)
     maple = methods.create("maple", clip, n_tokens=2, depth=1)
     assert maple.prompt_templates("a photo of a {}, a pet.") == ("of a {}, a pet.",)
@@ -107,8 +126,8 @@ def test_trainable_parameters_at_vit_b_16(name, count):
 @pytest.mark.parametrize(
     ("name", "arguments", "message"),
     [
-        ("coop", {"n_tokens": 0}, "n_tokens=0"),
-        ("coop", {"n_tokens": 14}, "n_tokens=14"),
+        ("coop", {"n_tokens": 0, "init": None}, "n_tokens=0"),
+        ("coop", {"n_tokens": 14, "init": None}, "n_tokens=14"),
         ("maple", {"depth": 5}, "depth=5"),
         ("maple", {"depth": 0}, "depth=0"),
     ],
@@ -121,6 +140,6 @@ def test_values_out_of_range(name, arguments, message):
 @pytest.mark.parametrize("kind", ["clip", "siglip"])
 def test_a_prompt_without_room_is_refused(kind):
     clip = models.tiny(kind)
-    method = methods.create("coop", clip, n_tokens=13)
+    method = methods.create("coop", clip, n_tokens=13, init=None)
     with pytest.raises(InterlaceError, match="13 context tokens leave a prompt no room"):
         method.encode_text(Prompts(models.ids(["one two three four"])))

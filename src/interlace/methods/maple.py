@@ -13,10 +13,7 @@ from interlace.backbone.edits import Edit, Tokens
 from interlace.backbone.text import Prompts
 from interlace.errors import InterlaceError
 from interlace.methods.base import Method
-from interlace.methods.coop import placeholders
-
-_FIRST_WORDS = "a photo of a"
-
+from interlace.methods.coop import placeholders, word_vectors
 
 class MaPLe(Method):
     """Multi-modal prompt learning: K tokens in the first blocks of both towers.
@@ -24,7 +21,7 @@ class MaPLe(Method):
     Khattak et al., CVPR 2023, https://arxiv.org/abs/2210.03117. Block i of the first ``depth``
     blocks receives ``text_tokens[i]`` in the text tower and ``to_image[i](text_tokens[i])`` in the
     image tower; after these blocks the tokens run on. At the text's input the tokens stand in the
-    place of the template's first K words and start as those of "a photo of a".
+    place of the template's first K words and start as those of the model's own template.
 
     Deviations: in the image tower the released code puts the tokens at the end of the sequence,
     here they follow the class token; attention does not tell the two apart. A template with fewer
@@ -52,7 +49,7 @@ class MaPLe(Method):
         if not 1 <= n_tokens < clip.spec.text.context_length - 2:
             raise InterlaceError(f"n_tokens={n_tokens}: must be at least 1 and fit the context")
         tokens = torch.randn(depth, n_tokens, clip.text.width) * 0.02
-        start = _word_vectors(clip, n_tokens)
+        start = _first_words(clip, n_tokens)
         if start is not None:
             tokens[0] = start
         self.text_tokens = nn.Parameter(tokens)
@@ -86,10 +83,10 @@ class MaPLe(Method):
         return placeholders(self.clip, prompts, self.text_tokens.shape[1])
 
 
-def _word_vectors(clip: DualEncoder, count: int) -> Tensor | None:
-    """Embeddings of the first ``count`` tokens of "a photo of a", where the model can tell."""
-    if clip.tokenizer is None or count > len(_FIRST_WORDS.split()):
+def _first_words(clip: DualEncoder, count: int) -> Tensor | None:
+    """Embeddings of the first ``count`` words of the model's template, if that is as many tokens."""
+    words = clip.template.partition("{}")[0].split()[:count]
+    if clip.tokenizer is None or len(words) < count:
         return None
-    at = clip.text.insert_at
-    ids = clip.tokenizer([_FIRST_WORDS])[0, at : at + count]
-    return clip.text.table(ids.to(clip.device)).detach().clone()
+    vectors = word_vectors(clip, " ".join(words))
+    return vectors if len(vectors) == count else None
