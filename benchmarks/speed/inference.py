@@ -13,14 +13,13 @@ import open_clip
 import torch
 from instruments import synchronize
 from steps import TEMPLATE, class_names
-from torch import nn
 
 from interlace import DualEncoder, methods
 from interlace.config import resolve
 from interlace.export.merge import merge
 
 
-def in_open_clip(clip: DualEncoder) -> nn.Module:
+def in_open_clip(clip: DualEncoder) -> Any:
     """``clip`` as stock open_clip loads it."""
     with tempfile.TemporaryDirectory() as folder:
         saved = clip.save(Path(folder) / "model", "open_clip")
@@ -65,7 +64,7 @@ def inference(clip: DualEncoder, batch: int, texts: int, rounds: int) -> dict[st
     for tower, candidates in encoders.items():
         names = list(candidates)
         samples: dict[str, list[float]] = {name: [] for name in names}
-        for i in range(rounds + 1):
+        for i in range(1 + (rounds if tower == "image" else -(-rounds // 3))):
             start = i % len(names)  # nobody is always first
             for name in names[start:] + names[:start]:
                 synchronize()

@@ -203,8 +203,8 @@ class Forecast:
         self.rate = self.work(two, more) / timed(*small(two, more))["total"] * 1e3
         cut, _ = small(two, few)
         self.temporary = 0
-        if isinstance(cell.prompts, Tensor):
-            features = TowerOutput(cell.prompts)
+        if isinstance(cut.prompts, Tensor):
+            features = TowerOutput(cut.prompts)
             run = partial(method.score, TowerOutput(cut.images), features)
             self.kept_image, self.kept_text = self.kept(cell, run) // two, 0
         else:

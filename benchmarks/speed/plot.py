@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import argparse
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ import matplotlib
 
 matplotlib.use("Agg")
 import matplotlib.pyplot as plt
+from matplotlib.ticker import LogLocator
 
 HERE = Path(__file__).parent
 TITLES = {
@@ -85,6 +87,9 @@ def plot(record: dict[str, Any], path: Path) -> None:
         ticks = [c["classes"] for c in cells]
         axis.set_xticks(ticks, [str(t) for t in ticks])
         axis.minorticks_off()
+        low, high = axis.get_ylim()
+        axis.yaxis.set_major_locator(LogLocator(subs=(1, 3) if high / low < 300 else (1,)))
+        axis.yaxis.set_major_formatter("{x:g}")
         axis.grid(alpha=0.25, linewidth=0.6)
         axis.spines[["top", "right"]].set_visible(False)
     for axis in axes[-1]:
@@ -118,7 +123,13 @@ def size(count: float) -> str:
     return f"{count / 2**30:.1f} GiB" if count >= 2**30 else f"{count / 2**20:.0f} MiB"
 
 
-def table(header: list[str], rows: list[list[str]]) -> str:
+def title(cell: dict[str, Any]) -> str:
+    """The method's name in print."""
+    method: str = cell["method"]
+    return TITLES.get(method, method)
+
+
+def table(header: list[str], rows: Sequence[Sequence[str]]) -> str:
     """A Markdown table; numbers stand right."""
     lines = [header, ["---"] + ["--:"] * (len(header) - 1), *rows]
     return "\n".join("| " + " | ".join(line) + " |" for line in lines)
@@ -132,7 +143,7 @@ def steps(cells: Cells) -> str:
         default, plain = cell["default"], cell["plain"]
         shown = f"{duration(default['ms']['total'])}, {size(default['peak_bytes'])}"
         ratios = cell.get("plain_over_default")
-        row = [TITLES.get(cell["method"], cell["method"]), str(cell["classes"])]
+        row = [title(cell), str(cell["classes"])]
         row.append(str(cell["batch"]))
         if ratios is None:
             expected = cell["plain_predicted"]
@@ -151,7 +162,7 @@ def split(cells: Cells) -> str:
     rows = []
     for cell in cells:
         ms = cell["default"]["ms"]
-        row = [TITLES.get(cell["method"], cell["method"]), str(cell["classes"])]
+        row = [title(cell), str(cell["classes"])]
         row += [str(cell["batch"]), *(f"{ms[p]:.0f}" if p in ms else "" for p in parts)]
         rows.append([*row, f"{cell['floor']['default_over_floor']:.2f} x"])
     return table(["method", "classes", "batch", *parts, "over the floor"], rows)
@@ -181,7 +192,7 @@ def main() -> None:
         plot(record, arguments.image)
         print(steps(record["cells"]), split(record["cells"]), sep="\n\n")
     if "inference" in record:
-        print(encoders(record["inference"]), sep="\n\n")
+        print("", encoders(record["inference"]), "", sep="\n")
     print(json.dumps(record["texts"], indent=1))
 
 

@@ -129,7 +129,8 @@ def measure(
     for i in range(rounds):
         if not why and not (i == 0 and steps["plain"]):
             steps["plain"].append(timed(cell, plain))
-        rates.append(product_rate(device, cell.dtype))
+        if i == rounds // 2:
+            rates.append(product_rate(device, cell.dtype))
         if not (i == 0 and steps["default"]):
             # where the plain step is long there are few rounds, and still several short steps
             steps["default"] += [timed(cell, default) for _ in range(1 if rounds >= 3 else 3)]
@@ -149,13 +150,13 @@ def measure(
     }
     if not why:
         ratios = {"time": result["plain"]["ms"]["total"] / result["default"]["ms"]["total"]}
-        for key in ("peak_bytes", "tokens"):
-            if key in facts["plain"]:
+        for fact in ("peak_bytes", "tokens"):
+            if fact in facts["plain"]:
                 ours, theirs = (
                     sum(x.values()) if isinstance(x, dict) else x
-                    for x in (facts["default"][key], facts["plain"][key])
+                    for x in (facts["default"][fact], facts["plain"][fact])
                 )
-                ratios[key.removesuffix("_bytes")] = theirs / ours
+                ratios[fact.removesuffix("_bytes")] = theirs / ours
         result["plain_over_default"] = ratios
     return result
 
@@ -187,6 +188,8 @@ def training(
             # the last limit serves the batches that have none of their own
             given = arguments.plain_limit
             limits = dict(zip_longest(batches, given[: len(batches)], fillvalue=given[-1]))
+            if methods.get(name).on_features:  # its recipe's batch is the one to see
+                limits = dict.fromkeys(batches, max(given))
             for batch in batches:
                 clock = time.strftime("%H:%M:%S")
                 print(f"{clock} {name}, {classes} classes, batch {batch}", flush=True)
@@ -310,7 +313,7 @@ def main(given: list[str] | None = None) -> None:
     if "training" in arguments.sections:
         training(clip, arguments, save)
     if "inference" in arguments.sections:
-        sizes = (2, 20, 3) if arguments.quick else (8, 100, 9)
+        sizes = (2, 20, 5) if arguments.quick else (8, 100, 15)
         record["inference"] = inference(clip, *sizes)
     record["finished"] = True
     save()

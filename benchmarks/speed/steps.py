@@ -58,9 +58,8 @@ class Cell:
 
     def cut(self, images: int, texts: int) -> Cell:
         """The same with fewer images and classes."""
-        some = self.prompts[:texts] if isinstance(self.prompts, Tensor) else None
-        if isinstance(self.prompts, Prompts):
-            some = Prompts(self.prompts.ids[:texts])
+        whole = self.prompts
+        some = whole[:texts] if isinstance(whole, Tensor) else Prompts(whole.ids[:texts])
         labels = self.labels[:images] % texts
         return replace(self, images=self.images[:images], labels=labels, prompts=some)
 

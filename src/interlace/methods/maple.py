@@ -15,6 +15,7 @@ from interlace.errors import InterlaceError
 from interlace.methods.base import Method
 from interlace.methods.coop import placeholders, word_vectors
 
+
 class MaPLe(Method):
     """Multi-modal prompt learning: K tokens in the first blocks of both towers.
 
@@ -84,7 +85,7 @@ class MaPLe(Method):
 
 
 def _first_words(clip: DualEncoder, count: int) -> Tensor | None:
-    """Embeddings of the first ``count`` words of the model's template, if that is as many tokens."""
+    """Embeddings of the first ``count`` words of the model's template, if they are as many tokens."""
     words = clip.template.partition("{}")[0].split()[:count]
     if clip.tokenizer is None or len(words) < count:
         return None
