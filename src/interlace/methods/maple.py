@@ -85,7 +85,7 @@ class MaPLe(Method):
 
 
 def _first_words(clip: DualEncoder, count: int) -> Tensor | None:
-    """Embeddings of the first ``count`` words of the model's template, if they are as many tokens."""
+    """Embeddings of the template's first ``count`` words, if they are as many tokens."""
     words = clip.template.partition("{}")[0].split()[:count]
     if clip.tokenizer is None or len(words) < count:
         return None
