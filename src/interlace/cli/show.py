@@ -123,8 +123,8 @@ def _data(name: str) -> dict[str, Any]:
         "data set": entry.name,
         "description": entry.description,
         "template": entry.template,
-        "images to draw shots from": len(entry.train),
-        "test images": len(entry.test),
+        "images to draw shots from": len(entry.pools["train"]),
+        "test images": len(entry.pools["test"]),
         "number of classes": len(entry.classes),
         "classes": list(entry.classes),
     }
