@@ -7,15 +7,15 @@ import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
-
-import pyarrow as pa
-import pyarrow.parquet
+from typing import TYPE_CHECKING, Any
 
 from interlace.data.readers import verified
 from interlace.data.records import Record, Skipped
 from interlace.data.source import ClassOrder, Source, part_of
 from interlace.errors import InterlaceError
+
+if TYPE_CHECKING:
+    import pyarrow as pa
 
 TABLES = frozenset({".csv", ".tsv", ".jsonl", ".parquet"})
 """File name endings, in lower case, that are read as tables."""
@@ -337,7 +337,10 @@ def _read_json(path: Path) -> Mapping[str, Any]:
     return content
 
 
-def _read_parquet(path: Path) -> pa.Table:
+def _read_parquet(path: Path) -> "pa.Table":
+    import pyarrow as pa
+    import pyarrow.parquet
+
     try:
         table = pyarrow.parquet.read_table(path)
     except (OSError, pa.ArrowException) as error:
@@ -345,7 +348,9 @@ def _read_parquet(path: Path) -> pa.Table:
     return _wanted(table)
 
 
-def _read_arrow(path: Path) -> pa.Table:
+def _read_arrow(path: Path) -> "pa.Table":
+    import pyarrow as pa
+
     try:
         with pa.OSFile(str(path)) as file:
             table = pa.ipc.open_stream(file).read_all()
@@ -354,7 +359,7 @@ def _read_arrow(path: Path) -> pa.Table:
     return _wanted(table)
 
 
-def _wanted(table: pa.Table) -> pa.Table:
+def _wanted(table: "pa.Table") -> "pa.Table":
     """Drops the columns that nobody reads, which may be large."""
     known = {name for names in COLUMNS.values() for name in names}
     wanted = [name for name in table.column_names if name.strip().lower().lstrip("_") in known]
@@ -365,7 +370,7 @@ def _first_line(error: Exception) -> str:
     return (str(error).splitlines() or [type(error).__name__])[0]
 
 
-def _label_names(schema: pa.Schema) -> Sequence[str] | None:
+def _label_names(schema: "pa.Schema") -> Sequence[str] | None:
     """Gives the class names that Hugging Face `datasets` keeps beside the table, if there are."""
     try:
         features = json.loads((schema.metadata or {})[b"huggingface"])["info"]["features"]
