@@ -15,7 +15,7 @@ from interlace.data.tables import read_json_lines, rows_of
 from interlace.errors import InterlaceError
 
 _DATUM = ("dassl.data.datasets.base_dataset", "Datum")
-_SHOTS_AND_SEED = re.compile(r"shot_?(\d+).*?seed_?(\d+)")
+_SEED = re.compile(r"seed[-_]?(\d+)")
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,10 +67,10 @@ class Draw:
         test = source.pools.get("test")
         if test is None:
             test = tuple(record for record in source.records() if record.key not in used)
-        in_name = _SHOTS_AND_SEED.search(self.file.stem)
+        in_name = _SEED.search(self.file.stem)
         return Split(
             name=source.name,
-            seed=int(in_name[2]) if in_name else 0,
+            seed=int(in_name[1]) if in_name else 0,
             shots=max(Counter(record.label for record in train).values()),
             classes=tuple(classes or source.classes),
             train=keys_of(train),
