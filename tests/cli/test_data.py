@@ -162,3 +162,24 @@ def test_show_describes_a_data_set_of_the_field(command):
     code, out, _ = command("show", "OxfordPets")
     assert code == 0
     assert "a type of pet" in out and "3,669" in out
+
+
+def test_compare_takes_a_stored_draw_for_each_seed(command, root, tmp_path):
+    model = tmp_path / "model"
+    models.with_tokenizer().save(model, format="open_clip")
+    place = ["--data-root", root]
+    hashes = []
+    for seed in (4, 9):
+        file = tmp_path / f"draw-{seed}.json"
+        arguments = ["--shots", 2, "--seed", seed + 10, "-o", file, *place]
+        assert command("data", "split", "eurosat", *arguments)[0] == 0
+        hashes.append(Split.load(file).sha256)
+    code, out, err = command(
+        *("compare", "eurosat", "--methods", "zero_shot", "--model", model, "--seeds", "4,9"),
+        *("--split", tmp_path / "draw-{seed}.json", "--device", "cpu", "--json", *place),
+    )
+    assert code == 0, err
+    record = json.loads(out)
+    assert record["shots"] == 2
+    assert {cell["scores"]["n_base"] for cell in record["cells"]} == {4}
+    assert len({cell["split_hash"] for cell in record["cells"]}) == len(set(hashes)) == 2

@@ -33,6 +33,13 @@ def run(
     ),
     shots: Annotated[int, typer.Option(help="Training images per class.", min=1)] = 4,
     seeds: Annotated[str, typer.Option(help="Seeds, separated by commas.")] = "1,2,3",
+    split: Annotated[
+        str | None,
+        typer.Option(
+            help="Stored draws to use instead of --shots, with {seed} in the place of the seed: "
+            "split_fewshot/shot_16-seed_{seed}.pkl."
+        ),
+    ] = None,
     data_root: DataRoot = None,
     class_names: Annotated[Path | None, typer.Option(help="File of class names.")] = None,
     template: Annotated[str | None, typer.Option(help="Prompt with {} for the class name.")] = None,
@@ -61,11 +68,20 @@ def run(
     names = [name.strip() for name in methods.split(",") if name.strip()]
     values = read_settings(config, settings or [])
     clip = load(model)
+    drawn_shots = shots
 
     def task(seed: int) -> FewShotTask:
+        nonlocal drawn_shots
         drawn = FewShotTask.load(
-            data, shots, seed, class_names=class_names, template=template, root=data_root
+            data,
+            shots,
+            seed,
+            class_names=class_names,
+            template=template,
+            root=data_root,
+            split=split and split.replace("{seed}", str(seed)),
         )
+        drawn_shots = drawn.shots  # a stored draw has its own
         own = template is None and not is_known(data, data_root)
         return replace(drawn, template=clip.template) if own else drawn
 
@@ -88,7 +104,7 @@ def run(
     record = {
         "data": data,
         "model": clip.source,
-        "shots": shots,
+        "shots": drawn_shots,
         "cells": [c.to_dict() for c in cells],
     }
     if output is not None:
@@ -97,7 +113,7 @@ def run(
     if as_json:
         print_json(record)
         return
-    show(cells, f"{data}, {shots} shots per base class, seeds {seeds}: accuracy in %")
+    show(cells, f"{data}, {drawn_shots} shots per base class, seeds {seeds}: accuracy in %")
 
 
 def parse_seeds(text: str) -> list[int]:
