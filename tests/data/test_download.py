@@ -61,6 +61,13 @@ def test_without_a_network_there_is_one_line_and_nothing_in_the_tree(
     assert not (tmp_path / "dtd").exists()
 
 
+def test_an_archive_of_another_shape(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torchvision.datasets, "DTD", stand_in("dtd-r2/images/banded.jpg"))
+    with pytest.raises(InterlaceError, match="otherwise than it used to: look in .*download/dtd"):
+        download(FIELD["dtd"], tmp_path)
+    assert not (tmp_path / "dtd").exists()
+
+
 def test_what_cannot_be_downloaded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(InterlaceError, match="StanfordCars cannot be downloaded: get it from"):
         download(FIELD["stanford_cars"], tmp_path)

@@ -174,6 +174,16 @@ def test_parquet_with_paths_equals_the_csv(images: Path) -> None:
     assert FewShotTask.load(images / "photos.parquet", 2) == FewShotTask.load(table, 2)
 
 
+def test_parquet_with_gaps_in_whole_numbers(images: Path) -> None:
+    """As data frames write them: floats, with a NaN in each gap."""
+    labels = [float(i % 2) for i in range(8)] + [float("nan")]
+    table = pa.table({"path": [f"images/{i}.png" for i in range(9)], "label": labels})
+    pyarrow.parquet.write_table(table, images / "gaps.parquet")
+    task = FewShotTask.load(images / "gaps.parquet", 1)
+    assert (task.classes, task.order) == (("0", "1"), "label")
+    assert [item.reason for item in task.skipped] == ["no label"]
+
+
 def hugging_face_table(start: int, stop: int, names: list[str] | None) -> pa.Table:
     """What `datasets` stores: images as bytes and path, and the class names in the metadata."""
     numbers = range(start, stop)

@@ -60,7 +60,7 @@ def download(entry: FieldSet, root: Path | str | None = None) -> tuple[str, ...]
 
     Raises:
         InterlaceError: torchvision cannot download this data set, no data root is known, there
-            are images already, or the download failed.
+            are images already, or the download failed or brought something else.
     """
     how = DOWNLOADS.get(entry.name)
     if how is None:
@@ -85,6 +85,10 @@ def download(entry: FieldSet, root: Path | str | None = None) -> tuple[str, ...]
             f"{entry.title} could not be downloaded ({reason}): get it from {entry.images_from}"
         ) from None
     found = [path for pattern in how.moves for path in sorted((staging / how.folder).glob(pattern))]
+    if not found:
+        raise InterlaceError(
+            f"{entry.title}: torchvision unpacked it otherwise than it used to: look in {staging}"
+        )
     folder.mkdir(parents=True, exist_ok=True)
     for path in found:
         if not (folder / path.name).exists():

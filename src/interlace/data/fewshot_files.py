@@ -71,7 +71,7 @@ class Draw:
         return Split(
             name=source.name,
             seed=int(in_name[1]) if in_name else 0,
-            shots=max(Counter(record.label for record in train).values()),
+            shots=max(Counter(record.label for record in train).values(), default=0),
             classes=tuple(classes or source.classes),
             train=keys_of(train),
             val=keys_of(val),

@@ -4,6 +4,7 @@ import csv
 import hashlib
 import io
 import json
+import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -276,7 +277,7 @@ def _locate(row: Row, base: Path) -> tuple[str, Path | bytes]:
         digest = hashlib.sha256(row.image).hexdigest()[:16]
         return f"{row.part}/{digest}" if row.part else digest, row.image
     written = Path(str(row.image))
-    path = base / written.expanduser()
+    path = base / written
     inside = path.is_relative_to(base)
     return (path.relative_to(base) if inside else written).as_posix(), path
 
@@ -302,6 +303,9 @@ def _image(cell: Any) -> str | bytes | None:
 
 
 def _text(cell: Any) -> str:
+    """Gives a cell as text; columns with gaps may hold whole numbers, and the gaps, as floats."""
+    if isinstance(cell, float):
+        cell = None if math.isnan(cell) else int(cell) if cell.is_integer() else cell
     return "" if cell is None else str(cell).strip()
 
 
