@@ -111,7 +111,7 @@ def test_only_the_list_is_missing(tmp_path: Path) -> None:
     path = tmp_path / "dtd" / "split_zhou_DescribableTextures.json"
     path.unlink()
     report = check("dtd", tmp_path)
-    assert report.missing == (f"{path} (from {FIELD['dtd'].lists_from})",)
+    assert report.missing == (f"{path}: get it from {FIELD['dtd'].lists_from}",)
 
 
 def test_images_of_ones_own(tmp_path: Path) -> None:

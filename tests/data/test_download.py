@@ -43,7 +43,7 @@ def test_images_go_where_the_field_keeps_them(
     images = tmp_path / entry.folder / entry.images
     assert [path.name for path in images.rglob("*.jpg")] == [Path(file).name]
     # torchvision has no split lists of the field
-    assert [Path(item.split(" ")[0]).name for item in missing] == list(entry.lists)
+    assert [Path(item.split(": ")[0]).name for item in missing] == list(entry.lists)
     assert [path.name for path in tmp_path.iterdir()] == [entry.folder]
     with pytest.raises(InterlaceError, match="is there already"):
         download(entry, tmp_path)
@@ -74,6 +74,13 @@ def test_what_cannot_be_downloaded(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     monkeypatch.delenv("INTERLACE_DATA", raising=False)
     with pytest.raises(InterlaceError, match="where to"):
         download(FIELD["dtd"])
+
+
+@pytest.mark.network
+def test_a_real_download(tmp_path: Path) -> None:
+    missing = download(FIELD["eurosat"], tmp_path)
+    assert len(missing) == 1
+    assert sum(1 for _ in (tmp_path / "eurosat" / "2750").rglob("*.jpg")) == 27_000
 
 
 @pytest.mark.parametrize("name", DOWNLOADS)

@@ -88,7 +88,7 @@ class FieldSet:
             for name in self.lists
             if name != _CLASS_NAMES or not _shared_names(folder).exists()
         ]
-        return tuple(f"{path} (from {where})" for path, where in wanted if not path.exists())
+        return tuple(f"{path}: get it from {where}" for path, where in wanted if not path.exists())
 
 
 @dataclass(frozen=True, slots=True)
