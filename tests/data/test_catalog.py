@@ -77,6 +77,7 @@ def test_too_many_shots() -> None:
             "pix",
             r"no such folder: pix \(nor a known data set: picto/food, picto/travel, imagenet, ",
         ),
+        ("pix.csv", "no such file: pix.csv"),
         ("eurosta", r"no such folder: eurosta \(.*did you mean eurosat\?"),
         ("picto", "no data set 'picto': there are picto/food"),
     ],

@@ -208,6 +208,11 @@ def test_spellings(spelling: str, name: str) -> None:
     assert entry is not None and entry.name == name
 
 
+@pytest.mark.parametrize("name", ["cars", "flowers", "./eurosat", "eurosat/", "DATA/dtd"])
+def test_what_may_be_a_folder_of_ones_own_is_no_name(name: str) -> None:
+    assert find_field(name) is None
+
+
 def test_a_folder_comes_first_unless_the_data_root_is_known(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

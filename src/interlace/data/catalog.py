@@ -99,7 +99,8 @@ def unknown_name(name: str) -> InterlaceError:
         close = difflib.get_close_matches(name.lower(), field_names(), n=2)
         hint = f"did you mean {' or '.join(close)}?" if close else ""
         known = hint or ", ".join((*catalog_names(), *field_names()))
-        return InterlaceError(f"no such folder: {name} (nor a known data set: {known})")
+        kind = "file" if Path(name).suffix.lower() in TABLES else "folder"
+        return InterlaceError(f"no such {kind}: {name} (nor a known data set: {known})")
     prefix, _, rest = name.partition("/")
     # compared without the prefix, which would make everything look alike
     close = difflib.get_close_matches(rest, COLLECTIONS[prefix].names(), n=2, cutoff=0.45)

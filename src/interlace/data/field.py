@@ -355,7 +355,7 @@ _SETS = (
         totals=Totals(37, 2_944, 736, 1_881, 1_788, 3_669),
         images_from="https://www.robots.ox.ac.uk/~vgg/data/pets/",
         template="a photo of a {}, a type of pet.",
-        aliases=("pets", "OxfordIIITPet"),
+        aliases=("OxfordIIITPet",),
     ),
     FieldSet(
         name="stanford_cars",
@@ -367,7 +367,6 @@ _SETS = (
         read=_split_json,
         totals=Totals(196, 6_509, 1_635, 4_002, 4_039, 8_041),
         images_from="https://github.com/pytorch/vision/issues/7545 (the official page is gone)",
-        aliases=("cars",),
     ),
     FieldSet(
         name="oxford_flowers",
@@ -379,7 +378,7 @@ _SETS = (
         totals=Totals(102, 4_093, 1_633, 1_053, 1_410, 2_463),
         images_from="https://www.robots.ox.ac.uk/~vgg/data/flowers/102/",
         template="a photo of a {}, a type of flower.",
-        aliases=("flowers", "Flowers102"),
+        aliases=("Flowers102",),
     ),
     FieldSet(
         name="food101",
@@ -408,7 +407,6 @@ _SETS = (
         images_from="https://www.robots.ox.ac.uk/~vgg/data/fgvc-aircraft/",
         lists_from="https://www.robots.ox.ac.uk/~vgg/data/fgvc-aircraft/",
         template="a photo of a {}, a type of aircraft.",
-        aliases=("aircraft",),
     ),
     FieldSet(
         name="sun397",

@@ -126,7 +126,10 @@ def class_folders(root: Path) -> tuple[str, ...]:
     if not root.exists():
         raise InterlaceError(f"no such folder: {root}")
     if not root.is_dir():
-        raise InterlaceError(f"{root} is a file: expected a folder with one sub-folder per class")
+        raise InterlaceError(
+            f"{root} is a file: expected a folder with one sub-folder per class, or a table "
+            "(.csv, .tsv, .jsonl, .parquet)"
+        )
     folders = sorted(path.name for path in root.iterdir() if path.is_dir() and _visible(path.name))
     if not folders:
         raise InterlaceError(
