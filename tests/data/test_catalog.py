@@ -43,9 +43,9 @@ def picto(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 
 def test_records_carry_bytes_keys_and_styles() -> None:
     entry = read_catalog("picto/food")
-    assert [record.key for record in entry.train[:2]] == ["picto:108", "picto:107"]
-    assert (entry.train[1].image, entry.train[1].label) == (b"bytes 107", 107 % 3)
-    assert [record.domain for record in entry.test] == ["noto", "openmoji", "noto"]
+    assert [record.key for record in entry.pools["train"][:2]] == ["picto:108", "picto:107"]
+    assert (entry.pools["train"][1].image, entry.pools["train"][1].label) == (b"bytes 107", 107 % 3)
+    assert [record.domain for record in entry.pools["test"]] == ["noto", "openmoji", "noto"]
 
 
 def test_from_catalog_draws_from_train_and_keeps_test() -> None:
@@ -73,7 +73,12 @@ def test_too_many_shots() -> None:
     ("name", "message"),
     [
         ("picto/fod", "did you mean picto/food"),
-        ("imagenet", r"no such folder: imagenet \(nor a known data set: picto/food, picto/travel"),
+        (
+            "pix",
+            r"no such folder: pix \(nor a known data set: picto/food, picto/travel, imagenet, ",
+        ),
+        ("pix.csv", "no such file: pix.csv"),
+        ("eurosta", r"no such folder: eurosta \(.*did you mean eurosat\?"),
         ("picto", "no data set 'picto': there are picto/food"),
     ],
 )

@@ -81,6 +81,13 @@ def test_floats_are_taken_as_unit_range_or_stretched(
     assert [opened.getpixel((x, 0))[0] for x in range(3)] == expected
 
 
+def test_a_wrong_extension_does_not_matter(tmp_path: Path) -> None:
+    path = tmp_path / "a.jpg"
+    path.write_bytes(encoded(Image.new("RGB", (4, 4), RED)))
+    assert open_image(path).getpixel((0, 0)) == RED
+    verify_image(path)
+
+
 def test_exif_rotation_is_applied() -> None:
     image = Image.new("RGB", (40, 20), RED)
     exif = Image.Exif()

@@ -95,6 +95,7 @@ def test_too_few_images_lists_the_classes() -> None:
 def test_base_is_the_first_half_of_the_sorted_names() -> None:
     assert base_and_novel(("d", "a", "c", "e", "b")) == ((1, 2, 4), (0, 3))
     assert base_and_novel(("b", "a")) == ((1,), (0,))
+    assert base_and_novel(("d", "a", "c"), "label") == ((0, 1), (2,))
 
 
 SPLIT = Split("pets", 1, 1, ("cat", "dög"), (("c/1", 0), ("d/1", 1)), (), (("c/2", 0),))

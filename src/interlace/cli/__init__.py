@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from interlace.cli import compare, demo, evaluate, export, fit, predict, show
+from interlace.cli import compare, data, demo, evaluate, export, fit, predict, show
 from interlace.cli._output import errors, out
 
 app = typer.Typer(
@@ -22,6 +22,7 @@ app = typer.Typer(
 )
 for command in (fit, evaluate, predict, compare, export, show, demo):
     app.command(command.NAME)(command.run)
+app.add_typer(data.app, name=data.NAME)
 
 
 def _version(wanted: bool) -> None:

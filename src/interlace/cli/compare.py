@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.table import Table
 
+from interlace.cli._options import Data, DataRoot
 from interlace.cli._output import err, out, percent, print_json, signed_points, training_bar
 from interlace.errors import InterlaceError
 
@@ -23,10 +24,7 @@ GAINS = "paired difference to zero-shot in points, ± half its 95 % t-interval o
 
 
 def run(
-    data: Annotated[
-        str,
-        typer.Argument(help="Folder with one sub-folder per class, or a name: picto/food-drink."),
-    ],
+    data: Data,
     methods: Annotated[
         str, typer.Option(help="Methods, separated by commas; zero_shot is always shown.")
     ] = "mmrl++",
@@ -35,6 +33,14 @@ def run(
     ),
     shots: Annotated[int, typer.Option(help="Training images per class.", min=1)] = 4,
     seeds: Annotated[str, typer.Option(help="Seeds, separated by commas.")] = "1,2,3",
+    split: Annotated[
+        str | None,
+        typer.Option(
+            help="Stored draws to use instead of --shots, with {seed} in the place of the seed: "
+            "split_fewshot/shot_16-seed_{seed}.pkl."
+        ),
+    ] = None,
+    data_root: DataRoot = None,
     class_names: Annotated[Path | None, typer.Option(help="File of class names.")] = None,
     template: Annotated[str | None, typer.Option(help="Prompt with {} for the class name.")] = None,
     settings: Annotated[
@@ -55,16 +61,28 @@ def run(
     from interlace.backbone.load import load
     from interlace.comparing import compare
     from interlace.config import read_settings
+    from interlace.data.catalog import is_known
     from interlace.data.task import FewShotTask
     from interlace.train.loop import Progress
 
     names = [name.strip() for name in methods.split(",") if name.strip()]
     values = read_settings(config, settings or [])
     clip = load(model)
+    drawn_shots = shots
 
     def task(seed: int) -> FewShotTask:
-        drawn = FewShotTask.load(data, shots, seed, class_names=class_names, template=template)
-        own = template is None and Path(data).is_dir()
+        nonlocal drawn_shots
+        drawn = FewShotTask.load(
+            data,
+            shots,
+            seed,
+            class_names=class_names,
+            template=template,
+            root=data_root,
+            split=split and split.replace("{seed}", str(seed)),
+        )
+        drawn_shots = drawn.shots  # a stored draw has its own
+        own = template is None and not is_known(data, data_root)
         return replace(drawn, template=clip.template) if own else drawn
 
     with training_bar("compare") as bar:
@@ -86,7 +104,7 @@ def run(
     record = {
         "data": data,
         "model": clip.source,
-        "shots": shots,
+        "shots": drawn_shots,
         "cells": [c.to_dict() for c in cells],
     }
     if output is not None:
@@ -95,7 +113,7 @@ def run(
     if as_json:
         print_json(record)
         return
-    show(cells, f"{data}, {shots} shots per base class, seeds {seeds}: accuracy in %")
+    show(cells, f"{data}, {drawn_shots} shots per base class, seeds {seeds}: accuracy in %")
 
 
 def parse_seeds(text: str) -> list[int]:

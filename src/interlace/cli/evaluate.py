@@ -8,6 +8,7 @@ from typing import Annotated, Any
 import typer
 from rich.table import Table
 
+from interlace.cli._options import Data, DataRoot
 from interlace.cli._output import accuracy_table, out, print_json
 
 NAME = "evaluate"
@@ -15,7 +16,8 @@ NAME = "evaluate"
 
 def run(
     bundle: Annotated[Path, typer.Argument(metavar="RUN", help="Folder that `fit` wrote.")],
-    data: Annotated[str, typer.Argument(help="Folder with one sub-folder per class, or a name.")],
+    data: Data,
+    data_root: DataRoot = None,
     class_names: Annotated[Path | None, typer.Option(help="File of class names.")] = None,
     confusion: Annotated[
         Path | None, typer.Option(help="Where to draw the confusion matrix (RUN/confusion.png).")
@@ -39,7 +41,12 @@ def run(
 
     adapted = load_adapted(bundle, device=device)
     task = FewShotTask.load(
-        data, shots=0, class_names=class_names, template=adapted.template, strict=strict
+        data,
+        shots=0,
+        class_names=class_names,
+        template=adapted.template,
+        strict=strict,
+        root=data_root,
     )
     result = evaluate(adapted, task)
     if as_json:

@@ -9,6 +9,7 @@ from typing import Annotated, Any, Literal
 
 import typer
 
+from interlace.cli._options import Data, DataRoot, Split
 from interlace.cli._output import (
     accuracy_table,
     err,
@@ -22,10 +23,7 @@ NAME = "fit"
 
 
 def run(
-    data: Annotated[
-        str,
-        typer.Argument(help="Folder with one sub-folder per class, or a name: picto/food-drink."),
-    ],
+    data: Data,
     output: Annotated[
         Path, typer.Option("--output", "-o", help="Folder to write the adapted model to.")
     ] = Path("run"),
@@ -36,6 +34,8 @@ def run(
     ] = "picto",
     shots: Annotated[int, typer.Option(help="Training images per class.", min=1)] = 16,
     seed: Annotated[int, typer.Option(help="Decides which images and all else by chance.")] = 1,
+    split: Split = None,
+    data_root: DataRoot = None,
     classes: Annotated[
         Literal["all", "base", "novel"], typer.Option(help="Which half of the classes to fit.")
     ] = "all",
@@ -68,6 +68,7 @@ def run(
     from interlace import methods
     from interlace.backbone.load import load
     from interlace.config import read_settings, resolve
+    from interlace.data.catalog import is_known
     from interlace.data.task import FewShotTask
     from interlace.evaluation.plots import confusion_png
     from interlace.fitting import fit
@@ -76,10 +77,17 @@ def run(
     values = read_settings(config, settings or [])
     resolve(method, methods.parameters(method), values)  # a misspelt name fails before any reading
     task = FewShotTask.load(
-        data, shots, seed, class_names=class_names, template=template, strict=strict
+        data,
+        shots,
+        seed,
+        class_names=class_names,
+        template=template,
+        strict=strict,
+        root=data_root,
+        split=split,
     ).classes_subset(classes)
     clip = load(model)
-    if template is None and Path(data).is_dir():
+    if template is None and not is_known(data, data_root):
         task = replace(task, template=clip.template)
     err.print(task.describe(), highlight=False, soft_wrap=True)
     for skipped in task.skipped[:10]:

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import inspect
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.table import Table
 
 from interlace.cli._output import out, print_json
+
+if TYPE_CHECKING:
+    from interlace.data.field import FieldSet
 
 NAME = "show"
 
@@ -27,6 +30,7 @@ def run(
     """
     from interlace import methods
     from interlace.data.catalog import is_catalog_name
+    from interlace.data.field import find_field
     from interlace.export.bundle import HEADER
 
     if what is None:
@@ -35,6 +39,8 @@ def run(
         facts = _run(Path(what))
     elif is_catalog_name(what) and "/" in what:
         facts = _data(what)
+    elif (entry := find_field(what)) is not None:
+        facts = _field(entry)
     elif what in methods.available() or not _looks_like_model(what):
         facts = _method(what)
     else:
@@ -67,10 +73,11 @@ def _text(value: Any) -> str:
 def _everything() -> dict[str, Any]:
     from interlace import methods
     from interlace.data.catalog import catalog_names
+    from interlace.data.field import field_names
 
     return {
         "methods": {name: methods.get(name).summary for name in methods.available()},
-        "data sets": list(catalog_names()),
+        "data sets": [*catalog_names(), *field_names()],
         "models": ["picto (embedded)", "ViT-B-16:openai", "hf:<name>", "a folder or file"],
     }
 
@@ -123,10 +130,23 @@ def _data(name: str) -> dict[str, Any]:
         "data set": entry.name,
         "description": entry.description,
         "template": entry.template,
-        "images to draw shots from": len(entry.train),
-        "test images": len(entry.test),
+        "images to draw shots from": len(entry.pools["train"]),
+        "test images": len(entry.pools["test"]),
         "number of classes": len(entry.classes),
         "classes": list(entry.classes),
+    }
+
+
+def _field(entry: FieldSet) -> dict[str, Any]:
+    return {
+        "data set": entry.title,
+        "name": entry.name,
+        "template": entry.template,
+        "number of classes": entry.totals.classes,
+        "test images": entry.totals.test,
+        "where it is read from": f"DATA/{entry.folder}",
+        "images from": entry.images_from,
+        "lists from": entry.lists_from,
     }
 
 

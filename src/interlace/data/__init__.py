@@ -1,9 +1,13 @@
-"""Data: folders and embedded sets, shots drawn by seed, images decoded and prepared."""
+"""Data: folders, tables and known sets, shots drawn by seed, images decoded and prepared."""
 
 from interlace.data.catalog import catalog_names
+from interlace.data.doctor import check
+from interlace.data.fewshot_files import read_draw
+from interlace.data.field import field_names
 from interlace.data.images import open_image, verify_image
 from interlace.data.loader import Images, batches
 from interlace.data.records import Record, Skipped
+from interlace.data.source import Source
 from interlace.data.splits import Split
 from interlace.data.task import FewShotTask
 from interlace.data.transforms import Preprocess
@@ -14,9 +18,13 @@ __all__ = [
     "Preprocess",
     "Record",
     "Skipped",
+    "Source",
     "Split",
     "batches",
     "catalog_names",
+    "check",
+    "field_names",
     "open_image",
+    "read_draw",
     "verify_image",
 ]

@@ -3,32 +3,16 @@
 import difflib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
+from interlace.data.field import data_root, field_names, find_field, read_field
+from interlace.data.readers import read_photos
 from interlace.data.records import Record
+from interlace.data.source import Source
+from interlace.data.tables import TABLES, is_saved_dataset, read_saved_dataset, read_table
 from interlace.errors import InterlaceError
-
-
-@dataclass(frozen=True, slots=True)
-class CatalogTask:
-    """A data set of the catalogue before shots are drawn from it.
-
-    Attributes:
-        name: Its name, such as `"picto/food-drink"`.
-        description: One sentence.
-        template: Its prompt, with `{}` where the class name goes.
-        classes: Class names, which the labels index.
-        train: Images that shots may be drawn from.
-        test: Images held out.
-    """
-
-    name: str
-    description: str
-    template: str
-    classes: tuple[str, ...]
-    train: tuple[Record, ...]
-    test: tuple[Record, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,11 +20,11 @@ class Collection:
     """The data sets below one prefix: their names, and how to read one."""
 
     names: Callable[[], Sequence[str]]
-    read: Callable[[str], CatalogTask]
+    read: Callable[[str], Source]
 
 
 def catalog_names() -> tuple[str, ...]:
-    """Lists every data set, sorted."""
+    """Lists the embedded data sets, sorted; `field.field_names` lists those read from disk."""
     return tuple(
         sorted(f"{prefix}/{name}" for prefix, own in COLLECTIONS.items() for name in own.names())
     )
@@ -51,12 +35,57 @@ def is_catalog_name(name: str) -> bool:
     return name.partition("/")[0] in COLLECTIONS
 
 
-def read_catalog(name: str) -> CatalogTask:
-    """Reads a data set by name.
+def is_known(source: Path | str, root: Path | str | None = None) -> bool:
+    """Says whether a source is a name of a data set, and not a path.
+
+    What exists on disk comes first. But where the data root is known, the name of a data set of
+    the field means that one, also inside of the data root; `./eurosat` is then the folder.
+    """
+    if not isinstance(source, str):
+        return False
+    of_field = find_field(source) is not None
+    if of_field and data_root(root) is not None:
+        return True
+    return (of_field or is_catalog_name(source)) and not Path(source).exists()
+
+
+def open_source(source: Path | str, root: Path | str | None = None, strict: bool = False) -> Source:
+    """Reads a folder, a table, a saved Hugging Face data set or a data set known by name.
+
+    Args:
+        source: Path or name.
+        root: The data root, for data sets of the field.
+        strict: Whether a file that cannot be used is an error instead of being skipped.
 
     Raises:
-        InterlaceError: There is none of this name.
+        InterlaceError: It is none of these, or cannot be read.
     """
+    if isinstance(source, str) and is_known(source, root):
+        return read_catalog(source, root, strict)
+    path = Path(source)
+    if not path.exists():
+        raise unknown_name(str(source))
+    if is_saved_dataset(path):
+        return read_saved_dataset(path, strict)
+    if path.suffix.lower() in TABLES and path.is_file():
+        return read_table(path, strict)
+    return read_photos(path, strict)
+
+
+def read_catalog(name: str, root: Path | str | None = None, strict: bool = False) -> Source:
+    """Reads a data set by name.
+
+    Args:
+        name: Name of an embedded data set or of one of the field.
+        root: The data root, for the latter (`field.read_field`).
+        strict: Whether a missing image is an error instead of being skipped.
+
+    Raises:
+        InterlaceError: There is none of this name, or it is not below the data root.
+    """
+    entry = find_field(name)
+    if entry is not None:
+        return read_field(entry, root, strict)
     prefix, _, rest = name.partition("/")
     collection = COLLECTIONS.get(prefix)
     if collection is None or rest not in collection.names():
@@ -65,14 +94,18 @@ def read_catalog(name: str) -> CatalogTask:
 
 
 def unknown_name(name: str) -> InterlaceError:
-    """Makes the error for a source that is neither a folder nor a data set."""
-    known = ", ".join(catalog_names())
+    """Makes the error for a source that is neither on disk nor a data set."""
     if not is_catalog_name(name):
-        return InterlaceError(f"no such folder: {name} (nor a known data set: {known})")
+        close = difflib.get_close_matches(name.lower(), field_names(), n=2)
+        hint = f"did you mean {' or '.join(close)}?" if close else ""
+        known = hint or ", ".join((*catalog_names(), *field_names()))
+        kind = "file" if Path(name).suffix.lower() in TABLES else "folder"
+        return InterlaceError(f"no such {kind}: {name} (nor a known data set: {known})")
     prefix, _, rest = name.partition("/")
     # compared without the prefix, which would make everything look alike
     close = difflib.get_close_matches(rest, COLLECTIONS[prefix].names(), n=2, cutoff=0.45)
     hint = " or ".join(f"{prefix}/{match}" for match in close)
+    known = ", ".join(catalog_names())
     return InterlaceError(
         f"no data set '{name}': " + (f"did you mean {hint}?" if hint else f"there are {known}")
     )
@@ -84,7 +117,7 @@ def _picto_names() -> Sequence[str]:
     return list(picto.task_names())
 
 
-def _read_picto(name: str) -> CatalogTask:
+def _read_picto(name: str) -> Source:
     from interlace.data import picto
 
     task: Mapping[str, Any] = picto.task(name)
@@ -100,13 +133,13 @@ def _read_picto(name: str) -> CatalogTask:
             for image, style, (image_id, label) in columns
         )
 
-    return CatalogTask(
+    return Source(
         name=f"picto/{name}",
         description=task["description"],
         template=task["template"],
         classes=tuple(task["classes"]),
-        train=records(task["train"]),
-        test=records(task["test"]),
+        pools={"train": records(task["train"]), "test": records(task["test"])},
+        cleaned=True,
     )
 
 

@@ -8,18 +8,9 @@ from pathlib import Path
 
 from interlace.data.images import EXTENSIONS, verify_image
 from interlace.data.records import Record, Skipped
+from interlace.data.source import PART_NAMES, Source
 from interlace.errors import InterlaceError
 
-_PARTS = {
-    "train": "train",
-    "training": "train",
-    "val": "val",
-    "valid": "val",
-    "validation": "val",
-    "dev": "val",
-    "test": "test",
-    "testing": "test",
-}
 _CLUTTER = frozenset({"thumbs.db", "desktop.ini", "__macosx", "@eadir"})
 _VERIFY_THREADS = 4
 
@@ -50,14 +41,14 @@ def read_folder(
     found: list[Record] = []
     skipped: list[Skipped] = []
     for label, folder in enumerate(folders):
-        for path in _files(root / folder):
+        for path in visible_files(root / folder):
             key = path.relative_to(root).as_posix()
             if path.suffix.lower() in EXTENSIONS:
                 found.append(Record(path, label, key))
             else:
                 kind = f"'{path.suffix}'" if path.suffix else "without extension"
                 skipped.append(Skipped(key, f"files {kind} are not read as images"))
-    readable, broken = _verified(found)
+    readable, broken = verified(found)
     skipped += broken
     if strict and skipped:
         raise InterlaceError(f"{root / skipped[0].key}: {skipped[0].reason}")
@@ -115,6 +106,17 @@ def read_parts(
     return folders, pools, tuple(all_skipped)
 
 
+def read_photos(root: Path | str, strict: bool = False) -> Source:
+    """Reads what `read_parts` reads, as the source of a task.
+
+    Raises:
+        InterlaceError: As `read_parts`.
+    """
+    root = Path(root)
+    folders, pools, skipped = read_parts(root, strict)
+    return Source(root.resolve().name or str(root), folders, pools, skipped=skipped)
+
+
 def class_folders(root: Path) -> tuple[str, ...]:
     """Names the visible sub-folders, sorted.
 
@@ -124,7 +126,10 @@ def class_folders(root: Path) -> tuple[str, ...]:
     if not root.exists():
         raise InterlaceError(f"no such folder: {root}")
     if not root.is_dir():
-        raise InterlaceError(f"{root} is a file: expected a folder with one sub-folder per class")
+        raise InterlaceError(
+            f"{root} is a file: expected a folder with one sub-folder per class, or a table "
+            "(.csv, .tsv, .jsonl, .parquet)"
+        )
     folders = sorted(path.name for path in root.iterdir() if path.is_dir() and _visible(path.name))
     if not folders:
         raise InterlaceError(
@@ -137,15 +142,16 @@ def _visible(name: str) -> bool:
     return not name.startswith(".") and name.lower() not in _CLUTTER
 
 
-def _files(folder: Path) -> Iterator[Path]:
-    """Walks a class folder in a fixed order, whatever the file system's."""
+def visible_files(folder: Path) -> Iterator[Path]:
+    """Walks a folder in a fixed order, whatever the file system's, past what is hidden."""
     for parent, folders, files in os.walk(folder):
         folders[:] = sorted(filter(_visible, folders))
         for name in sorted(filter(_visible, files)):
             yield Path(parent, name)
 
 
-def _verified(records: Sequence[Record]) -> tuple[tuple[Record, ...], list[Skipped]]:
+def verified(records: Sequence[Record]) -> tuple[tuple[Record, ...], list[Skipped]]:
+    """Tells the records that `verify_image` can decode from the others, in their order."""
     # threads, since PIL decodes without the interpreter's lock
     with ThreadPoolExecutor(_VERIFY_THREADS) as pool:
         reasons = list(pool.map(_unreadable, records))
@@ -171,7 +177,7 @@ def _first_reason(skipped: Iterable[Skipped]) -> str:
 def _part_folders(root: Path) -> dict[str, str] | None:
     """Maps `train`, `val` and `test` to folders, if these and no others are below root."""
     folders = class_folders(root)
-    parts = {_PARTS[name.lower()]: name for name in folders if name.lower() in _PARTS}
+    parts = {PART_NAMES[name.lower()]: name for name in folders if name.lower() in PART_NAMES}
     if len(parts) != len(folders) or "train" not in parts:
         return None
     nested = all(any(path.is_dir() for path in (root / name).iterdir()) for name in folders)

@@ -4,11 +4,12 @@ import hashlib
 import json
 import math
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from interlace.data.records import Record
+from interlace.data.source import ClassOrder
 from interlace.errors import InterlaceError
 
 MAX_VALIDATION_SHOTS = 4
@@ -150,14 +151,15 @@ def deal(
         seed: Seed of the draw.
 
     Returns:
-        Shots, validation shots and test images. Without a `"val"`, validation shots come from
-        what the shots left over in `"train"`; without a `"test"`, all that then remains tests.
+        Shots, validation shots and test images. Without a `"train"` there are test images alone.
+        Without a `"val"`, validation shots come from what the shots left over in `"train"`;
+        without a `"test"`, all that then remains tests.
 
     Raises:
         InterlaceError: A class has too few images.
     """
     held_out = pools.get("test")
-    if shots == 0:
+    if shots == 0 or "train" not in pools:
         return (), (), tuple(pools["train"] if held_out is None else held_out)
     spare = 1 if held_out is None else 0
     train, rest = draw_shots(pools["train"], classes, shots, seed, spare)
@@ -166,15 +168,58 @@ def deal(
     return train, val, remaining if held_out is None else tuple(held_out)
 
 
-def base_and_novel(classes: Sequence[str]) -> tuple[tuple[int, ...], tuple[int, ...]]:
-    """Splits classes in two: the first ceil(n / 2) of their sorted names, and the rest.
+def deal_stored(
+    records: Iterable[Record], classes: Sequence[str], split: Split, name: str
+) -> tuple[tuple[Record, ...], tuple[Record, ...], tuple[Record, ...]]:
+    """Deals records into shots, validation shots and test images as a stored split does.
+
+    Args:
+        records: All images the split may name.
+        classes: Class names, which must be those of the split.
+        split: The stored split.
+        name: What the records are called in an error.
+
+    Raises:
+        InterlaceError: The classes differ, or an image of the split is not there.
+    """
+    if split.classes != tuple(classes):
+        raise InterlaceError(
+            f"the split '{split.name}' is over {len(split.classes)} classes "
+            f"({', '.join(split.classes[:3])}, ...), which are not the {len(classes)} of "
+            f"task '{name}'"
+        )
+    by_key = {record.key: record for record in records}
+    missing = [key for key, _ in (*split.train, *split.val, *split.test) if key not in by_key]
+    if missing:
+        raise InterlaceError(
+            f"{len(missing)} images of the split '{split.name}' are not in task '{name}': "
+            f"the first is {missing[0]}"
+        )
+
+    def part(keys: Sequence[Key]) -> tuple[Record, ...]:
+        return tuple(replace(by_key[key], label=label) for key, label in keys)
+
+    return part(split.train), part(split.val), part(split.test)
+
+
+def base_and_novel(
+    classes: Sequence[str], order: ClassOrder = "name"
+) -> tuple[tuple[int, ...], tuple[int, ...]]:
+    """Splits classes in two: the first ceil(n / 2) in their order, and the rest.
+
+    Args:
+        classes: Class names, which the labels index.
+        order: Whether they are sorted by name, or stay as the labels number them. The field does
+            the latter, which matters where numbers do not follow the alphabet (Flowers, Cars).
 
     Returns:
         The labels of the base classes and those of the novel classes, both ascending.
     """
-    by_name = sorted(range(len(classes)), key=lambda label: classes[label])
+    labels = list(range(len(classes)))
+    if order == "name":
+        labels.sort(key=lambda label: classes[label])
     half = math.ceil(len(classes) / 2)
-    return tuple(sorted(by_name[:half])), tuple(sorted(by_name[half:]))
+    return tuple(sorted(labels[:half])), tuple(sorted(labels[half:]))
 
 
 def group_by_label(records: Iterable[Record], n_classes: int) -> list[list[Record]]:

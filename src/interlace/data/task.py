@@ -6,14 +6,14 @@ from functools import cached_property
 from pathlib import Path
 from typing import Literal
 
-from interlace.data.catalog import is_catalog_name, read_catalog, unknown_name
+from interlace.data.catalog import open_source, read_catalog
 from interlace.data.class_names import ClassNames, resolve_class_names
-from interlace.data.readers import read_parts
+from interlace.data.fewshot_files import read_draw
+from interlace.data.readers import read_photos
 from interlace.data.records import Record, Skipped
-from interlace.data.splits import Split, base_and_novel, deal, keys_of
+from interlace.data.source import DEFAULT_TEMPLATE, ClassOrder, Source
+from interlace.data.splits import Split, base_and_novel, deal, deal_stored, keys_of
 from interlace.errors import InterlaceError
-
-DEFAULT_TEMPLATE = "a photo of a {}."
 
 ClassSubset = Literal["all", "base", "novel"]
 
@@ -32,6 +32,8 @@ class FewShotTask:
         shots: Training images per class.
         seed: Seed of the draw.
         skipped: Files that could not be used.
+        order: What sorts the classes before they are cut into base and novel: their names, or
+            their labels where the source numbers them, as the data sets of the field do.
     """
 
     name: str
@@ -43,6 +45,7 @@ class FewShotTask:
     shots: int
     seed: int
     skipped: tuple[Skipped, ...] = ()
+    order: ClassOrder = "name"
 
     def __post_init__(self) -> None:
         if self.template.count("{}") != 1:
@@ -85,33 +88,39 @@ class FewShotTask:
             InterlaceError: The folder is not as described, or a class has too few images.
         """
         _check_draw(shots, seed)
-        root = Path(root)
-        folders, pools, skipped = read_parts(root, strict)
-        classes = resolve_class_names(folders, class_names)
-        train, val, test = deal(pools, classes, shots, seed)
-        name = root.resolve().name or str(root)
-        return cls(name, classes, train, val, test, template, shots, seed, skipped)
+        source = read_photos(root, strict)
+        return cls.from_source(source, shots, seed, class_names=class_names, template=template)
 
     @classmethod
-    def from_catalog(cls, name: str, shots: int = 16, seed: int = 1) -> "FewShotTask":
-        """Makes a task from a data set that Interlace knows, such as `"picto/food-drink"`.
+    def from_catalog(
+        cls,
+        name: str,
+        shots: int = 16,
+        seed: int = 1,
+        *,
+        root: Path | str | None = None,
+        strict: bool = False,
+    ) -> "FewShotTask":
+        """Makes a task from a data set that Interlace knows: `"picto/food-drink"`, `"eurosat"`.
 
         Args:
-            name: Name in the catalogue (`catalog.catalog_names`).
+            name: Name of an embedded data set (`catalog.catalog_names`) or of one of the field
+                (`field.field_names`).
             shots: Training images per class; 0 leaves only the test images.
             seed: Seed of the draw; the test images are the data set's own.
+            root: The data root, for data sets of the field; None takes the environment variable
+                INTERLACE_DATA.
+            strict: Whether a missing image is an error instead of being skipped.
 
         Returns:
-            The task.
+            The task. Where a data set only tests, it has no shots.
 
         Raises:
-            InterlaceError: The name is unknown, or a class has too few images.
+            InterlaceError: The name is unknown, the data set is not there, or a class has too few
+                images.
         """
         _check_draw(shots, seed)
-        entry = read_catalog(name)
-        pools = {"train": entry.train, "test": entry.test}
-        train, val, test = deal(pools, entry.classes, shots, seed)
-        return cls(entry.name, entry.classes, train, val, test, entry.template, shots, seed)
+        return cls.from_source(read_catalog(name, root, strict), shots, seed)
 
     @classmethod
     def load(
@@ -123,37 +132,82 @@ class FewShotTask:
         class_names: ClassNames | None = None,
         template: str | None = None,
         strict: bool = False,
+        root: Path | str | None = None,
+        split: Split | Path | str | None = None,
     ) -> "FewShotTask":
-        """Makes a task from a folder or from a name in the catalogue: a folder comes first.
+        """Makes a task from images of your own or from a data set that Interlace knows.
 
         Args:
-            source: Path of a folder, or a name such as `"picto/food-drink"`.
+            source: A folder with one sub-folder per class, a table of images (`.csv`, `.tsv`,
+                `.jsonl`, `.parquet`), a folder that Hugging Face `datasets` saved, or a name such
+                as `"picto/food-drink"` or `"eurosat"`. What exists on disk comes before a name,
+                but for the data sets of the field where the data root is known.
             shots: Training images per class.
             seed: Seed of the draw.
-            class_names: As in `from_folder`, or one name per class of the catalogue entry.
+            class_names: As in `from_folder`, or one name per class of the source.
             template: Prompt with `{}` where the class name goes; None takes the source's own.
-            strict: As in `from_folder`.
+            strict: Whether a file that cannot be used is an error instead of being skipped.
+            root: The data root, for data sets of the field; None takes the environment variable
+                INTERLACE_DATA.
+            split: A stored draw to use instead of a new one: a `Split`, the path of one, or of a
+                draw that other code made (`fewshot_files.read_draw`). Its shots and seed count.
 
         Returns:
             The task.
 
         Raises:
-            InterlaceError: `source` is neither, or cannot be used.
+            InterlaceError: `source` is none of these, or cannot be used.
         """
-        if isinstance(source, str) and is_catalog_name(source) and not Path(source).exists():
-            task = cls.from_catalog(source, shots, seed)
-            classes = resolve_class_names(task.classes, class_names or list(task.classes))
-            return replace(task, classes=classes, template=template or task.template)
-        if not Path(source).exists():
-            raise unknown_name(str(source))
-        return cls.from_folder(
-            source,
+        _check_draw(shots, seed)
+        opened = open_source(source, root, strict)
+        return cls.from_source(
+            opened, shots, seed, class_names=class_names, template=template, split=split
+        )
+
+    @classmethod
+    def from_source(
+        cls,
+        source: Source,
+        shots: int = 16,
+        seed: int = 1,
+        *,
+        class_names: ClassNames | None = None,
+        template: str | None = None,
+        split: Split | Path | str | None = None,
+    ) -> "FewShotTask":
+        """Makes a task from labelled images that have been read; the arguments are `load`'s.
+
+        Raises:
+            InterlaceError: An argument is not as described, or a class has too few images.
+        """
+        _check_draw(shots, seed)
+        classes = source.classes
+        if class_names is not None or not source.cleaned:
+            classes = resolve_class_names(source.classes, class_names)
+        if split is None:
+            train, val, test = deal(source.pools, classes, shots, seed)
+            shots = shots if "train" in source.pools else 0
+        else:
+            if not isinstance(split, Split):
+                split = _read_split(Path(split), source, classes)
+            train, val, test = deal_stored(source.records(), classes, split, source.name)
+            shots, seed = split.shots, split.seed
+        return cls(
+            source.name,
+            classes,
+            train,
+            val,
+            test,
+            template or source.template,
             shots,
             seed,
-            class_names=class_names,
-            template=template or DEFAULT_TEMPLATE,
-            strict=strict,
+            source.skipped,
+            source.order,
         )
+
+    def base_and_novel(self) -> tuple[tuple[int, ...], tuple[int, ...]]:
+        """Gives the labels of the base and of the novel classes (`splits.base_and_novel`)."""
+        return base_and_novel(self.classes, self.order)
 
     def classes_subset(self, which: ClassSubset) -> "FewShotTask":
         """Keeps the base or the novel half of the classes (`splits.base_and_novel`).
@@ -171,7 +225,7 @@ class FewShotTask:
             raise InterlaceError(f"class subset '{which}': must be 'base', 'novel' or 'all'")
         if which == "all":
             return self
-        base, novel = base_and_novel(self.classes)
+        base, novel = self.base_and_novel()
         kept = base if which == "base" else novel
         new_label = {label: position for position, label in enumerate(kept)}
 
@@ -194,24 +248,8 @@ class FewShotTask:
         Raises:
             InterlaceError: The classes differ, or an image of the split is not there.
         """
-        if split.classes != self.classes:
-            raise InterlaceError(
-                f"the split '{split.name}' is over {len(split.classes)} classes "
-                f"({', '.join(split.classes[:3])}, ...), which are not the {len(self.classes)} of "
-                f"task '{self.name}'"
-            )
-        records = {record.key: record for record in (*self.train, *self.val, *self.test)}
-        missing = [key for key, _ in (*split.train, *split.val, *split.test) if key not in records]
-        if missing:
-            raise InterlaceError(
-                f"{len(missing)} images of the split '{split.name}' are not in task "
-                f"'{self.name}': the first is {missing[0]}"
-            )
-        parts = (
-            tuple(replace(records[key], label=label) for key, label in keys)
-            for keys in (split.train, split.val, split.test)
-        )
-        train, val, test = parts
+        own = (*self.train, *self.val, *self.test)
+        train, val, test = deal_stored(own, self.classes, split, self.name)
         return replace(self, train=train, val=val, test=test, shots=split.shots, seed=split.seed)
 
     def split(self) -> Split:
@@ -240,6 +278,12 @@ class FewShotTask:
             f"{self.name}: {len(self.classes)} classes; {train}, {len(self.val)} for validation; "
             f"held out for testing: {len(self.test)} images{skipped}"
         )
+
+
+def _read_split(path: Path, source: Source, classes: tuple[str, ...]) -> Split:
+    if path.suffix.lower() == ".json":
+        return Split.load(path)
+    return read_draw(path).split(source, classes)
 
 
 def _check_draw(shots: int, seed: int) -> None:

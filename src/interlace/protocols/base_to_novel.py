@@ -12,7 +12,6 @@ import torch
 
 from interlace.adapted import Adapted
 from interlace.data.loader import batches
-from interlace.data.splits import base_and_novel
 from interlace.data.task import FewShotTask
 from interlace.errors import InterlaceError
 from interlace.evaluation.classify import harmonic_mean, top1
@@ -52,7 +51,7 @@ class BaseToNovel:
 
 def halves(task: FewShotTask) -> tuple[tuple[str, ...], tuple[str, ...]]:
     """Names of the base and the novel classes of a task."""
-    base, novel = base_and_novel(task.classes)
+    base, novel = task.base_and_novel()
     return tuple(task.classes[i] for i in base), tuple(task.classes[i] for i in novel)
 
 
@@ -90,7 +89,7 @@ def evaluate(adapted: Adapted, task: FewShotTask) -> BaseToNovel:
         position[index] = torch.arange(len(index), device=labels.device)
         return top1(logits(method, take(image, rows), text, seen), position[labels[rows]])
 
-    base, novel = base_and_novel(task.classes)
+    base, novel = task.base_and_novel()
     n_base = sum(record.label in set(base) for record in task.test)
     n_novel = len(task.test) - n_base
     if not n_base or not n_novel:

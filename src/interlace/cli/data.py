@@ -1,0 +1,173 @@
+"""``interlace data``: list, check, draw from and download data sets."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.table import Table
+
+from interlace.cli._options import Data, DataRoot, Json
+from interlace.cli._output import err, out, print_json
+from interlace.errors import InterlaceError
+
+NAME = "data"
+SHOWN = 10
+
+app = typer.Typer(
+    name=NAME,
+    help="List, check, draw from and download data sets.\n\nExample: interlace data check eurosat",
+    no_args_is_help=True,
+    rich_markup_mode="markdown",
+)
+
+
+@app.command("list")
+def list_sets(data_root: DataRoot = None, as_json: Json = False) -> None:
+    """List the data sets that can be named, and which of them are there.
+
+    Example: interlace data list --data-root DATA
+    """
+    from interlace.data import field
+    from interlace.data.catalog import catalog_names
+
+    base = field.data_root(data_root)
+    rows: list[dict[str, Any]] = [
+        {
+            "name": entry.name,
+            "title": entry.title,
+            "classes": entry.totals.classes,
+            "test images": entry.totals.test,
+            "folder": entry.folder,
+            "template": entry.template,
+            "there": None if base is None else not entry.missing(base),
+        }
+        for entry in field.FIELD.values()
+    ]
+    if as_json:
+        print_json({"root": base and str(base), "embedded": list(catalog_names()), "field": rows})
+        return
+    table = Table(title="read from " + ("the data root" if base is None else str(base)))
+    table.title_justify = "left"
+    for heading in ("name", "classes", "test images", "folder", "there"):
+        table.add_column(
+            heading, justify="right" if heading in ("classes", "test images") else "left"
+        )
+    for row in rows:
+        there = {None: "?", True: "yes", False: "no"}[row["there"]]
+        counts = (f"{row['classes']:,}", f"{row['test images']:,}")
+        table.add_row(row["name"], *counts, row["folder"], there)
+    out.print(table)
+    out.print(f"embedded: {', '.join(catalog_names())}", highlight=False)
+
+
+@app.command("check")
+def check_set(
+    data: Data,
+    data_root: DataRoot = None,
+    decode: Annotated[
+        bool, typer.Option("--decode", help="Decode every image to find broken ones.")
+    ] = False,
+    as_json: Json = False,
+) -> None:
+    """Compare a data set with what a complete copy has, and say what is missing.
+
+    Exit code 2 if it is not complete.
+
+    Example: interlace data check eurosat --data-root DATA
+    """
+    from interlace.data.doctor import check
+
+    report = check(data, data_root, decode)
+    if as_json:
+        print_json(report.to_dict())
+    elif report.findings:
+        table = Table(title=report.name, title_justify="left")
+        table.add_column("")
+        for heading in ("found", "expected") if report.known else ("found",):
+            table.add_column(heading, justify="right")
+        for finding in report.findings:
+            expected = "-" if finding.expected is None else f"{finding.expected:,}"
+            cells = (finding.what, f"{finding.found:,}", expected)[: len(table.columns)]
+            table.add_row(*cells, style=None if finding.ok else "bold red")
+        out.print(table)
+        _tell_skipped(report.skipped)
+    if not report.ok:
+        raise InterlaceError(report.summary())
+    if not as_json:
+        read = "every image was decoded" if report.decoded else "no image was decoded (--decode)"
+        out.print(f"{report.summary()}; {read}", highlight=False)
+
+
+@app.command("split")
+def draw_split(
+    data: Data,
+    output: Annotated[
+        Path, typer.Option("--output", "-o", help="File to write the split to.")
+    ] = Path("split.json"),
+    shots: Annotated[int, typer.Option(help="Training images per class.", min=1)] = 16,
+    seed: Annotated[int, typer.Option(help="Seed of the draw.")] = 1,
+    draw: Annotated[
+        Path | None,
+        typer.Option("--import", help="Take this draw instead: shot_k-seed_s.pkl, or .jsonl."),
+    ] = None,
+    data_root: DataRoot = None,
+    strict: Annotated[
+        bool, typer.Option("--strict", help="Unusable image files are errors.")
+    ] = False,
+    as_json: Json = False,
+) -> None:
+    """Draw shots, or take over a draw, and store it as a file that `fit --split` reads.
+
+    Example: interlace data split eurosat --shots 16 --seed 1 -o split.json
+    """
+    from interlace.data.task import FewShotTask
+
+    task = FewShotTask.load(data, shots, seed, root=data_root, strict=strict, split=draw)
+    split = task.split()
+    output.parent.mkdir(parents=True, exist_ok=True)
+    split.save(output)
+    if as_json:
+        counts = {part: len(getattr(split, part)) for part in ("train", "val", "test")}
+        facts = {"name": split.name, "shots": split.shots, "seed": split.seed, **counts}
+        print_json({**facts, "file": str(output), "sha256": split.sha256})
+        return
+    out.print(task.describe(), highlight=False, soft_wrap=True)
+    _tell_skipped(task.skipped)
+    out.print(f"{output}: sha256 {split.sha256}", highlight=False, soft_wrap=True)
+
+
+@app.command("get")
+def get_set(
+    name: Annotated[str, typer.Argument(help="Name of a data set of the field.")],
+    data_root: DataRoot = None,
+    as_json: Json = False,
+) -> None:
+    """Download the images of a data set with torchvision into the field's tree.
+
+    The field's split lists are not there to download; what is still missing is said.
+
+    Example: interlace data get dtd --data-root DATA
+    """
+    from interlace.data.download import download
+    from interlace.data.field import field_names, find_field
+
+    entry = find_field(name)
+    if entry is None:
+        raise InterlaceError(f"no data set '{name}': there are {', '.join(field_names())}")
+    err.print(f"downloading {entry.title} ...", highlight=False)
+    missing = download(entry, data_root)
+    if as_json:
+        print_json({"name": entry.name, "missing": list(missing)})
+        return
+    out.print(f"{entry.title}: the images are in place", highlight=False)
+    for item in missing:
+        out.print(f"still missing: {item}", highlight=False, soft_wrap=True)
+
+
+def _tell_skipped(skipped: Any) -> None:
+    for item in skipped[:SHOWN]:
+        err.print(f"  skipped {item.key}: {item.reason}", highlight=False, markup=False)
+    if len(skipped) > SHOWN:
+        err.print(f"  and {len(skipped) - SHOWN} more", highlight=False)

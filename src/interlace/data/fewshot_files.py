@@ -1,0 +1,177 @@
+"""Reads few-shot draws that other code made, so that the same images are trained on."""
+
+import pickle
+import re
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+from interlace.data.records import Record
+from interlace.data.source import Source
+from interlace.data.splits import Split, keys_of
+from interlace.data.tables import read_json_lines, rows_of
+from interlace.errors import InterlaceError
+
+_DATUM = ("dassl.data.datasets.base_dataset", "Datum")
+_SEED = re.compile(r"seed[-_]?(\d+)")
+
+
+@dataclass(frozen=True, slots=True)
+class Shot:
+    """An image of a draw: its path on some machine, its label and its class name, if given."""
+
+    path: str
+    label: int | None
+    name: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Draw:
+    """A few-shot draw as a file holds it.
+
+    Attributes:
+        file: The file.
+        train: Its training images; `val` likewise.
+    """
+
+    file: Path
+    train: tuple[Shot, ...]
+    val: tuple[Shot, ...]
+
+    def split(self, source: Source, classes: Sequence[str] | None = None) -> Split:
+        """Finds the images of the draw in a data set.
+
+        An image is found by the end of its path, so it does not matter where the draw was made.
+
+        Args:
+            source: The data set.
+            classes: Names of its classes in the task, where they differ from the source's.
+
+        Returns:
+            A split with these shots and validation shots; the test images are the data set's own,
+            or else all that the draw left over. Shots per class is the largest number that a
+            class has, and the seed is the file name's (0 if it has none).
+
+        Raises:
+            InterlaceError: An image is not in the data set, or has another class there.
+        """
+        by_key = {record.key: record for record in source.records()}
+        train = tuple(self._find(shot, by_key, source) for shot in self.train)
+        val = tuple(self._find(shot, by_key, source) for shot in self.val)
+        used = {record.key for record in (*train, *val)}
+        if len(used) < len(train) + len(val):
+            twice = Counter(record.key for record in (*train, *val)).most_common(1)[0][0]
+            raise InterlaceError(f"{self.file}: {twice} is drawn twice")
+        test = source.pools.get("test")
+        if test is None:
+            test = tuple(record for record in source.records() if record.key not in used)
+        in_name = _SEED.search(self.file.stem)
+        return Split(
+            name=source.name,
+            seed=int(in_name[1]) if in_name else 0,
+            shots=max(Counter(record.label for record in train).values(), default=0),
+            classes=tuple(classes or source.classes),
+            train=keys_of(train),
+            val=keys_of(val),
+            test=keys_of(test),
+        )
+
+    def _find(self, shot: Shot, by_key: dict[str, Record], source: Source) -> Record:
+        parts = PurePosixPath(shot.path.replace("\\", "/")).parts
+        ends = ("/".join(parts[start:]) for start in range(len(parts)))
+        record = next((by_key[end] for end in ends if end in by_key), None)
+        if record is None:
+            raise InterlaceError(f"{self.file}: {shot.path} is not in {source.name}")
+        # a draw over a part of the classes may number them anew, so a name says more than a label
+        there = source.classes[record.label]
+        if shot.name is not None and _plain(shot.name) != _plain(there):
+            raise InterlaceError(
+                f"{self.file}: {shot.path} is of class '{shot.name}', which {source.name} has "
+                f"as '{there}'"
+            )
+        if shot.name is None and shot.label is not None and shot.label != record.label:
+            raise InterlaceError(
+                f"{self.file}: {shot.path} has label {shot.label}, which {source.name} has as "
+                f"{record.label}"
+            )
+        return record
+
+
+def read_draw(path: Path | str) -> Draw:
+    """Reads a draw.
+
+    Args:
+        path: A pickle as CoOp and its forks leave in `split_fewshot/`
+            (`shot_<k>-seed_<s>.pkl`), from which nothing but plain records can come; or a
+            `.jsonl` file with one image per line, with the keys of `tables.COLUMNS`, where a
+            part says which images validate.
+
+    Raises:
+        InterlaceError: The file is something else, or holds anything but such records.
+    """
+    path = Path(path)
+    if path.suffix.lower() in (".pkl", ".pickle"):
+        train, val = _read_pickle(path)
+    elif path.suffix.lower() == ".jsonl":
+        train, val = _read_json_lines(path)
+    else:
+        raise InterlaceError(f"{path}: a stored draw is a .json, .pkl or .jsonl file")
+    if not train:
+        raise InterlaceError(f"{path}: holds no training images")
+    return Draw(path, train, val)
+
+
+def _read_json_lines(path: Path) -> tuple[tuple[Shot, ...], tuple[Shot, ...]]:
+    shots: dict[str, list[Shot]] = {"train": [], "val": []}
+    for row in rows_of(read_json_lines(path), path):
+        own = shots.get(row.part or "train")
+        if own is not None:
+            text = "" if row.label is None else str(row.label)
+            label = int(text) if text.isdecimal() else None
+            name = row.name or (text if label is None else "")
+            own.append(Shot(str(row.image), label, name or None))
+    return tuple(shots["train"]), tuple(shots["val"])
+
+
+def _read_pickle(path: Path) -> tuple[tuple[Shot, ...], tuple[Shot, ...]]:
+    datum = type("Datum", (), {})  # anew for each file, so that no file can prepare the next
+
+    class Restricted(pickle.Unpickler):
+        def find_class(self, module: str, name: str) -> Any:
+            if (module, name) == _DATUM:
+                return datum
+            raise InterlaceError(
+                f"{path}: asks for {module}.{name}, which is no part of a few-shot draw: refused"
+            )
+
+    try:
+        with path.open("rb") as file:
+            content = Restricted(file).load()
+    except InterlaceError:
+        raise
+    except OSError as error:
+        raise InterlaceError(f"{path}: {error.strerror}") from None
+    # pickles that are broken, or that try things, fail with whatever they meet first
+    except Exception as error:
+        raise InterlaceError(f"{path}: not a few-shot draw ({type(error).__name__})") from None
+    if type(content) is not dict or not all(
+        type(part) is list and all(type(item) is datum for item in part)
+        for part in (content.get("train"), content.get("val", []))
+    ):
+        raise InterlaceError(f"{path}: not a few-shot draw: expected lists of images by part")
+    train = tuple(_shot(item, path) for item in content["train"])
+    return train, tuple(_shot(item, path) for item in content.get("val", []))
+
+
+def _shot(item: object, path: Path) -> Shot:
+    values = vars(item)
+    image, label, name = (values.get(key) for key in ("_impath", "_label", "_classname"))
+    if type(image) is not str or type(label) is not int or type(name) is not str:
+        raise InterlaceError(f"{path}: an image without a path, a label or a class name")
+    return Shot(image, label, name or None)
+
+
+def _plain(name: str) -> str:
+    return name.replace("_", " ").strip().lower()
