@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import pytest
 
+import interlace
 from interlace.comparing import Cell, summarize
+from interlace.errors import InterlaceError
 from interlace.protocols.base_to_novel import BaseToNovel
 
 
@@ -43,3 +45,21 @@ def test_a_method_without_novel_classes_has_no_such_summary():
     assert summarize(CELLS, "bound", "novel") is None
     assert summarize(CELLS, "bound", "harmonic") is None
     assert summarize(CELLS, "bound", "base").mean == pytest.approx(0.85)
+
+
+def test_a_method_may_stand_twice_with_settings_of_its_own():
+    clip = interlace.load("picto")
+    cells = interlace.compare(
+        clip,
+        lambda seed: interlace.FewShotTask.load("picto/activities", 1, seed),
+        ["mail", "mail:rank=0:lr=1e-3"],
+        [1],
+        settings={"epochs": 1},
+    )
+    assert [cell.method for cell in cells] == ["zero_shot", "mail", "mail:rank=0:lr=1e-3"]
+    _, mail, alone = cells
+    assert (mail.run["arguments"]["rank"], alone.run["arguments"]["rank"]) == (32, 0)
+    assert alone.run["train"]["lr"] == 1e-3 and alone.run["train"]["epochs"] == 1
+    assert alone.parameters < mail.parameters
+    with pytest.raises(InterlaceError, match="no setting 'rang'"):
+        interlace.compare(clip, lambda seed: None, ["mail:rang=0"], [1])

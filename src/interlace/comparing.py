@@ -10,7 +10,9 @@ from typing import Any
 from interlace import methods
 from interlace.adapted import Adapted
 from interlace.backbone.dual import DualEncoder
-from interlace.config import TRAINING
+from interlace.config import TRAINING, read_settings, resolve
+from interlace.data.loader import Images
+from interlace.data.records import Record
 from interlace.data.task import FewShotTask
 from interlace.errors import InterlaceError
 from interlace.evaluation.classify import harmonic_mean
@@ -28,7 +30,7 @@ class Cell:
     """One method on the shots of one seed.
 
     Attributes:
-        method: key of the method.
+        method: the method as it was asked for, with settings of its own if it has any.
         seed: of the shots, the initial values and the augmentation.
         scores: what it reached.
         parameters: how many numbers it trained.
@@ -84,7 +86,7 @@ def compare(
     Args:
         clip: the frozen model.
         task: the task of a seed, with all its classes.
-        names: keys of the methods.
+        names: keys of the methods; settings of one alone follow its key, as in ``mail:rank=0``.
         seeds: one fit of each method per seed.
         settings: as in :func:`interlace.fit`, for all methods; a setting that only some of them
             know goes to these.
@@ -103,16 +105,18 @@ def compare(
         raise InterlaceError("a comparison needs at least one method and one seed")
     order = list(dict.fromkeys(["zero_shot", *names]))
     own = _settings_of_each(order, settings or {})
+    decoded: dict[tuple[Record, ...], Images] = {}  # seeds often share their test images
     cells = []
     for seed in seeds:
         whole = task(seed)
         base = whole.classes_subset("base")
+        images = decoded.setdefault(whole.test, Images(whole.test))
         for name in order:
             started = time.perf_counter()
             adapted = fit(
                 clip,
                 base,
-                name,
+                name.partition(":")[0],
                 seed=seed,
                 preset=preset,
                 device=device,
@@ -123,7 +127,7 @@ def compare(
             cell = Cell(
                 method=name,
                 seed=seed,
-                scores=base_to_novel.evaluate(adapted, whole),
+                scores=base_to_novel.evaluate(adapted, whole, images),
                 parameters=sum(p.numel() for p in adapted.method.parameters()),
                 seconds=seconds,
                 run=adapted.config.to_dict(),
@@ -149,11 +153,18 @@ def _settings_of_each(
     Raises:
         InterlaceError: if a setting is known to none of them.
     """
-    known = {name: set(methods.parameters(name)) | TRAINING for name in names}
+    parts = {name: name.split(":") for name in names}
+    known = {name: set(methods.parameters(parts[name][0])) | TRAINING for name in names}
     for setting in settings:
         if not any(setting in own for own in known.values()):
             raise InterlaceError(f"none of {', '.join(names)} takes a setting {setting!r}")
-    return {name: {k: v for k, v in settings.items() if k in own} for name, own in known.items()}
+    found = {
+        name: {k: v for k, v in settings.items() if k in own} | read_settings(None, parts[name][1:])
+        for name, own in known.items()
+    }
+    for name, own in found.items():  # before the first fit, not hours later
+        resolve(parts[name][0], methods.parameters(parts[name][0]), own)
+    return found
 
 
 def summarize(cells: Sequence[Cell], method: str, measure: str) -> Summary | None:

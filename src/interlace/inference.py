@@ -11,19 +11,19 @@ import torch
 from torch import Tensor
 
 from interlace.backbone.text import Prompts
-from interlace.backbone.tower import TowerOutput
+from interlace.backbone.tower import Begun, TowerOutput
 from interlace.methods.base import Edits, Method
 
 
 @torch.no_grad()
 def encode_images(
-    method: Method, batches: Iterable[tuple[Tensor, Tensor]], edits: Edits | None = None
+    method: Method, batches: Iterable[tuple[Tensor | Begun, Tensor]], edits: Edits | None = None
 ) -> tuple[TowerOutput, Tensor]:
     """Encode all images of ``batches``.
 
     Args:
         method: the method.
-        batches: images [B, 3, H, W] and labels [B].
+        batches: images [B, 3, H, W], or what ``method.begin_images`` made of them, and labels [B].
         edits: what ``method.edits()`` returned in evaluation mode, where that is known already.
 
     Returns:
@@ -34,7 +34,8 @@ def encode_images(
     outputs, labels = [], []
     edits = method.edits() if edits is None else edits
     for images, batch_labels in batches:
-        outputs.append(method.encode_image(images.to(device), edits=edits))
+        there = images if isinstance(images, Begun) else images.to(device)
+        outputs.append(method.encode_image(there, edits=edits))
         labels.append(batch_labels)
     tokens = [o.token_features for o in outputs if o.token_features is not None]
     features = torch.cat([o.features for o in outputs])

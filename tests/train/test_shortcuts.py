@@ -61,6 +61,17 @@ def test_blocks_that_are_not_edited_run_once_for_what_does_not_change(task):  # 
     assert len(edited_texts) == 1 + 1 + steps
 
 
+def test_validation_images_run_through_frozen_blocks_once(task):  # noqa: F811
+    clip = models.tiny()
+    frozen = calls(clip, "image", 0)
+    given = {**SETTINGS, "first_block": 3, "epochs": 3, "select": "best"}
+    best = interlace.fit(clip, task, "mmrl++", **given, **FIXED)
+    assert sum(frozen) == 1 + 2 + len(task.train) + len(task.val)
+    plain = interlace.fit(models.tiny(), task, "mmrl++", shortcuts=False, **given, **FIXED)
+    rows = zip(best.history, plain.history, strict=True)
+    assert all(a["validation_accuracy"] == b["validation_accuracy"] for a, b in rows)
+
+
 def test_augmented_images_run_through_all_blocks(task):  # noqa: F811
     clip = models.tiny()
     frozen = calls(clip, "image", 0)

@@ -26,7 +26,7 @@ GAINS = "paired difference to zero-shot in points, ± half its 95 % t-interval o
 def run(
     data: Data,
     methods: Annotated[
-        str, typer.Option(help="Methods, separated by commas; zero_shot is always shown.")
+        str, typer.Option(help="Separated by commas; mail:rank=0 changes a setting of one.")
     ] = "mmrl++",
     model: Annotated[str, typer.Option(help="picto, ViT-B-16:openai, hf:NAME, or a path.")] = (
         "picto"

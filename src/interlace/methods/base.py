@@ -130,9 +130,14 @@ class Method(nn.Module):
         return replace(prompts, begun=self.clip.text.begin(ids, edit, self.needs_frozen))
 
     @torch.no_grad()
-    def begin_images(self, images: Tensor) -> Begun:
-        """Take ``images`` [B, 3, H, W] through the blocks that this method does not change."""
-        return self.clip.image.begin(images, self.edits()[0], self.needs_frozen)
+    def begin_images(self, images: Tensor, frozen: bool = False) -> Begun:
+        """Take ``images`` [B, 3, H, W] through the blocks that this method does not change.
+
+        Args:
+            images: preprocessed images.
+            frozen: whether to compute the unedited features too.
+        """
+        return self.clip.image.begin(images, self.edits()[0], frozen)
 
     def encode_image(
         self, images: Tensor | Begun, frozen: bool = False, edits: Edits | None = None

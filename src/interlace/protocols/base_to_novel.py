@@ -11,7 +11,7 @@ from dataclasses import asdict, dataclass
 import torch
 
 from interlace.adapted import Adapted
-from interlace.data.loader import batches
+from interlace.data.loader import Images, batches
 from interlace.data.task import FewShotTask
 from interlace.errors import InterlaceError
 from interlace.evaluation.classify import harmonic_mean, top1
@@ -55,7 +55,7 @@ def halves(task: FewShotTask) -> tuple[tuple[str, ...], tuple[str, ...]]:
     return tuple(task.classes[i] for i in base), tuple(task.classes[i] for i in novel)
 
 
-def evaluate(adapted: Adapted, task: FewShotTask) -> BaseToNovel:
+def evaluate(adapted: Adapted, task: FewShotTask, images: Images | None = None) -> BaseToNovel:
     """Score a model that was fitted on the base classes of ``task``, or the frozen one.
 
     Every test image is encoded once.
@@ -63,6 +63,7 @@ def evaluate(adapted: Adapted, task: FewShotTask) -> BaseToNovel:
     Args:
         adapted: fitted on ``task.classes_subset("base")``; its current classes do not matter.
         task: the task with all its classes.
+        images: its test images, where they are kept decoded.
 
     Raises:
         InterlaceError: if the model was trained on other classes than the base half, or there is
@@ -77,7 +78,7 @@ def evaluate(adapted: Adapted, task: FewShotTask) -> BaseToNovel:
     if not task.test:
         raise InterlaceError(f"{task.name} holds no test images")
     method = adapted.method
-    loader = batches(task.test, adapted.clip.preprocess.eval_transform(), 64)
+    loader = batches(images or task.test, adapted.clip.preprocess.eval_transform(), 64)
     image, labels = encode_images(method, loader)
 
     def accuracy(classes: tuple[int, ...], seen: bool) -> float:

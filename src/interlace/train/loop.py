@@ -120,7 +120,7 @@ def _loop(
         if method.shortcuts:
             prompts = _within_memory(method, prompts, config, planned)
         epoch_batches = _outputs(method, prompts, source)
-    validate = _validation(method, prompts, validation)
+    validate = _validation(method, prompts, validation, often=config.select == "best")
     steps = -(-len(records) // config.batch_size)
 
     for epoch in range(state.epoch, config.epochs):
@@ -190,11 +190,21 @@ def _images(method: Method, records: Sequence[Record], config: TrainConfig, seed
 
     if config.augments or not method.shortcuts:
         return pixels
-    return _begun(method, images, config.batch_size, seed) or pixels
+    whole = _begun(method, images, method.needs_frozen)
+    if whole is None:
+        return pixels
+    begun, labels = whole
+
+    def parts(epoch: int) -> Iterator[tuple[Begun, torch.Tensor]]:
+        order = torch.tensor(epoch_order(len(labels), (seed, epoch)), device=labels.device)
+        for rows in order.split(config.batch_size):
+            yield begun.take(rows), labels[rows]
+
+    return parts
 
 
-def _begun(method: Method, images: Images, batch_size: int, seed: int) -> Source | None:
-    """Images that never differ, taken once through the blocks that are not edited.
+def _begun(method: Method, images: Images, frozen: bool) -> tuple[Begun, torch.Tensor] | None:
+    """Images that never differ, taken once through the blocks that are not edited; their labels.
 
     None where they do not fit into a quarter of the free memory.
     """
@@ -203,16 +213,9 @@ def _begun(method: Method, images: Images, batch_size: int, seed: int) -> Source
     if one * len(images) > memory.available(clip.device) / 4:
         return None
     loader = batches(images, clip.preprocess.eval_transform(), 64)
-    pairs = [(method.begin_images(x.to(clip.device)), labels) for x, labels in loader]
-    whole, labels = Begun.cat([begun for begun, _ in pairs]), torch.cat([y for _, y in pairs])
-    labels = labels.to(clip.device)
-
-    def parts(epoch: int) -> Iterator[tuple[Begun, torch.Tensor]]:
-        order = torch.tensor(epoch_order(len(labels), (seed, epoch)), device=labels.device)
-        for rows in order.split(batch_size):
-            yield whole.take(rows), labels[rows]
-
-    return parts
+    pairs = [(method.begin_images(x.to(clip.device), frozen), labels) for x, labels in loader]
+    labels = torch.cat([labels for _, labels in pairs]).to(clip.device)
+    return Begun.cat([begun for begun, _ in pairs]), labels
 
 
 def _outputs(method: Method, prompts: Prompts, source: Source) -> Callable[[int], Batches]:
@@ -292,15 +295,32 @@ def _not_finite(tensors: Mapping[str, torch.Tensor | None]) -> str:
     return ""
 
 
-def _validation(method: Method, prompts: Prompts, records: Sequence[Record]) -> Callable[[], float]:
-    """What computes the share of ``records`` that the method classifies right at the moment."""
+def _validation(
+    method: Method, prompts: Prompts, records: Sequence[Record], often: bool
+) -> Callable[[], float]:
+    """What computes the share of ``records`` that the method classifies right at the moment.
+
+    Args:
+        method: the method.
+        prompts: of the classes.
+        records: validation shots.
+        often: whether it is asked after each epoch; what does not change is then kept.
+    """
     images = Images(records)
     # frozen features do not change while the method learns
     kept = _encode(method, prompts, images) if method.on_features and records else None
+    keep = often and method.shortcuts and kept is None and len(records)
+    begun = _begun(method, images, frozen=False) if keep else None
 
     def accuracy() -> float:
         method.eval()
-        image, labels, text = kept or _encode(method, prompts, images)
+        if begun is None:
+            image, labels, text = kept or _encode(method, prompts, images)
+        else:
+            whole, known = begun
+            parts = torch.arange(len(known), device=known.device).split(64)
+            image, labels = encode_images(method, ((whole.take(p), known[p]) for p in parts))
+            text = encode_prompts(method, prompts)
         scores = logits(method, image, text, seen=True)
         return (scores.argmax(dim=-1) == labels).float().mean().item()
 
