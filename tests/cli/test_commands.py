@@ -319,3 +319,11 @@ def test_demo_leaves_a_table_a_record_and_a_picture(interlace_command, tmp_path)
 def test_demo_refuses_a_method_without_novel_classes(interlace_command, tmp_path):
     code, _, err = interlace_command("demo", "--method", "tip_adapter", "-o", tmp_path)
     assert_one_line(code, err, "tip_adapter")
+
+
+def test_a_template_too_long_leaves_nothing(interlace_command, photos, model, tmp_path):
+    run, long = tmp_path / "run", "a photo of " + 80 * "very " + "{}"
+    arguments = ("fit", photos, "--model", model, "--shots", 2, "--method", "coop", "-o", run)
+    code, _, err = interlace_command(*arguments, "--template", long, "--set", "epochs=1")
+    assert code == 2 and "the model reads at most 77" in err
+    assert not run.exists()

@@ -92,6 +92,8 @@ def run(
     err.print(task.describe(), highlight=False, soft_wrap=True)
     for skipped in task.skipped[:10]:
         err.print(f"  skipped {skipped.key}: {skipped.reason}", highlight=False, markup=False)
+    # methods that do not use the template still meet zero-shot with it, after the training
+    clip.prompts(task.classes, task.template)
     with resumable(), training_bar(f"{method} on {task.name}") as report:
         adapted = fit(
             clip,
