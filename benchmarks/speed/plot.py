@@ -1,6 +1,6 @@
-"""From a record of ``run.py``: the plot of step times, and the tables of ``docs/speed.md``.
+"""From records of ``run.py``: the plot of step times, and the tables of ``docs/speed.md``.
 
-python benchmarks/speed/plot.py NAME            # writes docs/images/speed.png, prints tables
+python benchmarks/speed/plot.py NAME ...        # writes docs/images/speed.png, prints tables
 """
 
 from __future__ import annotations
@@ -45,17 +45,17 @@ def drawn_cells(cells: Cells) -> dict[str, tuple[int, Cells]]:
     return found
 
 
-def plot(record: dict[str, Any], path: Path) -> None:
+def plot(cells: Cells, path: Path) -> None:
     """Step time over C, a panel for each method."""
-    panels = drawn_cells(record["cells"])
+    panels = drawn_cells(cells)
     columns = min(3, len(panels))
     rows = -(-len(panels) // columns)
     figure, axes = plt.subplots(
         rows, columns, figsize=(3.3 * columns, 2.9 * rows), squeeze=False, layout="constrained"
     )
-    for axis, (method, (batch, cells)) in zip(axes.flat, panels.items(), strict=False):
-        ran = [c for c in cells if "ms" in c["plain"]]
-        missing = [c for c in cells if "ms" not in c["plain"]]
+    for axis, (method, (batch, own)) in zip(axes.flat, panels.items(), strict=False):
+        ran = [c for c in own if "ms" in c["plain"]]
+        missing = [c for c in own if "ms" not in c["plain"]]
         series = (
             ("plain", [(c["classes"], c["plain"]["ms"]["total"]) for c in ran], PLAIN, "o-"),
             (
@@ -66,11 +66,11 @@ def plot(record: dict[str, Any], path: Path) -> None:
             ),
             (
                 "default",
-                [(c["classes"], c["default"]["ms"]["total"]) for c in cells],
+                [(c["classes"], c["default"]["ms"]["total"]) for c in own],
                 DEFAULT,
                 "o-",
             ),
-            ("arithmetic floor", [(c["classes"], c["floor"]["ms"]) for c in cells], FLOOR, "-"),
+            ("arithmetic floor", [(c["classes"], c["floor"]["ms"]) for c in own], FLOOR, "-"),
         )
         for label, points, colour, style in series:
             axis.plot(
@@ -84,7 +84,7 @@ def plot(record: dict[str, Any], path: Path) -> None:
                 markerfacecolor="white" if "predicted" in label else colour,
             )
         axis.set(xscale="log", yscale="log", title=f"{TITLES.get(method, method)}, batch {batch}")
-        ticks = [c["classes"] for c in cells]
+        ticks = [c["classes"] for c in own]
         axis.set_xticks(ticks, [str(t) for t in ticks])
         axis.minorticks_off()
         low, high = axis.get_ylim()
@@ -181,19 +181,21 @@ def encoders(result: dict[str, Any]) -> str:
 def main() -> None:
     """Draw and print."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("name", help="name of the record, or a path to one")
+    parser.add_argument("names", nargs="+", help="names of records, or paths to them")
     default = HERE.parents[1] / "docs" / "images" / "speed.png"
     parser.add_argument("--image", type=Path, default=default, help="where the plot goes")
     arguments = parser.parse_args()
-    path = Path(arguments.name)
-    path = path if path.suffix == ".json" else HERE / f"{arguments.name}.json"
-    record = json.loads(path.read_text(encoding="utf-8"))
-    if record["cells"]:
-        plot(record, arguments.image)
-        print(steps(record["cells"]), split(record["cells"]), sep="\n\n")
-    if "inference" in record:
-        print("", encoders(record["inference"]), "", sep="\n")
-    print(json.dumps(record["texts"], indent=1))
+    cells: Cells = []
+    for name in arguments.names:
+        path = Path(name) if name.endswith(".json") else HERE / f"{name}.json"
+        record = json.loads(path.read_text(encoding="utf-8"))
+        cells += record["cells"]
+        if "inference" in record:
+            print(encoders(record["inference"]), "", sep="\n")
+        print(json.dumps(record["texts"], indent=1))
+    if cells:
+        plot(cells, arguments.image)
+        print("", steps(cells), split(cells), sep="\n\n")
 
 
 if __name__ == "__main__":

@@ -21,6 +21,7 @@ from interlace.train.checkpoint import Checkpoint
 from interlace.train.loop import Progress, train
 from interlace.train.memory import Plan
 from interlace.train.optim import resolve_device
+from interlace.train.tracking import Tracker
 
 CHECKPOINT = "checkpoint.safetensors"
 
@@ -37,6 +38,7 @@ def fit(
     device: str = "auto",
     report: Callable[[Progress], None] | None = None,
     planned: Callable[[Plan], None] | None = None,
+    tracker: Tracker | None = None,
     **settings: Any,
 ) -> Adapted:
     """Adapt a model to a task.
@@ -53,6 +55,9 @@ def fit(
         device: ``auto``, ``cpu``, ``cuda``, ...; the model is moved there.
         report: called after each step, for a progress bar.
         planned: called before the first step with the memory that a step needs.
+        tracker: takes the figures of each epoch; :func:`interlace.train.tracking.make_tracker`
+            makes one for TensorBoard or Weights & Biases, and anything with its methods will
+            do. The caller closes it.
         **settings: arguments of the method (``n_tokens=...``) and of
             :class:`~interlace.config.TrainConfig` (``epochs=...``).
 
@@ -87,6 +92,8 @@ def fit(
         checkpoint = Checkpoint(folder / CHECKPOINT, _identity(clip, task, config))
         if overwrite:
             checkpoint.remove()
+    if tracker is not None:
+        tracker.begin({"task": task.name, "model": clip.source, **config.to_dict()})
     history = train(
         built,
         prompts,
@@ -97,6 +104,7 @@ def fit(
         checkpoint=checkpoint,
         report=report,
         planned=planned,
+        tracker=tracker,
     )
     adapted = Adapted(
         built,

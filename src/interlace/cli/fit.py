@@ -56,6 +56,10 @@ def run(
     strict: Annotated[
         bool, typer.Option("--strict", help="Unusable image files are errors.")
     ] = False,
+    track: Annotated[
+        Literal["tensorboard", "wandb"] | None,
+        typer.Option(help="Where the figures of each epoch go besides."),
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print the result as JSON.")] = False,
 ) -> None:
     """Adapt a model from a few labelled images and compare it with zero-shot.
@@ -73,9 +77,11 @@ def run(
     from interlace.evaluation.plots import confusion_png
     from interlace.fitting import fit
     from interlace.protocols import few_shot
+    from interlace.train.tracking import make_tracker
 
     values = read_settings(config, settings or [])
     resolve(method, methods.parameters(method), values)  # a misspelt name fails before any reading
+    tracker = make_tracker(track, output) if track else None
     task = FewShotTask.load(
         data,
         shots,
@@ -106,8 +112,11 @@ def run(
             device=device,
             report=report,
             planned=lambda plan: err.print(plan.describe(), highlight=False, soft_wrap=True),
+            tracker=tracker,
             **values,
         )
+    if tracker is not None:
+        tracker.close()
     trained = sum(p.numel() for p in adapted.method.parameters())
     result: dict[str, Any] = {
         "task": task.name,

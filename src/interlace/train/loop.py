@@ -19,6 +19,7 @@ from interlace.inference import encode_images, encode_prompts, logits, take
 from interlace.methods.base import Method, Output
 from interlace.train import memory
 from interlace.train.checkpoint import Checkpoint, State
+from interlace.train.tracking import Tracker
 from interlace.train.optim import autocast_dtype, learning_rate, make_optimizer
 
 #: For each step: what computes the method's output, and the labels [B].
@@ -57,6 +58,7 @@ def train(
     checkpoint: Checkpoint | None = None,
     report: Callable[[Progress], None] | None = None,
     planned: Callable[[memory.Plan], None] | None = None,
+    tracker: Tracker | None = None,
 ) -> list[dict[str, float]]:
     """Fit ``method`` in place.
 
@@ -73,6 +75,7 @@ def train(
         checkpoint: where to save after each epoch and resume from; None saves nothing.
         report: called after each step.
         planned: called before the first step with the memory that a step needs.
+        tracker: takes the row of each epoch.
 
     Returns:
         One row per epoch: loss, accuracy, learning rate, and validation accuracy where computed.
@@ -87,7 +90,7 @@ def train(
     if list(method.parameters()) and config.epochs:
         run = partial(_loop, method, prompts, records, validation, config, seed)
         with method.clip.compiled() if config.compile else nullcontext():
-            history = run(checkpoint, report, planned)
+            history = run(checkpoint, report, planned, tracker)
     if validation and type(method).tune is not Method.tune:
         method.tune(*_encode(method, prompts, Images(validation)))
     method.eval()
@@ -104,6 +107,7 @@ def _loop(
     checkpoint: Checkpoint | None,
     report: Callable[[Progress], None] | None,
     planned: Callable[[memory.Plan], None] | None,
+    tracker: Tracker | None,
 ) -> list[dict[str, float]]:
     """The epochs of :func:`train`."""
     clip = method.clip
@@ -152,6 +156,9 @@ def _loop(
             if config.select == "best" and accuracy > state.best_accuracy:
                 state.best_accuracy = accuracy
                 state.best = {k: v.detach().clone() for k, v in method.state_dict().items()}
+        if tracker is not None:
+            figures = {k: v for k, v in state.history[-1].items() if k != "epoch"}
+            tracker.log(figures, state.epoch)
         if checkpoint is not None:
             checkpoint.save(method, optimizer, scaler, state)
     if state.best:
