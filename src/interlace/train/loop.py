@@ -19,8 +19,8 @@ from interlace.inference import encode_images, encode_prompts, logits, take
 from interlace.methods.base import Method, Output
 from interlace.train import memory
 from interlace.train.checkpoint import Checkpoint, State
-from interlace.train.tracking import Tracker
 from interlace.train.optim import autocast_dtype, learning_rate, make_optimizer
+from interlace.train.tracking import Tracker
 
 #: For each step: what computes the method's output, and the labels [B].
 Batches = Iterator[tuple[Callable[[], Output], torch.Tensor]]

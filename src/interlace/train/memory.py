@@ -122,9 +122,11 @@ def available(device: torch.device) -> int:
     free = psutil.virtual_memory().available
     group = Path("/sys/fs/cgroup")
     try:
-        limit = int((group / "memory.max").read_text())
-        return min(free, limit - int((group / "memory.current").read_text()))
-    except (OSError, ValueError):  # no control group, or one without a limit
+        limit, used = (int((group / f"memory.{what}").read_text()) for what in ("max", "current"))
+        held = dict(line.split() for line in (group / "memory.stat").read_text().splitlines())
+        # files that were read count as used, and are given up when memory is needed
+        return min(free, limit - used + int(held["inactive_file"]) + int(held["active_file"]))
+    except (OSError, ValueError, KeyError):  # no control group, or one without a limit
         return free
 
 
