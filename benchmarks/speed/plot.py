@@ -185,14 +185,17 @@ def main() -> None:
     default = HERE.parents[1] / "docs" / "images" / "speed.png"
     parser.add_argument("--image", type=Path, default=default, help="where the plot goes")
     arguments = parser.parse_args()
-    cells: Cells = []
+    found: dict[tuple[Any, ...], dict[str, Any]] = {}  # of a cell that ran twice, the last
     for name in arguments.names:
         path = Path(name) if name.endswith(".json") else HERE / f"{name}.json"
         record = json.loads(path.read_text(encoding="utf-8"))
-        cells += record["cells"]
+        for cell in record["cells"]:
+            found[cell["method"], cell["classes"], cell["batch_asked"]] = cell
         if "inference" in record:
             print(encoders(record["inference"]), "", sep="\n")
         print(json.dumps(record["texts"], indent=1))
+    order = list(TITLES)
+    cells = sorted(found.values(), key=lambda c: (order.index(c["method"]), c["classes"]))
     if cells:
         plot(cells, arguments.image)
         print("", steps(cells), split(cells), sep="\n\n")

@@ -5,7 +5,7 @@ Both are optional packages and are imported only when they are asked for.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
 from typing import Any, Literal, Protocol
@@ -44,7 +44,10 @@ def make_tracker(kind: str, folder: Path) -> Tracker:
     Raises:
         InterlaceError: if there is no such kind, or its package is not installed.
     """
-    makers = {"tensorboard": _TensorBoard, "wandb": _WeightsAndBiases}
+    makers: dict[str, Callable[[Path], Tracker]] = {
+        "tensorboard": _TensorBoard,
+        "wandb": _WeightsAndBiases,
+    }
     if kind not in makers:
         raise InterlaceError(f"track={kind!r}: must be {' or '.join(KINDS)}")
     try:
