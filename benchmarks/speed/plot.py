@@ -84,7 +84,10 @@ def plot(cells: Cells, path: Path) -> None:
                 markerfacecolor="white" if "predicted" in label else colour,
             )
         axis.set(xscale="log", yscale="log", title=f"{TITLES.get(method, method)}, batch {batch}")
-        ticks = [c["classes"] for c in own]
+        ticks: list[int] = []
+        for classes in reversed([c["classes"] for c in own]):
+            if not ticks or classes < 0.7 * ticks[-1]:  # labels that touch say nothing
+                ticks.append(classes)
         axis.set_xticks(ticks, [str(t) for t in ticks])
         axis.minorticks_off()
         low, high = axis.get_ylim()
