@@ -138,7 +138,7 @@ def test_best_keeps_the_best_epoch(task, monkeypatch):
     accuracies = iter([0.2, 0.9, 0.4, 0.9, 0.1, 0.3])
     states = []
 
-    def validation(method, prompts, records):
+    def validation(method, prompts, records, often):
         assert records == task.val
 
         def accuracy():
