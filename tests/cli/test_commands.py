@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import colorsys
 import json
-import sys
 
 import numpy as np
 import pytest
@@ -12,7 +11,6 @@ import torch
 from PIL import Image
 
 import interlace
-from interlace import cli
 from tests import models
 
 HUES = {"006.red_thing": 0.0, "green": 0.33, "blue": 0.66, "violet": 0.8}
@@ -38,20 +36,6 @@ def photos(tmp_path_factory):
             pixels = np.clip(color + generator.normal(0, 25, (24, 24, 3)), 0, 255)
             Image.fromarray(pixels.astype(np.uint8)).save(root / name / f"{i}.png")
     return root
-
-
-@pytest.fixture
-def interlace_command(monkeypatch, capsys):
-    """Run the command line; returns exit code, stdout and stderr."""
-
-    def run(*arguments):
-        monkeypatch.setattr(sys, "argv", ["interlace", *map(str, arguments)])
-        with pytest.raises(SystemExit) as stopped:
-            cli.main()
-        printed = capsys.readouterr()
-        return stopped.value.code or 0, printed.out, printed.err
-
-    return run
 
 
 @pytest.fixture

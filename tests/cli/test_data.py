@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import json
-import sys
 from pathlib import Path
 
 import pytest
 
-from interlace import cli
 from interlace.data.splits import Split
 from tests import models
 from tests.data.trees import MAKERS, image_bytes, split_json
@@ -17,19 +15,11 @@ FAST = ["--set", "epochs=1", "--set", "n_tokens=2", "--set", "dim=8"]
 
 
 @pytest.fixture
-def command(monkeypatch, capsys):
-    """Run the command line; returns exit code, stdout and stderr."""
+def command(monkeypatch, interlace_command):
+    """Run the command line where no data root is set, with room for long lines."""
     monkeypatch.delenv("INTERLACE_DATA", raising=False)
     monkeypatch.setenv("COLUMNS", "200")
-
-    def run(*arguments):
-        monkeypatch.setattr(sys, "argv", ["interlace", *map(str, arguments)])
-        with pytest.raises(SystemExit) as stopped:
-            cli.main()
-        printed = capsys.readouterr()
-        return stopped.value.code or 0, printed.out, printed.err
-
-    return run
+    return interlace_command
 
 
 @pytest.fixture
