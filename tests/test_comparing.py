@@ -7,11 +7,11 @@ import pytest
 import interlace
 from interlace.comparing import Cell, summarize
 from interlace.errors import InterlaceError
-from interlace.protocols.base_to_novel import BaseToNovel
+from interlace.protocols.base_to_novel import Halves
 
 
 def cell(method, seed, base, novel):
-    scores = BaseToNovel(base, novel, None if novel is None else novel / 2, 10, 10)
+    scores = Halves(base, novel, None if novel is None else novel / 2, 10, 10)
     return Cell(method, seed, scores, 0, 1.0, {}, "")
 
 

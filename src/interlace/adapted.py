@@ -14,7 +14,7 @@ from PIL import Image
 from torch import Tensor
 
 from interlace.backbone.dual import DualEncoder
-from interlace.backbone.text import Prompts
+from interlace.backbone.text import Prompts, Template
 from interlace.backbone.tower import TowerOutput
 from interlace.config import RunConfig
 from interlace.data.images import open_image
@@ -49,7 +49,7 @@ class Adapted:
     Args:
         method: the trained method; it holds the frozen model.
         classes: names of the current classes.
-        template: prompt with ``{}`` for the class name.
+        template: prompt with ``{}`` for the class name, or several, which make an ensemble.
         trained_classes: the classes the method was trained on; empty for a method without
             training.
         config: settings of the fit.
@@ -62,7 +62,7 @@ class Adapted:
         self,
         method: Method,
         classes: Sequence[str],
-        template: str,
+        template: Template,
         *,
         trained_classes: Sequence[str],
         config: RunConfig,

@@ -19,7 +19,7 @@ from interlace.evaluation.classify import harmonic_mean
 from interlace.evaluation.stats import PairedDifference, mean_interval, paired_difference
 from interlace.fitting import fit
 from interlace.protocols import base_to_novel
-from interlace.protocols.base_to_novel import BaseToNovel
+from interlace.protocols.base_to_novel import Halves
 from interlace.train.loop import Progress
 
 MEASURES = ("base", "novel", "harmonic", "joint")
@@ -41,7 +41,7 @@ class Cell:
 
     method: str
     seed: int
-    scores: BaseToNovel
+    scores: Halves
     parameters: int
     seconds: float
     run: Mapping[str, Any]

@@ -11,6 +11,9 @@ from torch import Tensor
 from interlace.backbone.tower import Begun
 from interlace.errors import InterlaceError
 
+#: A prompt with ``{}`` in the place of the class name, or several whose features are averaged.
+Template = str | tuple[str, ...]
+
 #: Texts to ids [n, L], padded; raises InterlaceError for a text longer than the context.
 Tokenizer = Callable[[Sequence[str]], Tensor]
 

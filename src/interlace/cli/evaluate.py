@@ -37,7 +37,7 @@ def run(
     from interlace.data.task import FewShotTask
     from interlace.evaluation.plots import confusion_png
     from interlace.export.bundle import load_adapted
-    from interlace.protocols import BaseToNovel, evaluate
+    from interlace.protocols import Halves, evaluate
 
     adapted = load_adapted(bundle, device=device)
     task = FewShotTask.load(
@@ -56,7 +56,7 @@ def run(
     left_out = (
         f"; {result.left_out} images it was fitted on are left out" if result.left_out else ""
     )
-    if isinstance(before, BaseToNovel) or isinstance(after, BaseToNovel):
+    if isinstance(before, Halves) or isinstance(after, Halves):
         out.print(_halves_table(task.name, before, after, method, left_out))
         return
     picture = confusion or bundle / "confusion.png"

@@ -35,6 +35,13 @@ def is_catalog_name(name: str) -> bool:
     return name.partition("/")[0] in COLLECTIONS
 
 
+def expand(name: str) -> tuple[str, ...]:
+    """Gives the data sets of a collection for its prefix (`"picto"`), and any other name itself."""
+    if name in COLLECTIONS and not Path(name).exists():
+        return tuple(own for own in catalog_names() if own.startswith(f"{name}/"))
+    return (name,)
+
+
 def is_known(source: Path | str, root: Path | str | None = None) -> bool:
     """Says whether a source is a name of a data set, and not a path.
 

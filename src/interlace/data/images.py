@@ -1,5 +1,6 @@
 """Opens any image file as RGB, and says in one line why it cannot."""
 
+import hashlib
 from io import BytesIO
 from pathlib import Path
 
@@ -62,6 +63,21 @@ def verify_image(source: Path | str | bytes) -> None:
     with _open(source) as image:
         image.draft(None, _VERIFY_SIZE)
         _decode(image, _describe(source))
+
+
+def add_noise(image: Image.Image, deviation: float, key: str) -> Image.Image:
+    """Lays Gaussian noise on an RGB image, each channel of each pixel by itself.
+
+    Args:
+        image: The image.
+        deviation: Standard deviation, where 1 is the step from black to white.
+        key: What the noise is drawn from: the same image gets the same noise every time.
+    """
+    seed = int.from_bytes(hashlib.sha256(key.encode("utf-8", "surrogateescape")).digest()[:8])
+    values = np.asarray(image, dtype=np.float32)
+    noise = np.random.default_rng(seed).standard_normal(values.shape, dtype=np.float32)
+    noisy = np.rint(values + 255 * deviation * noise).clip(0, 255)
+    return Image.fromarray(noisy.astype(np.uint8))
 
 
 def _describe(source: Path | bytes) -> str:

@@ -8,7 +8,7 @@ from PIL import Image
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
-from interlace.data.images import open_image
+from interlace.data.images import add_noise, open_image
 from interlace.data.records import Record
 from interlace.data.transforms import Transform
 from interlace.errors import InterlaceError
@@ -50,7 +50,10 @@ class Images:
         """
         if index in self._cache:
             return self._cache[index]
-        image = open_image(self.records[index].image, self._least_side)
+        record = self.records[index]
+        image = open_image(record.image, self._least_side)
+        if record.noise:
+            image = add_noise(image, record.noise, record.key)
         size = image.width * image.height * 3
         if size <= self._left:
             self._left -= size

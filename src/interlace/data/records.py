@@ -14,12 +14,15 @@ class Record:
         label: Index into the class names of the task the record belongs to.
         key: Identity that outlives moves and re-ordering, such as `"cat/1.jpg"` or `"picto:123"`.
         domain: Where the image comes from (a drawing style, a camera); `""` if that is not known.
+        noise: Standard deviation of the Gaussian noise laid on the decoded image, where 1 is the
+            step from black to white; for studies of robustness.
     """
 
     image: Path | bytes
     label: int
     key: str
     domain: str = ""
+    noise: float = 0.0
 
     def digest(self) -> str:
         """Hash of the encoded image: the same picture under any name, 16 hex digits."""

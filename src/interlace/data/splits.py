@@ -203,22 +203,29 @@ def deal_stored(
 
 
 def base_and_novel(
-    classes: Sequence[str], order: ClassOrder = "name"
+    classes: Sequence[str], order: ClassOrder = "name", share: float = 0.5
 ) -> tuple[tuple[int, ...], tuple[int, ...]]:
-    """Splits classes in two: the first ceil(n / 2) in their order, and the rest.
+    """Splits classes in two: the first ceil(n * share) in their order, and the rest.
 
     Args:
         classes: Class names, which the labels index.
         order: Whether they are sorted by name, or stay as the labels number them. The field does
             the latter, which matters where numbers do not follow the alphabet (Flowers, Cars).
+        share: Share of the base classes, in (0, 1); the field's is one half.
 
     Returns:
         The labels of the base classes and those of the novel classes, both ascending.
+
+    Raises:
+        InterlaceError: The share is out of range.
     """
+    if not 0 < share < 1:
+        raise InterlaceError(f"share of base classes = {share}: must lie between 0 and 1")
     labels = list(range(len(classes)))
     if order == "name":
         labels.sort(key=lambda label: classes[label])
-    half = math.ceil(len(classes) / 2)
+    # 5 / 6 of 12 classes are 10, whatever the last bit of the product says
+    half = math.ceil(round(len(classes) * share, 9))
     return tuple(sorted(labels[:half])), tuple(sorted(labels[half:]))
 
 

@@ -1,11 +1,12 @@
 """A few-shot task: class names, a prompt template, and which images train, validate and test."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Literal
 
+from interlace.backbone.text import Template
 from interlace.data.catalog import open_source, read_catalog
 from interlace.data.class_names import ClassNames, resolve_class_names
 from interlace.data.fewshot_files import read_draw
@@ -28,7 +29,8 @@ class FewShotTask:
         train: The shots, by class.
         val: Validation shots, by class: none where the shots left no image over.
         test: Images held out, never used to train or to choose.
-        template: Prompt with `{}` where the class name goes.
+        template: Prompt with `{}` where the class name goes, or several, whose text features are
+            averaged.
         shots: Training images per class.
         seed: Seed of the draw.
         skipped: Files that could not be used.
@@ -41,18 +43,22 @@ class FewShotTask:
     train: tuple[Record, ...]
     val: tuple[Record, ...]
     test: tuple[Record, ...]
-    template: str
+    template: Template
     shots: int
     seed: int
     skipped: tuple[Skipped, ...] = ()
     order: ClassOrder = "name"
 
     def __post_init__(self) -> None:
-        if self.template.count("{}") != 1:
-            raise InterlaceError(
-                f"template '{self.template}': must hold {{}} once, where the class name goes, "
-                f"as in '{DEFAULT_TEMPLATE}'"
-            )
+        templates = (self.template,) if isinstance(self.template, str) else self.template
+        if not templates:
+            raise InterlaceError("no template: there must be at least one prompt")
+        for template in templates:
+            if template.count("{}") != 1:
+                raise InterlaceError(
+                    f"template '{template}': must hold {{}} once, where the class name goes, "
+                    f"as in '{DEFAULT_TEMPLATE}'"
+                )
 
     @classmethod
     def from_folder(
@@ -130,7 +136,7 @@ class FewShotTask:
         seed: int = 1,
         *,
         class_names: ClassNames | None = None,
-        template: str | None = None,
+        template: Template | None = None,
         strict: bool = False,
         root: Path | str | None = None,
         split: Split | Path | str | None = None,
@@ -172,7 +178,7 @@ class FewShotTask:
         seed: int = 1,
         *,
         class_names: ClassNames | None = None,
-        template: str | None = None,
+        template: Template | None = None,
         split: Split | Path | str | None = None,
     ) -> "FewShotTask":
         """Makes a task from labelled images that have been read; the arguments are `load`'s.
@@ -205,9 +211,9 @@ class FewShotTask:
             source.order,
         )
 
-    def base_and_novel(self) -> tuple[tuple[int, ...], tuple[int, ...]]:
+    def base_and_novel(self, share: float = 0.5) -> tuple[tuple[int, ...], tuple[int, ...]]:
         """Gives the labels of the base and of the novel classes (`splits.base_and_novel`)."""
-        return base_and_novel(self.classes, self.order)
+        return base_and_novel(self.classes, self.order, share)
 
     def classes_subset(self, which: ClassSubset) -> "FewShotTask":
         """Keeps the base or the novel half of the classes (`splits.base_and_novel`).
@@ -226,7 +232,15 @@ class FewShotTask:
         if which == "all":
             return self
         base, novel = self.base_and_novel()
-        kept = base if which == "base" else novel
+        return self.restricted(base if which == "base" else novel, f"{self.name}:{which}")
+
+    def restricted(self, kept: Sequence[int], name: str) -> "FewShotTask":
+        """Keeps some of the classes and their images.
+
+        Args:
+            kept: Labels of the classes, in the order they are to have.
+            name: Name of the task that results, whose labels index its own classes.
+        """
         new_label = {label: position for position, label in enumerate(kept)}
 
         def restrict(records: Iterable[Record]) -> tuple[Record, ...]:
@@ -235,7 +249,7 @@ class FewShotTask:
 
         return replace(
             self,
-            name=f"{self.name}:{which}",
+            name=name,
             classes=tuple(self.classes[label] for label in kept),
             train=restrict(self.train),
             val=restrict(self.val),

@@ -108,6 +108,7 @@ def load_adapted(
         )
     clip.to(resolve_device(device))
     run = RunConfig.from_dict(header["run"])
+    template = header["template"]
     method = methods.create(run.method, clip, **run.arguments)
     try:
         method.load_state_dict(load_file(folder / TENSORS, device=str(clip.device)))
@@ -116,7 +117,7 @@ def load_adapted(
     return Adapted(
         method,
         header["classes"],
-        header["template"],
+        template if isinstance(template, str) else tuple(template),
         trained_classes=header["trained_classes"],
         config=run,
         history=header["history"],

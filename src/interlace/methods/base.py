@@ -15,7 +15,7 @@ from torch.nn import functional as F
 
 from interlace.backbone.dual import DualEncoder
 from interlace.backbone.edits import Edit
-from interlace.backbone.text import Prompts
+from interlace.backbone.text import Prompts, Template
 from interlace.backbone.tower import Begun, TowerOutput
 
 #: The image tower's and the text tower's edit.
@@ -109,13 +109,15 @@ class Method(nn.Module):
         """The templates this method puts class names into, given the task's; usually that one."""
         return (template,)
 
-    def prompts(self, names: Sequence[str], template: str) -> Prompts:
+    def prompts(self, names: Sequence[str], template: Template) -> Prompts:
         """Tokenise the prompts of class names in this method's form of ``template``.
 
         Raises:
             InterlaceError: as :meth:`DualEncoder.prompts`.
         """
-        return self.clip.prompts(names, self.prompt_templates(template))
+        given = (template,) if isinstance(template, str) else template
+        own = [form for one in given for form in self.prompt_templates(one)]
+        return self.clip.prompts(names, list(dict.fromkeys(own)))
 
     @torch.no_grad()
     def begin_prompts(self, prompts: Prompts) -> Prompts:

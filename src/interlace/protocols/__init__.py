@@ -2,17 +2,63 @@
 
 from __future__ import annotations
 
+import difflib
+
 from interlace.adapted import Adapted
 from interlace.data.task import FewShotTask
+from interlace.errors import InterlaceError
 from interlace.evaluation.classify import Scores
 from interlace.protocols import base_to_novel, few_shot
-from interlace.protocols.base_to_novel import BaseToNovel
+from interlace.protocols.base import Condition, Plan, Protocol, Setting, Target, score
+from interlace.protocols.base_to_novel import BaseToNovel, Halves
 from interlace.protocols.comparison import Comparison
+from interlace.protocols.cross_dataset import CrossDataset
+from interlace.protocols.domain_generalization import DomainGeneralization
+from interlace.protocols.few_shot import FewShot
+from interlace.protocols.robustness import Robustness
 
-__all__ = ["BaseToNovel", "Comparison", "evaluate"]
+__all__ = [
+    "PROTOCOLS",
+    "Comparison",
+    "Condition",
+    "Halves",
+    "Plan",
+    "Protocol",
+    "Setting",
+    "Target",
+    "evaluate",
+    "get",
+    "score",
+]
+
+#: All protocols by name.
+PROTOCOLS: dict[str, Protocol] = {
+    protocol.name: protocol
+    for protocol in (
+        FewShot(),
+        BaseToNovel(),
+        CrossDataset(),
+        DomainGeneralization(),
+        Robustness(),
+    )
+}
 
 
-def evaluate(adapted: Adapted, task: FewShotTask) -> Comparison[Scores] | Comparison[BaseToNovel]:
+def get(name: str) -> Protocol:
+    """The protocol of a name.
+
+    Raises:
+        InterlaceError: if there is none.
+    """
+    wanted = name.strip().lower().replace("-", "_")
+    if wanted not in PROTOCOLS:
+        close = difflib.get_close_matches(wanted, PROTOCOLS, n=1)
+        hint = f"did you mean {close[0]}?" if close else f"there are {', '.join(PROTOCOLS)}"
+        raise InterlaceError(f"no protocol {name!r}: {hint}")
+    return PROTOCOLS[wanted]
+
+
+def evaluate(adapted: Adapted, task: FewShotTask) -> Comparison[Scores] | Comparison[Halves]:
     """Score an adapted model and the frozen one on the held-out images of ``task``.
 
     Images the model was fitted on are left out, whatever their names.
@@ -28,7 +74,7 @@ def evaluate(adapted: Adapted, task: FewShotTask) -> Comparison[Scores] | Compar
     Raises:
         InterlaceError: if no test image is left that the fit has not used.
     """
-    base, novel = base_to_novel.halves(task)
-    if novel and adapted.trained_classes and set(adapted.trained_classes) == set(base):
+    base = {task.classes[label] for label in task.base_and_novel()[0]}
+    if len(task.classes) > len(base) > 0 and set(adapted.trained_classes) == base:
         return base_to_novel.compare(adapted, task)
     return few_shot.compare(adapted, task)

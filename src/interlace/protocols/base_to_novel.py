@@ -8,27 +8,65 @@ from __future__ import annotations
 
 from dataclasses import asdict, dataclass
 
-import torch
-
 from interlace.adapted import Adapted
-from interlace.data.loader import Images, batches
+from interlace.data.loader import Images
 from interlace.data.task import FewShotTask
 from interlace.errors import InterlaceError
-from interlace.evaluation.classify import harmonic_mean, top1
-from interlace.inference import encode_images, encode_prompts, logits, take
+from interlace.evaluation.classify import harmonic_mean
+from interlace.protocols.base import Plan, Protocol, Setting, Target, score
 from interlace.protocols.comparison import Comparison, without_shots
 
 
+class BaseToNovel(Protocol):
+    """Half of the classes in training, both halves and all classes at once in testing."""
+
+    name = "base_to_novel"
+    summary = "Fit on half of the classes, score both halves and all at once (2203.05557)."
+
+    def plan(self, setting: Setting) -> Plan:
+        """The base half as a few-shot task; base, novel and joint as targets."""
+        return of_task(setting.draw())
+
+
+def of_task(task: FewShotTask, share: float = 0.5) -> Plan:
+    """Cut a task over all classes into base and novel ones.
+
+    ``joint`` are all images among all classes, as classes not trained on: nobody says of an image
+    which half its class is in.
+
+    Args:
+        task: the task with all its classes.
+        share: share of the base classes.
+
+    Raises:
+        InterlaceError: if one side has no classes or no test images.
+    """
+    labels = task.base_and_novel(share)
+    base, novel = (
+        task.restricted(kept, f"{task.name}:{side}")
+        for kept, side in zip(labels, ("base", "novel"), strict=True)
+    )
+    if not base.test or not novel.test:
+        raise InterlaceError(f"{task.name} has no test images of one half of its classes")
+    return Plan(
+        base,
+        (
+            Target("base", base, seen=True),
+            Target("novel", novel, seen=False),
+            Target("joint", task, seen=False),
+        ),
+    )
+
+
 @dataclass(frozen=True)
-class BaseToNovel:
+class Halves:
     """Accuracies of one run, as fractions.
 
     Attributes:
         base: images of base classes among the base classes, which were trained on.
         novel: images of novel classes among the novel classes; None for a method that answers
             only for the classes it was fitted on.
-        joint: all images among all classes, as classes not trained on: nobody says of an image
-            which half its class is in; None as for ``novel``.
+        joint: all images among all classes; None as for ``novel``.
         n_base: number of base images.
         n_novel: number of novel images.
     """
@@ -49,16 +87,8 @@ class BaseToNovel:
         return {**asdict(self), "harmonic": self.harmonic}
 
 
-def halves(task: FewShotTask) -> tuple[tuple[str, ...], tuple[str, ...]]:
-    """Names of the base and the novel classes of a task."""
-    base, novel = task.base_and_novel()
-    return tuple(task.classes[i] for i in base), tuple(task.classes[i] for i in novel)
-
-
-def evaluate(adapted: Adapted, task: FewShotTask, images: Images | None = None) -> BaseToNovel:
+def evaluate(adapted: Adapted, task: FewShotTask, images: Images | None = None) -> Halves:
     """Score a model that was fitted on the base classes of ``task``, or the frozen one.
-
-    Every test image is encoded once.
 
     Args:
         adapted: fitted on ``task.classes_subset("base")``; its current classes do not matter.
@@ -69,42 +99,27 @@ def evaluate(adapted: Adapted, task: FewShotTask, images: Images | None = None) 
         InterlaceError: if the model was trained on other classes than the base half, or there is
             nothing to score.
     """
-    base_names, novel_names = halves(task)
-    if adapted.trained_classes and set(adapted.trained_classes) != set(base_names):
-        raise InterlaceError(
-            f"base-to-novel needs a model fitted on the {len(base_names)} base classes of "
-            f"{task.name}; this one was fitted on {len(adapted.trained_classes)} classes"
-        )
     if not task.test:
         raise InterlaceError(f"{task.name} holds no test images")
-    method = adapted.method
-    loader = batches(images or task.test, adapted.clip.preprocess.eval_transform(), 64)
-    image, labels = encode_images(method, loader)
-
-    def accuracy(classes: tuple[int, ...], seen: bool) -> float:
-        names = [task.classes[label] for label in classes]
-        text = encode_prompts(method, method.prompts(names, adapted.template))
-        index = torch.tensor(classes, device=labels.device)
-        rows = torch.isin(labels, index).nonzero()[:, 0]
-        position = torch.full((len(task.classes),), -1, device=labels.device)
-        position[index] = torch.arange(len(index), device=labels.device)
-        return top1(logits(method, take(image, rows), text, seen), position[labels[rows]])
-
-    base, novel = task.base_and_novel()
-    n_base = sum(record.label in set(base) for record in task.test)
-    n_novel = len(task.test) - n_base
-    if not n_base or not n_novel:
-        raise InterlaceError(f"{task.name} has no test images of one half of its classes")
-    return BaseToNovel(
-        base=accuracy(base, seen=True),
-        novel=None if method.bound else accuracy(novel, seen=False),
-        joint=None if method.bound else accuracy(base + novel, seen=False),
-        n_base=n_base,
-        n_novel=n_novel,
+    plan = of_task(task)
+    base = plan.task.classes
+    if adapted.trained_classes and set(adapted.trained_classes) != set(base):
+        raise InterlaceError(
+            f"base-to-novel needs a model fitted on the {len(base)} base classes of {task.name}; "
+            f"this one was fitted on {len(adapted.trained_classes)} classes"
+        )
+    targets = plan.targets
+    found = {name: scored.scores.top1 for name, scored in score(adapted, targets, images).items()}
+    return Halves(
+        base=found["base"],
+        novel=found.get("novel"),
+        joint=found.get("joint"),
+        n_base=len(targets[0].task.test),
+        n_novel=len(targets[1].task.test),
     )
 
 
-def compare(adapted: Adapted, task: FewShotTask) -> Comparison[BaseToNovel]:
+def compare(adapted: Adapted, task: FewShotTask) -> Comparison[Halves]:
     """Score ``adapted`` and the frozen model on the base half, the novel half and all classes.
 
     Args:

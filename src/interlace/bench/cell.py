@@ -1,0 +1,266 @@
+"""A cell of a grid: one method, fitted once and scored on what a protocol says."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import traceback
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from interlace import methods, protocols
+from interlace.backbone.load import load
+from interlace.bench.details import details
+from interlace.bench.measure import Measured, circumstances
+from interlace.config import TRAINING, read_settings, resolve
+from interlace.data.catalog import is_known
+from interlace.data.loader import Images
+from interlace.errors import InterlaceError
+from interlace.fitting import fit
+from interlace.protocols.base import CLEAN, Condition, Setting, Target, score, test_images
+
+FORMAT = "interlace.cell/1"
+
+_load = lru_cache(maxsize=1)(load)
+
+
+@dataclass(frozen=True)
+class CellSpec:
+    """What a cell is asked to do; two cells with equal specs have equal results.
+
+    Attributes:
+        protocol: name of the protocol.
+        data: a folder, a table or the name of a data set.
+        method: the method as it was asked for: its key, and settings of its own if it has any, as
+            in ``mail:rank=0``.
+        shots: training images per class.
+        seed: of the draw, of the initial values and of the augmentation.
+        settings: those of the method and of training, its own and those for all methods.
+        targets: what to score besides, as the protocol takes it.
+        condition: what a robustness study changes.
+        model: the frozen model, as :func:`interlace.load` takes it.
+        preset: as in :func:`interlace.fit`.
+        template: prompt instead of the data's own.
+        split: stored draws to use, with ``{seed}`` in the place of the seed.
+    """
+
+    protocol: str
+    data: str
+    method: str
+    shots: int
+    seed: int
+    settings: Mapping[str, Any] = field(default_factory=dict)
+    targets: tuple[str, ...] = ()
+    condition: Condition = CLEAN
+    model: str = "picto"
+    preset: str | None = "auto"
+    template: str | None = None
+    split: str | None = None
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain data for JSON."""
+        return {**asdict(self), "settings": dict(self.settings), "targets": list(self.targets)}
+
+    @classmethod
+    def from_dict(cls, data: Mapping[str, Any]) -> CellSpec:
+        """Inverse of :meth:`to_dict`."""
+        condition = Condition(**data["condition"])
+        return cls(**{**data, "targets": tuple(data["targets"]), "condition": condition})
+
+    @property
+    def id(self) -> str:
+        """Hash of the spec, 16 hex digits."""
+        canonical = json.dumps(self.to_dict(), sort_keys=True, separators=(",", ":"))
+        return hashlib.sha256(canonical.encode()).hexdigest()[:16]
+
+    @property
+    def key(self) -> str:
+        """The method's key, without settings."""
+        return self.method.partition(":")[0]
+
+    def __str__(self) -> str:
+        condition = "" if self.condition == CLEAN else f", {self.condition}"
+        return f"{self.method} on {self.data}, {self.shots} shots, seed {self.seed}{condition}"
+
+
+def grid(
+    protocol: str,
+    data: Sequence[str],
+    names: Sequence[str],
+    shots: Sequence[int],
+    seeds: Sequence[int],
+    *,
+    settings: Mapping[str, Any] | None = None,
+    kinds: Sequence[str] = (),
+    **rest: Any,
+) -> list[CellSpec]:
+    """List the cells of a grid, and check every setting before the first of them runs.
+
+    Args:
+        protocol: name of the protocol.
+        data: data sets.
+        names: methods, with settings of their own where they have any; zero-shot comes by itself,
+            as what all are compared with.
+        shots: training images per class.
+        seeds: seeds.
+        settings: for all methods; one that only some know goes to these.
+        kinds: which kinds of conditions to run, of a protocol that has several; all by default.
+        **rest: the other fields of :class:`CellSpec`.
+
+    Raises:
+        InterlaceError: if a protocol, a method or a setting is not known, or nothing is asked for.
+    """
+    chosen = protocols.get(protocol)
+    if not (data and names and shots and seeds):
+        raise InterlaceError("a grid needs at least one data set, method, number of shots and seed")
+    order = list(dict.fromkeys(["zero_shot", *names]))
+    own = settings_of_each(order, settings or {})
+    conditions = chosen.conditions()
+    known = {condition.kind for condition in conditions} - {CLEAN.kind}
+    unknown = [kind for kind in kinds if kind not in known]
+    if unknown:
+        there = ", ".join(sorted(known)) or "none"
+        raise InterlaceError(f"{chosen.name} has no condition {unknown[0]!r}; it has {there}")
+    wanted = [c for c in conditions if not kinds or c == CLEAN or c.kind in kinds]
+    return [
+        CellSpec(
+            chosen.name, one, name, count, seed, settings=own[name], condition=condition, **rest
+        )
+        for one in data
+        for count in shots
+        for seed in seeds
+        for condition in wanted
+        for name in order
+    ]
+
+
+def settings_of_each(
+    names: Sequence[str], settings: Mapping[str, Any]
+) -> dict[str, dict[str, Any]]:
+    """Say which settings each method takes.
+
+    Args:
+        names: methods; settings of one alone follow its key, as in ``mail:rank=0``.
+        settings: for all methods; one that only some know goes to these.
+
+    Raises:
+        InterlaceError: if a method is not known, a setting is known to none of them, or a value is
+            out of range.
+    """
+    parts = {name: name.split(":") for name in names}
+    for key, *_ in parts.values():
+        methods.get(key)
+    known = {name: set(methods.parameters(parts[name][0])) | TRAINING for name in names}
+    for setting in settings:
+        if not any(setting in own for own in known.values()):
+            raise InterlaceError(f"none of {', '.join(names)} takes a setting {setting!r}")
+    found = {
+        name: {k: v for k, v in settings.items() if k in own} | read_settings(None, parts[name][1:])
+        for name, own in known.items()
+    }
+    for name, own in found.items():  # before the first fit, not hours later
+        resolve(parts[name][0], methods.parameters(parts[name][0]), own)
+    return found
+
+
+def run_cell(
+    spec: CellSpec, *, root: Path | str | None = None, device: str = "auto", threads: int = 1
+) -> dict[str, Any]:
+    """Fit and score one cell.
+
+    Args:
+        spec: the cell.
+        root: the data root, for data sets of the field.
+        device: ``auto``, ``cpu``, ``cuda:1``, ...
+        threads: threads of the CPU. Sums depend on it in their last bits, so cells that are to be
+            compared bit by bit need the same.
+
+    Returns:
+        The record of the cell. An error is part of it: nothing is raised but what stops the
+        process.
+    """
+    try:
+        torch.set_num_threads(threads)
+        record = {**_head(spec), "status": "done", "error": None, **_run(spec, root, device)}
+    except Exception as error:
+        reason = {"type": type(error).__name__, "message": str(error)}
+        record = failure(spec, {**reason, "traceback": traceback.format_exc()})
+    return {**record, **circumstances(threads)}
+
+
+def failure(spec: CellSpec, error: Mapping[str, str]) -> dict[str, Any]:
+    """The record of a cell that came to no result: type, message and traceback say why."""
+    return {**_head(spec), "status": "failed", "error": dict(error)}
+
+
+def _head(spec: CellSpec) -> dict[str, Any]:
+    return {"format": FORMAT, "id": spec.id, "spec": spec.to_dict()}
+
+
+def _run(spec: CellSpec, root: Path | str | None, device: str) -> dict[str, Any]:
+    clip = _load(spec.model)
+    plan = protocols.get(spec.protocol).plan(setting_of(spec, clip.template, root))
+    cost = Measured(device)
+    with cost.measure("fit"):
+        adapted = fit(
+            clip,
+            plan.task,
+            spec.key,
+            seed=spec.seed,
+            preset=spec.preset,
+            device=device,
+            **spec.settings,
+        )
+    images = _decoded(plan.targets)
+    with cost.measure("score"):
+        scored = score(adapted, plan.targets, images)
+    own = not is_known(spec.data, root)
+    return {
+        "run": adapted.config.to_dict(),
+        "tuned": None,
+        "split_hash": plan.task.split_hash,
+        "backbone": {"source": clip.source, "fingerprint": _fingerprint(spec.model)},
+        "parameters": sum(p.numel() for p in adapted.method.parameters()),
+        "metrics": {
+            name: {**found.to_dict(), **({"details": details(found)} if own else {})}
+            for name, found in scored.items()
+        },
+        "seconds": cost.seconds,
+        "peak_memory": cost.peak_memory,
+    }
+
+
+def setting_of(spec: CellSpec, own_template: str, root: Path | str | None) -> Setting:
+    """What the protocol of a cell is run on; ``own_template`` is for images of the user's own."""
+    return Setting(
+        data=spec.data,
+        shots=spec.shots,
+        seed=spec.seed,
+        targets=spec.targets,
+        condition=spec.condition,
+        template=spec.template,
+        root=root,
+        split=spec.split and spec.split.replace("{seed}", str(spec.seed)),
+        own_template=own_template,
+    )
+
+
+@lru_cache(maxsize=1)
+def _fingerprint(model: str) -> str:
+    return _load(model).fingerprint()
+
+
+_kept: list[Images] = []
+
+
+def _decoded(targets: Iterable[Target]) -> Images:
+    """The test images of ``targets``; those of the last cell stay decoded for the next."""
+    images = test_images(tuple(targets))
+    if not _kept or _kept[0].records != images.records:
+        _kept[:] = [images]
+    return _kept[0]

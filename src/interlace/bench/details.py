@@ -1,0 +1,53 @@
+"""What a cell keeps of a user's own images: the confusion matrix and its surest mistakes."""
+
+from __future__ import annotations
+
+import base64
+from io import BytesIO
+from typing import Any
+
+from interlace.data.images import open_image
+from interlace.protocols.base import Scored
+
+MISTAKES = 12
+_SIDE = 112
+
+
+def details(scored: Scored) -> dict[str, Any]:
+    """The confusion matrix, and the wrong answers of the highest probability.
+
+    Args:
+        scored: a model's answers on N images.
+
+    Returns:
+        Plain data for JSON; a mistake has the image's key, both classes, the probability of the
+        answer and a thumbnail as base64 of a JPEG.
+    """
+    task = scored.target.task
+    probability, answer = scored.probabilities.max(dim=-1)
+    sure = probability.tolist()
+    answers = answer.tolist()
+    wrong = [i for i, record in enumerate(task.test) if answers[i] != record.label]
+    wrong.sort(key=lambda i: -sure[i])
+    return {
+        "classes": list(task.classes),
+        "confusion": scored.scores.confusion.tolist(),
+        "mistakes": [
+            {
+                "key": task.test[i].key,
+                "truth": task.classes[task.test[i].label],
+                "answer": task.classes[answers[i]],
+                "probability": sure[i],
+                "thumbnail": _thumbnail(task.test[i].image),
+            }
+            for i in wrong[:MISTAKES]
+        ],
+    }
+
+
+def _thumbnail(source: Any) -> str:
+    image = open_image(source, _SIDE)
+    image.thumbnail((_SIDE, _SIDE))
+    written = BytesIO()
+    image.save(written, "JPEG", quality=80)
+    return base64.b64encode(written.getvalue()).decode()

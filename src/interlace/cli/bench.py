@@ -1,0 +1,203 @@
+"""``interlace bench``: a protocol over data sets, methods, shots and seeds."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from interlace.cli._bench_view import View
+from interlace.cli._options import DataRoot
+from interlace.cli._output import err, out, print_json
+from interlace.errors import InterlaceError
+
+if TYPE_CHECKING:
+    from interlace.bench.cell import CellSpec
+    from interlace.bench.engines import Engine
+
+NAME = "bench"
+
+
+class EngineName(StrEnum):
+    """Where cells run."""
+
+    local = "local"
+    ray = "ray"
+
+
+def run(
+    protocol: Annotated[
+        str,
+        typer.Argument(
+            help="few_shot, base_to_novel, cross_dataset, domain_generalization or robustness."
+        ),
+    ],
+    data: Annotated[
+        str,
+        typer.Option(
+            help="Data sets, separated by commas: picto (all of its sets), eurosat, a folder, ..."
+        ),
+    ] = "picto",
+    methods: Annotated[
+        str,
+        typer.Option(help="Separated by commas, or all; mail:rank=0 changes a setting of one."),
+    ] = "all",
+    shots: Annotated[
+        str | None, typer.Option(help="Images per class, separated by commas; the protocol's own.")
+    ] = None,
+    seeds: Annotated[str, typer.Option(help="Seeds, separated by commas.")] = "1,2,3,4,5",
+    output: Annotated[
+        Path, typer.Option("--output", "-o", help="Folder of the records, one file per cell.")
+    ] = Path("runs"),
+    targets: Annotated[
+        str, typer.Option(help="Data sets or domains to score, where the protocol has such.")
+    ] = "",
+    conditions: Annotated[
+        str, typer.Option(help="Kinds of a robustness study, separated by commas; all of them.")
+    ] = "",
+    model: Annotated[str, typer.Option(help="picto, ViT-B-16:openai, hf:NAME, or a path.")] = (
+        "picto"
+    ),
+    split: Annotated[
+        str | None,
+        typer.Option(help="Stored draws to use, with {seed} in the place of the seed."),
+    ] = None,
+    data_root: DataRoot = None,
+    template: Annotated[str | None, typer.Option(help="Prompt with {} for the class name.")] = None,
+    settings: Annotated[
+        list[str] | None, typer.Option("--set", help="key=value for all methods; repeatable.")
+    ] = None,
+    config: Annotated[Path | None, typer.Option(help="YAML file of such settings.")] = None,
+    preset: Annotated[str, typer.Option(help="Preset of defaults: auto, none or a name.")] = "auto",
+    engine: Annotated[
+        EngineName, typer.Option(help="Processes of this machine, or a Ray cluster.")
+    ] = EngineName.local,
+    workers: Annotated[
+        int | None, typer.Option(help="Cells at a time; one per GPU, or else per core.", min=1)
+    ] = None,
+    device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1, ...")] = "auto",
+    as_json: Annotated[bool, typer.Option("--json", help="Print all records as JSON.")] = False,
+) -> None:
+    """Run a grid of independent cells; those that have a result already are skipped.
+
+    Interrupt it at any time: the same command goes on. `interlace report` makes a page of the
+    records.
+
+    Example: interlace bench base_to_novel --data picto --methods all --shots 2 -o runs/
+    """
+    from interlace import methods as registry
+    from interlace import protocols
+    from interlace.bench import Store, grid
+    from interlace.bench.run import run_grid
+    from interlace.config import read_settings
+    from interlace.data.catalog import expand
+
+    chosen = protocols.get(protocol)
+    names = registry.available() if methods == "all" else split_list(methods)
+    specs = grid(
+        chosen.name,
+        [own for name in split_list(data) for own in expand(name)],
+        names,
+        numbers(shots, "shots") if shots else chosen.shots,
+        numbers(seeds, "seeds"),
+        settings=read_settings(config, settings or []),
+        kinds=split_list(conditions),
+        targets=tuple(split_list(targets)),
+        model=model,
+        preset=None if preset == "none" else preset,
+        template=template,
+        split=split,
+    )
+    specs = drawable(specs, data_root)
+    store = Store(output)
+    waiting = [spec for spec in specs if not store.is_done(spec)]
+    if len(waiting) < len(specs):
+        err.print(f"{len(specs) - len(waiting)} of {len(specs)} cells are done already")
+    try:
+        where = _engine(engine, workers, data_root, device) if waiting else None
+        if where is None:
+            records = list(store.records(specs))
+        else:
+            with View(waiting, where.workers, err) as view:
+                records = run_grid(
+                    specs, store, where, started=view.started, finished=view.finished
+                )
+    except KeyboardInterrupt:
+        err.print(f"interrupted: the same command goes on with what is in {output}")
+        raise typer.Exit(130) from None
+    failed = [record for record in records if record["status"] == "failed"]
+    if as_json:
+        print_json(records)
+    else:
+        out.print(f"{len(records) - len(failed)} cells in {output}", highlight=False)
+    if failed:
+        err.print(
+            f"{len(failed)} cells failed, the first with: {failed[0]['error']['message']}",
+            style="bold red",
+            markup=False,
+            highlight=False,
+            soft_wrap=True,
+        )
+        raise typer.Exit(1)
+
+
+def split_list(text: str) -> list[str]:
+    """The parts of a list that is separated by commas."""
+    return [part.strip() for part in text.split(",") if part.strip()]
+
+
+def numbers(text: str, name: str) -> list[int]:
+    """Whole numbers of a list that is separated by commas.
+
+    Raises:
+        InterlaceError: if a part is no whole number of at least 0, or none is given.
+    """
+    parts = split_list(text)
+    if not parts or not all(part.isdigit() for part in parts):
+        raise InterlaceError(f"{name} {text!r}: expected whole numbers such as 1,2,4")
+    return [int(part) for part in parts]
+
+
+def drawable(specs: Iterable[CellSpec], root: Path | None) -> list[CellSpec]:
+    """Leave out the shots that a data set has too few images for, and say so.
+
+    Raises:
+        InterlaceError: if nothing is left, or data cannot be used at all.
+    """
+    from interlace import protocols
+    from interlace.bench.cell import setting_of
+
+    tried: dict[tuple[Any, ...], str | None] = {}
+    kept = []
+    for spec in specs:
+        key = (spec.data, spec.shots)
+        if key not in tried:
+            tried[key] = None
+            try:
+                protocols.get(spec.protocol).plan(setting_of(spec, "{}", root))
+            except InterlaceError as error:
+                tried[key] = str(error)
+                err.print(
+                    f"left out: {spec.data} with {spec.shots} shots: {error}",
+                    markup=False,
+                    highlight=False,
+                    soft_wrap=True,
+                )
+        if tried[key] is None:
+            kept.append(spec)
+    if not kept:
+        raise InterlaceError(next(reason for reason in tried.values() if reason))
+    return kept
+
+
+def _engine(name: EngineName, workers: int | None, root: Path | None, device: str) -> Engine:
+    if name is EngineName.ray:
+        from interlace.bench.cluster import Ray
+
+        return Ray(workers, root, device)
+    from interlace.bench.engines import Local
+
+    return Local(workers, root, device)

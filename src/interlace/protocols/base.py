@@ -1,0 +1,228 @@
+"""What a protocol is: from data, shots and seed to what is fitted and what is scored."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from functools import lru_cache
+from pathlib import Path
+from typing import Any, ClassVar
+
+import torch
+
+from interlace.adapted import Adapted
+from interlace.backbone.text import Template
+from interlace.data.catalog import is_known, open_source
+from interlace.data.loader import Images, batches
+from interlace.data.source import Source
+from interlace.data.task import FewShotTask
+from interlace.errors import InterlaceError
+from interlace.evaluation.classify import Scores
+from interlace.inference import encode_images, encode_prompts, logits, take
+
+_open = lru_cache(maxsize=8)(open_source)
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Condition:
+    """What a robustness study changes, and by how much.
+
+    Attributes:
+        kind: what is changed; ``clean`` changes nothing.
+        severity: by how much, in the unit of the kind.
+    """
+
+    kind: str = "clean"
+    severity: float = 0.0
+
+    def __str__(self) -> str:
+        return self.kind if self == CLEAN else f"{self.kind}={self.severity:g}"
+
+
+CLEAN = Condition()
+
+
+@dataclass(frozen=True)
+class Setting:
+    """What a protocol is run on.
+
+    Attributes:
+        data: a folder, a table or the name of a data set, as :meth:`FewShotTask.load` takes it.
+        shots: training images per class.
+        seed: of the draw.
+        targets: what to score besides, for protocols that go from one data set or domain to others.
+        condition: what a robustness study changes.
+        template: prompt for the data instead of its own.
+        root: the data root, for data sets of the field.
+        split: stored draw to use instead of ``shots`` and ``seed``.
+        own_template: prompt for images of the user's own, which have none.
+    """
+
+    data: str
+    shots: int = 16
+    seed: int = 1
+    targets: tuple[str, ...] = ()
+    condition: Condition = CLEAN
+    template: Template | None = None
+    root: Path | str | None = None
+    split: Path | str | None = None
+    own_template: str | None = None
+
+    def source(self) -> Source:
+        """The images before any draw.
+
+        Raises:
+            InterlaceError: if they cannot be read.
+        """
+        return _open(self.data, self.root)
+
+    def draw(self, source: Source | None = None) -> FewShotTask:
+        """The task over all classes.
+
+        Args:
+            source: images to draw from in the place of :meth:`source`.
+
+        Raises:
+            InterlaceError: if the data cannot be read or a class has too few images.
+        """
+        drawn = FewShotTask.from_source(
+            source or self.source(), self.shots, self.seed, split=self.split
+        )
+        template = self.template
+        if template is None and not is_known(self.data, self.root):
+            template = self.own_template
+        return drawn if template is None else replace(drawn, template=template)
+
+    def other(self, name: str) -> FewShotTask:
+        """The test images of another data set, under its own prompt.
+
+        Raises:
+            InterlaceError: if it cannot be read.
+        """
+        return replace(self, data=name, shots=0, split=None, template=None).draw()
+
+
+@dataclass(frozen=True)
+class Target:
+    """Images to score among some classes.
+
+    Attributes:
+        name: what it is called in results, such as ``novel``.
+        task: the classes, their prompt and the test images.
+        seen: whether the method was trained on these classes, on data of this kind.
+    """
+
+    name: str
+    task: FewShotTask
+    seen: bool
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What to fit on and what to score.
+
+    Attributes:
+        task: classes and shots of the fit.
+        targets: what to score, each by itself.
+    """
+
+    task: FewShotTask
+    targets: tuple[Target, ...] = field(repr=False)
+
+
+class Protocol(ABC):
+    """Decides which images are fitted and scored; knows no method by name."""
+
+    #: The name users call it by.
+    name: ClassVar[str]
+    #: One sentence and the source.
+    summary: ClassVar[str]
+    #: Shots per class where nobody says otherwise.
+    shots: ClassVar[tuple[int, ...]] = (16,)
+
+    def conditions(self) -> tuple[Condition, ...]:
+        """What is changed from cell to cell; nothing in most protocols."""
+        return (CLEAN,)
+
+    @abstractmethod
+    def plan(self, setting: Setting) -> Plan:
+        """Draw the images to fit on and to score.
+
+        Raises:
+            InterlaceError: if the data cannot be used in this way.
+        """
+
+
+@dataclass(frozen=True, eq=False)
+class Scored:
+    """A model's answers on a target.
+
+    Attributes:
+        target: what was scored.
+        scores: accuracy and calibration.
+        probabilities: [N, C], of the N test images among the C classes.
+    """
+
+    target: Target
+    scores: Scores
+    probabilities: torch.Tensor
+
+    def to_dict(self) -> dict[str, Any]:
+        """The figures alone, as plain data for JSON."""
+        scores = self.scores
+        return {
+            "n": scores.n,
+            "top1": scores.top1,
+            "mean_per_class": scores.mean_per_class,
+            "ece": scores.ece,
+        }
+
+
+def score(
+    adapted: Adapted, targets: Sequence[Target], images: Images | None = None
+) -> dict[str, Scored]:
+    """Score a model on every target it can answer for.
+
+    Each image is encoded once, however many targets it is in. A method that answers only for the
+    classes it was fitted on has no result for other ones.
+
+    Args:
+        adapted: the adapted model; its current classes do not matter.
+        targets: what to score.
+        images: the test images of all targets, as :func:`test_images` lists them, where they are
+            kept decoded.
+
+    Raises:
+        InterlaceError: if a target has no test images.
+    """
+    method = adapted.method
+    fitted = adapted.trained_classes
+    able = [t for t in targets if not (method.bound and fitted and t.task.classes != fitted)]
+    for target in able:
+        if not target.task.test:
+            raise InterlaceError(f"{target.task.name} holds no test images to score {target.name}")
+    images = images or test_images(able)
+    rows = {record.image: row for row, record in enumerate(images.records)}
+    loader = batches(images, adapted.clip.preprocess.eval_transform(), 64)
+    encoded, _ = encode_images(method, loader)
+    found = {}
+    for target in able:
+        task, device = target.task, encoded.features.device
+        text = encode_prompts(method, method.prompts(task.classes, task.template))
+        index = torch.tensor([rows[record.image] for record in task.test], device=device)
+        labels = torch.tensor([record.label for record in task.test], device=device)
+        reached = logits(method, take(encoded, index), text, target.seen)
+        found[target.name] = Scored(
+            target, Scores.from_logits(reached, labels), reached.softmax(dim=-1)
+        )
+    return found
+
+
+def test_images(targets: Sequence[Target]) -> Images:
+    """The test images of all targets, each once."""
+    records = (record for target in targets for record in target.task.test)
+    return Images(list({record.image: record for record in records}.values()))
+
+
+test_images.__test__ = False  # type: ignore[attr-defined]
