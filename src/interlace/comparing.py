@@ -7,10 +7,9 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from interlace import methods
 from interlace.adapted import Adapted
 from interlace.backbone.dual import DualEncoder
-from interlace.config import TRAINING, read_settings, resolve
+from interlace.bench.cell import settings_of_each
 from interlace.data.loader import Images
 from interlace.data.records import Record
 from interlace.data.task import FewShotTask
@@ -104,7 +103,7 @@ def compare(
     if not names or not seeds:
         raise InterlaceError("a comparison needs at least one method and one seed")
     order = list(dict.fromkeys(["zero_shot", *names]))
-    own = _settings_of_each(order, settings or {})
+    own = settings_of_each(order, settings or {})
     decoded: dict[tuple[Record, ...], Images] = {}  # seeds often share their test images
     cells = []
     for seed in seeds:
@@ -143,28 +142,6 @@ def _bind(
     report: Callable[[str, int, Progress], None], name: str, seed: int
 ) -> Callable[[Progress], None]:
     return lambda step: report(name, seed, step)
-
-
-def _settings_of_each(
-    names: Sequence[str], settings: Mapping[str, Any]
-) -> dict[str, dict[str, Any]]:
-    """Which settings each method takes.
-
-    Raises:
-        InterlaceError: if a setting is known to none of them.
-    """
-    parts = {name: name.split(":") for name in names}
-    known = {name: set(methods.parameters(parts[name][0])) | TRAINING for name in names}
-    for setting in settings:
-        if not any(setting in own for own in known.values()):
-            raise InterlaceError(f"none of {', '.join(names)} takes a setting {setting!r}")
-    found = {
-        name: {k: v for k, v in settings.items() if k in own} | read_settings(None, parts[name][1:])
-        for name, own in known.items()
-    }
-    for name, own in found.items():  # before the first fit, not hours later
-        resolve(parts[name][0], methods.parameters(parts[name][0]), own)
-    return found
 
 
 def summarize(cells: Sequence[Cell], method: str, measure: str) -> Summary | None:

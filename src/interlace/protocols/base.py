@@ -14,6 +14,7 @@ import torch
 from interlace.adapted import Adapted
 from interlace.backbone.text import Template
 from interlace.data.catalog import is_known, open_source
+from interlace.data.field import data_root
 from interlace.data.loader import Images, batches
 from interlace.data.source import Source
 from interlace.data.task import FewShotTask
@@ -75,7 +76,8 @@ class Setting:
         Raises:
             InterlaceError: if they cannot be read.
         """
-        return _open(self.data, self.root)
+        # with the folder that the environment names, so that what is kept does not outlive it
+        return _open(self.data, data_root(self.root))
 
     def draw(self, source: Source | None = None) -> FewShotTask:
         """The task over all classes.
@@ -129,6 +131,12 @@ class Plan:
 
     task: FewShotTask
     targets: tuple[Target, ...] = field(repr=False)
+
+
+def without(task: FewShotTask, fitted: FewShotTask) -> FewShotTask:
+    """Leave out of the test images those that ``fitted`` trains or validates on."""
+    used = {record.image for record in (*fitted.train, *fitted.val)}
+    return replace(task, test=tuple(record for record in task.test if record.image not in used))
 
 
 class Protocol(ABC):

@@ -9,11 +9,14 @@ from __future__ import annotations
 from interlace.data.catalog import catalog_names, is_catalog_name, is_known
 from interlace.data.field import FIELD, find_field
 from interlace.errors import InterlaceError
-from interlace.protocols.base import Plan, Protocol, Setting, Target
+from interlace.protocols.base import Plan, Protocol, Setting, Target, without
 
 
 class CrossDataset(Protocol):
-    """One data set to others; the targets keep their own classes and prompts."""
+    """One data set to others; the targets keep their own classes and prompts.
+
+    An image of a target that the fit has used is not scored: the data sets of ``picto`` share some.
+    """
 
     name = "cross_dataset"
     summary = "Fit on one data set, score others with their own classes (2203.05557)."
@@ -26,7 +29,7 @@ class CrossDataset(Protocol):
         """
         task = setting.draw()
         others = [
-            Target(name, setting.other(name), seen=False)
+            Target(name, without(setting.other(name), task), seen=False)
             for name in setting.targets or default_targets(setting)
         ]
         source = [Target("source", task, seen=True)] if task.test else []
