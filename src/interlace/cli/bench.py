@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Sequence
 from enum import StrEnum
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from interlace.cli._bench_view import View
 from interlace.cli._options import DataRoot
 from interlace.cli._output import err, out, print_json
-from interlace.errors import InterlaceError
+from interlace.errors import InterlaceError, TooFewImages
 
 if TYPE_CHECKING:
-    from interlace.bench.cell import CellSpec
     from interlace.bench.engines import Engine
 
 NAME = "bench"
@@ -46,7 +46,10 @@ def run(
         typer.Option(help="Separated by commas, or all; mail:rank=0 changes a setting of one."),
     ] = "all",
     shots: Annotated[
-        str | None, typer.Option(help="Images per class, separated by commas; the protocol's own.")
+        str | None,
+        typer.Option(
+            help="Images per class, separated by commas; the protocol's own, if there are enough."
+        ),
     ] = None,
     seeds: Annotated[str, typer.Option(help="Seeds, separated by commas.")] = "1,2,3,4,5",
     output: Annotated[
@@ -91,18 +94,19 @@ def run(
     from interlace import methods as registry
     from interlace import protocols
     from interlace.bench import Store, grid
+    from interlace.bench.cell import setting_of
     from interlace.bench.run import run_grid
     from interlace.config import read_settings
     from interlace.data.catalog import expand
 
     chosen = protocols.get(protocol)
     names = registry.available() if methods == "all" else split_list(methods)
-    specs = grid(
+    asked = None if shots is None else numbers(shots, "shots")
+    own_grid = partial(
+        grid,
         chosen.name,
-        [own for name in split_list(data) for own in expand(name)],
-        names,
-        numbers(shots, "shots") if shots else chosen.shots,
-        numbers(seeds, "seeds"),
+        names=names,
+        seeds=numbers(seeds, "seeds"),
         settings=read_settings(config, settings or []),
         kinds=split_list(conditions),
         targets=tuple(split_list(targets)),
@@ -111,7 +115,17 @@ def run(
         template=template,
         split=split,
     )
-    specs = drawable(specs, data_root)
+    specs = []
+    for one in [own for name in split_list(data) for own in expand(name)]:
+
+        def draw(count: int, one: str = one) -> None:
+            first = own_grid([one], shots=[count])[0]
+            chosen.plan(setting_of(first, "{}", data_root))
+
+        counts = usable_shots(asked, chosen.shots, draw, one)
+        specs += own_grid([one], shots=counts) if counts else []
+    if not specs:
+        raise InterlaceError("no data set has enough images for these shots")
     store = Store(output)
     waiting = [spec for spec in specs if not store.is_done(spec)]
     if len(waiting) < len(specs):
@@ -161,36 +175,42 @@ def numbers(text: str, name: str) -> list[int]:
     return [int(part) for part in parts]
 
 
-def drawable(specs: Iterable[CellSpec], root: Path | None) -> list[CellSpec]:
-    """Leave out the shots that a data set has too few images for, and say so.
+def usable_shots(
+    asked: Sequence[int] | None, usual: Sequence[int], draw: Callable[[int], object], data: str
+) -> list[int]:
+    """The numbers of shots that a data set has enough images for; says which it has not.
 
-    Raises:
-        InterlaceError: if nothing is left, or data cannot be used at all.
+    Args:
+        asked: what was asked for; None for the protocol's own numbers, or, where the data set has
+            too few images for all of them, the most that it has enough for.
+        usual: the protocol's own.
+        draw: draws with a number of shots.
+        data: name of the data set.
     """
-    from interlace import protocols
-    from interlace.bench.cell import setting_of
+    found, reason = [], ""
+    for shots in asked or usual:
+        try:
+            draw(shots)
+            found.append(shots)
+        except TooFewImages as error:
+            reason = reason or str(error)
+            if asked:
+                _say(f"left out: {data} with {shots} shots: {error}")
+    if found or asked:
+        return found
+    for shots in range(min(usual) - 1, 0, -1):
+        try:
+            draw(shots)
+            _say(f"{data}: {shots} shots, because there are {reason}")
+            return [shots]
+        except TooFewImages:
+            continue
+    _say(f"left out: {data}: {reason}")
+    return []
 
-    tried: dict[tuple[Any, ...], str | None] = {}
-    kept = []
-    for spec in specs:
-        key = (spec.data, spec.shots)
-        if key not in tried:
-            tried[key] = None
-            try:
-                protocols.get(spec.protocol).plan(setting_of(spec, "{}", root))
-            except InterlaceError as error:
-                tried[key] = str(error)
-                err.print(
-                    f"left out: {spec.data} with {spec.shots} shots: {error}",
-                    markup=False,
-                    highlight=False,
-                    soft_wrap=True,
-                )
-        if tried[key] is None:
-            kept.append(spec)
-    if not kept:
-        raise InterlaceError(next(reason for reason in tried.values() if reason))
-    return kept
+
+def _say(line: str) -> None:
+    err.print(line, markup=False, highlight=False, soft_wrap=True)
 
 
 def _engine(name: EngineName, workers: int | None, root: Path | None, device: str) -> Engine:

@@ -10,7 +10,7 @@ from typing import Any
 
 from interlace.data.records import Record
 from interlace.data.source import ClassOrder
-from interlace.errors import InterlaceError
+from interlace.errors import InterlaceError, TooFewImages
 
 MAX_VALIDATION_SHOTS = 4
 """A class gives at most this many validation shots, and never more than it gives shots."""
@@ -98,13 +98,13 @@ def draw_shots(
         The drawn images, by class and then by draw; and all others, in the same order.
 
     Raises:
-        InterlaceError: A class has fewer than `shots + spare` images.
+        TooFewImages: A class has fewer than `shots + spare` images.
     """
     by_class = group_by_label(records, len(classes))
     need = shots + spare
     short = [(classes[label], len(own)) for label, own in enumerate(by_class) if len(own) < need]
     if short:
-        raise InterlaceError(_too_few(short, shots, spare))
+        raise TooFewImages(_too_few(short, shots, spare))
     drawn: list[Record] = []
     rest: list[Record] = []
     for own in by_class:
