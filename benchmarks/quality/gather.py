@@ -1,8 +1,8 @@
 """Put the records of a grid into one file: ``quality/<name>.jsonl``, one cell per line.
 
-    interlace bench base_to_novel --data picto --shots 3 -o runs/
-    python benchmarks/quality/gather.py runs/ picto-base-to-novel
-    interlace report benchmarks/quality/picto-base-to-novel.jsonl -o report.html
+After ``interlace bench base_to_novel --data picto --shots 3 -o runs/``:
+``python benchmarks/quality/gather.py runs/ picto-base-to-novel``, and then
+``interlace report benchmarks/quality/picto-base-to-novel.jsonl -o report.html``.
 """
 
 from __future__ import annotations

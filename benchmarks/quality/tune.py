@@ -102,7 +102,11 @@ def main() -> None:
         print({k: round(v, 4) if isinstance(v, float) else v for k, v in row.items()}, flush=True)
     if arguments.name:
         path.parent.mkdir(parents=True, exist_ok=True)
-        record = {"command": vars(arguments), **circumstances(torch.get_num_threads()), "rows": rows}
+        record = {
+            "command": vars(arguments),
+            **circumstances(torch.get_num_threads()),
+            "rows": rows,
+        }
         record["model"] = {"source": clip.source, "fingerprint": clip.fingerprint()}
         path.write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
 
