@@ -217,7 +217,7 @@ class Grid:
                         for i in range(6)
                     ],
                 }
-                yield self.made(method, seed, {"all": values}, data="photos")
+                yield self.made(method, seed, {"all": values}, data="photos", model="ViT-B-16:openai")
 
     def everything(self):
         yield from self.base_to_novel()

@@ -1,0 +1,321 @@
+"""The charts of a report: curves, base against novel, gains by data set, cost."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+from markupsafe import Markup
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.ticker import FixedLocator, FuncFormatter, MaxNLocator
+
+from interlace.report import labels
+from interlace.report.measures import percent, points
+from interlace.report.summaries import Summary
+from interlace.report.svg import (
+    BETTER,
+    FONT,
+    INK,
+    MUTED,
+    RULE,
+    WIDTH,
+    WORSE,
+    Style,
+    new_figure,
+    to_svg,
+)
+
+Styles = dict[str, Style]
+
+
+@dataclass(frozen=True, slots=True)
+class Chart:
+    """A chart with what stands around it.
+
+    Attributes:
+        svg: The drawing.
+        title: What it shows.
+        caption: How to read it.
+        wide: Whether it may take the whole width.
+    """
+
+    svg: Markup
+    title: str
+    caption: str = ""
+    wide: bool = False
+
+
+def curves(
+    columns: Sequence[tuple[float, Mapping[str, Summary]]],
+    styles: Styles,
+    *,
+    title: str,
+    x_label: str,
+    y_label: str,
+    caption: str = "",
+    doubling: bool = False,
+) -> Chart | None:
+    """Draws a line per method with its 95 % band, over shots or severities.
+
+    Args:
+        columns: Places on the x axis with a summary by method.
+        styles: How methods are told apart.
+        title: Title of the chart.
+        x_label: What the x axis is.
+        y_label: What the y axis is.
+        caption: How to read it.
+        doubling: Whether the x axis counts doublings.
+    """
+    methods = [m for m in styles if sum(m in cells for _, cells in columns) > 1]
+    if not methods:
+        return None
+    figure, axes = _axes(300, right=labels.margin(methods))
+    ends = []
+    for method in methods:
+        own = [(math.log2(x) if doubling else x, cells[method]) for x, cells in columns if method in cells]
+        xs, means = [x for x, _ in own], [s.mean for _, s in own]
+        halves = [s.interval.half_width or 0.0 for _, s in own]
+        style = styles[method]
+        low, high = ([m + k * h for m, h in zip(means, halves, strict=True)] for k in (-1, 1))
+        axes.fill_between(xs, low, high, color=style.color, alpha=0.11, linewidth=0)
+        axes.plot(
+            xs,
+            means,
+            color=style.color,
+            linestyle=style.line,
+            linewidth=1.4,
+            marker=style.marker,
+            markersize=4.6,
+            markerfacecolor=style.face,
+            markeredgecolor=style.color,
+            markeredgewidth=1,
+        )
+        ends.append((xs[-1], means[-1]))
+    ticks = [math.log2(x) if doubling else x for x, _ in columns]
+    axes.set_xticks(ticks, [f"{x:g}" for x, _ in columns])
+    axes.set_xlim(min(ticks) - 0.04 * _span(ticks), max(ticks) + 0.04 * _span(ticks))
+    _y_percent(axes)
+    _name_axes(axes, x_label, y_label)
+    labels.at_line_ends(axes, ends, methods, styles)
+    last = columns[-1][1]
+    order = sorted((m for m in methods if m in last), key=lambda m: -last[m].mean)
+    said = ", ".join(f"{m} {percent(last[m].mean)}" for m in order)
+    return Chart(to_svg(figure, f"{title}. {y_label} at the right end: {said}."), title, caption)
+
+
+def base_and_novel(
+    base: Mapping[str, Summary], novel: Mapping[str, Summary], styles: Styles, *, title: str
+) -> Chart | None:
+    """Draws base against novel accuracy with lines of equal HM."""
+    methods = [m for m in styles if m in base and m in novel]
+    if len(methods) < 2:
+        return None
+    figure, axes = _axes(330, right=8)
+    xs, ys = ([part[m].mean for m in methods] for part in (base, novel))
+    x_errors, y_errors = (
+        [part[m].interval.half_width or 0.0 for m in methods] for part in (base, novel)
+    )
+    left, right = _limits(xs, x_errors)
+    bottom, top = _limits(ys, y_errors)
+    axes.set_xlim(left, right)
+    axes.set_ylim(bottom, top)
+    _equal_hm(axes, (left, right), (bottom, top))
+    for i, method in enumerate(methods):
+        style = styles[method]
+        axes.errorbar(
+            xs[i], ys[i], y_errors[i], x_errors[i], fmt="none", ecolor=style.color, elinewidth=0.7,
+            alpha=0.5,
+        )
+        _marker(axes, xs[i], ys[i], style)
+    _percent_axis(axes.xaxis)
+    _percent_axis(axes.yaxis)
+    _name_axes(axes, "base accuracy, %", "novel accuracy, %")
+    labels.beside_points(axes, list(zip(xs, ys, strict=True)), methods, styles)
+    said = ", ".join(f"{m} {percent(x)} and {percent(y)}" for m, x, y in zip(methods, xs, ys, strict=True))
+    caption = "Thin lines: equal HM. Crosses: 95 % t-intervals over seeds. Up and right is better."
+    return Chart(to_svg(figure, f"{title}: {said}."), title, caption)
+
+
+def gains(
+    cells: Mapping[str, Summary], order: Sequence[str], *, title: str, baseline: str, limit: float
+) -> Chart | None:
+    """Draws the difference of each method to the baseline as a bar with its 95 % interval.
+
+    Args:
+        cells: Summaries by method.
+        order: Methods from top to bottom.
+        title: Title of the chart.
+        baseline: The method compared to.
+        limit: Reach of the x axis on both sides, so that charts side by side compare.
+    """
+    found = []
+    for method in order:
+        if method in cells and (compared := cells[method].comparison) is not None:
+            found.append((method, compared.paired.difference, cells[method].verdict))
+    if not found:
+        return None
+    figure, axes = _axes(46 + 17 * len(found), left=labels.margin([m for m, _, _ in found]), right=34)
+    places = range(len(found))
+    for place, (_, gain, verdict) in zip(places, found, strict=True):
+        color = {"better": BETTER, "worse": WORSE}.get(verdict, MUTED)
+        face = color if verdict else "none"
+        axes.barh(place, gain.mean, height=0.62, facecolor=face, edgecolor=color, linewidth=1)
+        half = gain.half_width
+        if half:
+            ends = (max(gain.mean - half, -limit), min(gain.mean + half, limit))
+            axes.plot(ends, (place, place), color=INK, linewidth=1)
+        axes.annotate(
+            points(gain.mean),
+            (1, place),
+            xycoords=("axes fraction", "data"),
+            xytext=(4, 0),
+            textcoords="offset points",
+            va="center",
+            fontsize=FONT - 0.5,
+            color=INK,
+        )
+    axes.axvline(0, color=INK, linewidth=0.9)
+    axes.set_yticks(list(places), [m for m, _, _ in found], parse_math=False)
+    axes.set_ylim(len(found) - 0.4, -0.6)
+    axes.set_xlim(-limit, limit)
+    axes.xaxis.set_major_locator(MaxNLocator(5, steps=[1, 2, 5, 10]))
+    axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: points(value, 0)))
+    axes.grid(axis="y", visible=False)
+    _name_axes(axes, f"points against {baseline}", "")
+    said = ", ".join(f"{m} {points(gain.mean)}" for m, gain, _ in found)
+    return Chart(to_svg(figure, f"{title}, points against {baseline}: {said}."), title)
+
+
+def cost(
+    costs: Mapping[str, float],
+    quality: Mapping[str, Summary],
+    styles: Styles,
+    *,
+    title: str,
+    x_label: str,
+    y_label: str,
+) -> Chart | None:
+    """Draws quality over the decades of a cost; a cost of nothing has a place of its own."""
+    methods = [m for m in styles if m in costs and m in quality]
+    spent = [costs[m] for m in methods if costs[m] > 0]
+    if len(methods) < 2 or not spent:
+        return None
+    figure, axes = _axes(270, right=8)
+    low, high = math.floor(math.log10(min(spent))), math.ceil(math.log10(max(spent)))
+    high = max(high, low + 1)
+    free = low - 0.7
+    xs = [math.log10(costs[m]) if costs[m] > 0 else free for m in methods]
+    ys = [quality[m].mean for m in methods]
+    errors = [quality[m].interval.half_width or 0.0 for m in methods]
+    ticks = list(range(low, high + 1))
+    names = [_amount(10.0**tick) for tick in ticks]
+    if free in xs:
+        ticks, names = [free, *ticks], ["0", *names]
+        axes.axvline(low - 0.35, color=RULE, linewidth=0.8, linestyle=(0, (2, 2)))
+    axes.xaxis.set_major_locator(FixedLocator(ticks))
+    axes.set_xticklabels(names)
+    axes.set_xlim(min(ticks) - 0.25, high + 0.1)
+    axes.set_ylim(*_limits(ys, errors))
+    for i, method in enumerate(methods):
+        axes.errorbar(
+            xs[i], ys[i], errors[i], fmt="none", ecolor=styles[method].color, elinewidth=0.7, alpha=0.5
+        )
+        _marker(axes, xs[i], ys[i], styles[method])
+    _percent_axis(axes.yaxis)
+    _name_axes(axes, x_label, y_label)
+    labels.beside_points(axes, list(zip(xs, ys, strict=True)), methods, styles)
+    said = ", ".join(f"{m} {_amount(costs[m])}, {percent(quality[m].mean)}" for m in methods)
+    return Chart(to_svg(figure, f"{title}; {x_label} and {y_label}: {said}."), title)
+
+
+def _amount(value: float) -> str:
+    """Formats a cost shortly."""
+    for unit, size in (("G", 1e9), ("M", 1e6), ("k", 1e3)):
+        if value >= size:
+            return f"{value / size:.3g}{unit}"
+    return f"{value:.3g}"
+
+
+def _axes(height: float, left: float = 40, right: float = 8) -> tuple[Figure, Axes]:
+    """Makes axes by hand: the font of the page is not known, so no layout can be computed."""
+    figure = new_figure(height)
+    bottom, top = 36, 8
+    box = (left / WIDTH, bottom / height, (WIDTH - left - right) / WIDTH, (height - bottom - top) / height)
+    axes = figure.add_axes(box)
+    axes.patch.set_visible(False)
+    axes.grid(color=RULE, linewidth=0.7)
+    axes.set_axisbelow(True)
+    axes.tick_params(length=0, labelsize=FONT, colors=INK, pad=4)
+    for side, spine in axes.spines.items():
+        spine.set_visible(side == "bottom")
+        spine.set_color(MUTED)
+        spine.set_linewidth(0.8)
+    return figure, axes
+
+
+def _name_axes(axes: Axes, x_label: str, y_label: str) -> None:
+    axes.set_xlabel(x_label, fontsize=FONT, color=MUTED, labelpad=4, parse_math=False)
+    axes.set_ylabel(y_label, fontsize=FONT, color=MUTED, labelpad=4, parse_math=False)
+
+
+def _marker(axes: Axes, x: float, y: float, style: Style) -> None:
+    axes.plot(
+        [x], [y], linestyle="none", marker=style.marker, markersize=6, markerfacecolor=style.face,
+        markeredgecolor=style.color, markeredgewidth=1.2,
+    )
+
+
+def _percent_axis(axis: object) -> None:
+    set_locator: Callable[..., None] = axis.set_major_locator  # type: ignore[attr-defined]
+    set_locator(MaxNLocator(6, steps=[1, 2, 5, 10]))
+    axis.set_major_formatter(FuncFormatter(_tick))  # type: ignore[attr-defined]
+
+
+def _tick(value: float, _: float) -> str:
+    return f"{100 * value:.6g}"
+
+
+def _y_percent(axes: Axes) -> None:
+    axes.margins(y=0.04)
+    axes.autoscale_view()
+    axes.set_ylim(*axes.get_ylim())
+    _percent_axis(axes.yaxis)
+
+
+def _span(values: Sequence[float]) -> float:
+    return (max(values) - min(values)) or 1.0
+
+
+def _limits(values: Sequence[float], errors: Sequence[float]) -> tuple[float, float]:
+    low = min(v - e for v, e in zip(values, errors, strict=True))
+    high = max(v + e for v, e in zip(values, errors, strict=True))
+    room = 0.08 * ((high - low) or 0.02)
+    return low - room, high + room
+
+
+def _equal_hm(axes: Axes, x: tuple[float, float], y: tuple[float, float]) -> None:
+    """Draws lines novel = hm * base / (2 * base - hm) and names them where they leave the axes."""
+    corners = [2 * b * n / (b + n) for b, n in (*zip(x, y, strict=True), (x[0], y[1]), (x[1], y[0]))]
+    low, high = min(corners), max(corners)
+    step = next(s for s in (0.005, 0.01, 0.02, 0.05, 0.1, 0.2) if (high - low) / s <= 7)
+    for number in range(math.ceil(low / step), math.floor(high / step) + 1):
+        hm = number * step
+        bases = [x[0] + (x[1] - x[0]) * i / 60 for i in range(61)]
+        line = [(b, hm * b / (2 * b - hm)) for b in bases if 2 * b > hm]
+        inside = [(b, n) for b, n in line if y[0] <= n <= y[1]]
+        if len(inside) < 4:
+            continue
+        axes.plot(*zip(*inside, strict=True), color=MUTED, linewidth=0.5, alpha=0.7)
+        end = inside[-1]
+        axes.annotate(
+            f"HM {100 * hm:.6g}",
+            end,
+            xytext=(-2, 3),
+            textcoords="offset points",
+            ha="right",
+            va="bottom",
+            fontsize=FONT - 2,
+            color=MUTED,
+        )
