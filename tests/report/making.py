@@ -16,9 +16,7 @@ METHODS = (
 ).split()
 DATA = [
     f"picto/{name}"
-    for name in (
-        "activities animals-nature food-drink objects subgroups travel-places".split()
-    )
+    for name in ("activities animals-nature food-drink objects subgroups travel-places".split())
 ]
 BOUND = {"linear_probe", "tip_adapter", "tip_adapter_f"}
 SEEDS = (1, 2, 3, 4, 5)
@@ -192,7 +190,7 @@ class Grid:
                             seed,
                             {"all": self.values(top1)},
                             protocol="robustness",
-                            data=self.data[2],
+                            data=self.data[-1],
                             kind=kind,
                             severity=severity,
                         )
@@ -217,7 +215,9 @@ class Grid:
                         for i in range(6)
                     ],
                 }
-                yield self.made(method, seed, {"all": values}, data="photos", model="ViT-B-16:openai")
+                yield self.made(
+                    method, seed, {"all": values}, data="photos", model="ViT-B-16:openai"
+                )
 
     def everything(self):
         yield from self.base_to_novel()

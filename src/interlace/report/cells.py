@@ -137,7 +137,7 @@ def parse_cell(record: Any) -> Cell:
     if record["status"] not in ("done", "failed"):
         raise ValueError("unknown status")
     condition = spec.get("condition") or {}
-    backbone = (record["backbone"] if done else record.get("backbone")) or {}
+    backbone = record.get("backbone") or {}
     return Cell(
         id=_text(record["id"]),
         setup=Setup(
@@ -190,7 +190,9 @@ def _files(places: list[Path]) -> list[Path]:
     found: dict[Path, None] = {}
     for place in places:
         if not place.exists():
-            raise InterlaceError(f"no file or folder '{place}': expected what interlace bench wrote")
+            raise InterlaceError(
+                f"no file or folder '{place}': expected what interlace bench wrote"
+            )
         inside = sorted(place.rglob("*.json")) if place.is_dir() else [place]
         found.update({path.resolve(): None for path in inside if path.is_file()})
     return list(found)

@@ -17,7 +17,7 @@ from interlace.evaluation.drawing import shorten
 from interlace.report.cells import Cell
 from interlace.report.measures import target_label
 from interlace.report.plots import Chart
-from interlace.report.svg import FONT, INK, MUTED, PAPER, RULE, WIDTH, new_figure, shade, to_svg
+from interlace.report.svg import FONT, INK, PAPER, RULE, WIDTH, new_figure, shade, to_svg
 
 _MOST_COUNTED, _MOST_NAMED = 20, 45
 _NAME_LENGTH = 16
@@ -147,7 +147,12 @@ def _chart(counts: NDArray[np.int64], names: Sequence[str], title: str) -> Chart
     if n <= _MOST_COUNTED:
         for (r, c), tint in zip(places, tints, strict=True):
             axes.text(
-                c, r, str(counts[r, c]), ha="center", va="center", fontsize=min(FONT, 190 / n),
+                c,
+                r,
+                str(counts[r, c]),
+                ha="center",
+                va="center",
+                fontsize=min(FONT, 190 / n),
                 color=PAPER if tint > 0.55 else INK,
             )
     axes.set_xlim(-0.5, n - 0.5)
@@ -156,8 +161,6 @@ def _chart(counts: NDArray[np.int64], names: Sequence[str], title: str) -> Chart
     axes.set_xticks(ticks, shown, rotation=90, fontsize=size, parse_math=False)
     axes.set_yticks(ticks, shown, fontsize=size, parse_math=False)
     axes.tick_params(length=0, colors=INK, pad=3)
-    axes.text(1, 1.01, "rows: class, columns: answer", transform=axes.transAxes, ha="right",
-              va="bottom", fontsize=FONT - 2, color=MUTED)
     for spine in axes.spines.values():
         spine.set_color(RULE)
     right, images = int(np.trace(counts)), int(counts.sum())
@@ -166,4 +169,6 @@ def _chart(counts: NDArray[np.int64], names: Sequence[str], title: str) -> Chart
         f"{right:,} of {images:,} right ({share:.1f} %). Rows are classes, columns answers; the "
         "tint is the share of the class's images."
     )
-    return Chart(to_svg(figure, f"Confusion matrix of {title}. {caption}"), f"Confusion: {title}", caption)
+    return Chart(
+        to_svg(figure, f"Confusion matrix of {title}. {caption}"), f"Confusion: {title}", caption
+    )

@@ -38,6 +38,8 @@ def finding(grid: Grid) -> Finding | None:
     best = pick(whole, key=lambda method: whole[method].mean)
     summary = whole[best]
     lead = f"has the best {_quantity(grid)}: {percent(summary.mean)} %"
+    if summary.comparison is not None:
+        lead += f", {points(summary.comparison.paired.difference.mean)} points over {grid.baseline}"
     rest = [_gain(grid, best, summary), _tied(grid, best, whole), _verdicts(grid, column.cells)]
     return Finding(best, summary, lead, " ".join(filter(None, rest)))
 
@@ -59,13 +61,11 @@ def _gain(grid: Grid, best: str, summary: Summary) -> str:
     if compared is None:
         return ""
     gain = compared.paired.difference
-    text = f"That is {points(gain.mean)} points against {grid.baseline}"
-    if gain.low is not None:
-        text += f" (95 % interval {points(gain.low)} to {points(gain.high)}"
-        text += f", p {_equals(compared.p_holm)} after Holm)"
-    if not compared.significant:
-        text += ", which these seeds cannot tell from chance"
-    return text + "."
+    if gain.low is None:
+        return "A single seed has no interval: this may be chance."
+    text = f"95 % interval of the gain {points(gain.low)} to {points(gain.high)} points, p "
+    text += f"{_equals(compared.p_holm)} after Holm"
+    return text + ("." if compared.significant else ": it may be chance.")
 
 
 def _equals(p: float | None) -> str:
@@ -95,15 +95,19 @@ def _tied(grid: Grid, best: str, whole: dict[str, Summary]) -> str:
 
 def _verdicts(grid: Grid, cells: dict[str, Summary]) -> str:
     compared = [s for s in cells.values() if s.comparison is not None]
-    if not compared:
+    if len(compared) < 2:
         return ""
     better = sum(s.verdict == "better" for s in compared)
     worse = sum(s.verdict == "worse" for s in compared)
-    open_ = len(compared) - better - worse
-    return (
-        f"Of {len(compared)} methods, {better} {_are(better)} better than {grid.baseline}, {worse} "
-        f"{_are(worse)} worse, and {open_} cannot be told from it."
+    counts = (
+        (better, f"better than {grid.baseline}"),
+        (worse, f"worse than {grid.baseline}"),
+        (len(compared) - better - worse, f"not told apart from {grid.baseline}"),
     )
+    said = [f"{number} {_are(number)} {what}" for number, what in counts if number]
+    if len(said) == 1:
+        return f"All of the {len(compared)} other methods are {said[0].partition(' are ')[2]}."
+    return f"Of {len(compared)} methods, {_listed(said)}."
 
 
 def _are(number: int) -> str:

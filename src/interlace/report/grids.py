@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
@@ -93,11 +94,12 @@ def grids(
         data: A data set; None for the average, or for the data set where there is only one.
     """
     found = results.summaries(key, protocol=protocol, setup=setup)
-    whole = _widest(found) if data is None else (data,)
-    found = [
-        s for s in found if (s.averaged and len(whole) > 1 and _sets(found, s.panel) == whole)
-        or (not s.averaged and s.data == whole)
-    ]
+    sets = _sets(found)
+    whole = max(sets.values(), key=lambda names: (len(names), names), default=())
+    if data is not None:
+        whole = (data,)
+    # shots or conditions that not every data set has are left to the tables of the data sets
+    found = [s for s in found if (sets[s.panel] == whole if s.averaged else s.data == whole)]
     what = protocol_label(protocol)
     if not found:
         return []
@@ -114,9 +116,7 @@ def grids(
                     if panel.shots == number and panel.condition.kind in (CLEAN, kind)
                 ]
                 for target in targets:
-                    columns = [
-                        (_severity(panel), _pick(found, panel, target)) for panel in own
-                    ]
+                    columns = [(_severity(panel), _pick(found, panel, target)) for panel in own]
                     title = f"{kind.replace('_', ' ')}, {_shots(number)}"
                     if len(targets) > 1:
                         title += f", {target_label(target)}"
@@ -136,7 +136,9 @@ def by_data(results: Results, setup: Setup, protocol: str, key: str) -> list[Gri
     """Makes tables with a column per data set, of the target that the protocol is about."""
     found = results.summaries(key, protocol=protocol, setup=setup)
     made = []
-    for panel in sorted({s.panel for s in found if s.averaged}, key=lambda p: (p.shots, p.condition)):
+    for panel in sorted(
+        {s.panel for s in found if s.averaged}, key=lambda p: (p.shots, p.condition)
+    ):
         own = [s for s in found if s.panel == panel]
         targets = {s.target for s in own if s.averaged}
         target = next((t for t in _HEADLINE if t in targets), min(targets, key=target_order))
@@ -145,7 +147,8 @@ def by_data(results: Results, setup: Setup, protocol: str, key: str) -> list[Gri
             for data in sorted({s.data[0] for s in own if not s.averaged})
         ]
         columns.append(("average", _pick(own, panel, target)))
-        title = f"{target_label(target)} by data set, {_shots(panel.shots)}"
+        what = measure(key).label.capitalize() if target == "all" else target_label(target)
+        title = f"{what} by data set, {_shots(panel.shots)}"
         if panel.condition.kind != CLEAN:
             title += f", {panel.condition.kind.replace('_', ' ')} {panel.condition.severity:g}"
         made.append(_grid(results, title, columns, len(columns) - 1))
@@ -159,16 +162,13 @@ def short_names(names: Sequence[str]) -> dict[str, str]:
     return {name: name.rpartition("/")[2] if shared else name for name in names}
 
 
-def _widest(found: Sequence[Summary]) -> tuple[str, ...]:
-    """The data sets of the panel that has most of them."""
-    if not found:
-        return ()
-    every = (_sets(found, panel) for panel in {s.panel for s in found})
-    return max(every, key=lambda sets: (len(sets), sets))
-
-
-def _sets(found: Sequence[Summary], panel: Panel) -> tuple[str, ...]:
-    return tuple(sorted({s.data[0] for s in found if s.panel == panel and not s.averaged}))
+def _sets(found: Sequence[Summary]) -> dict[Panel, tuple[str, ...]]:
+    """The data sets of each panel."""
+    names: dict[Panel, set[str]] = defaultdict(set)
+    for s in found:
+        if not s.averaged:
+            names[s.panel].add(s.data[0])
+    return {panel: tuple(sorted(own)) for panel, own in names.items()}
 
 
 def _pick(found: Sequence[Summary], panel: Panel, target: str) -> dict[str, Summary]:
@@ -246,22 +246,34 @@ def _notes(results: Results, columns: Sequence[Column], headline: int) -> list[s
         first += " ± half its 95 % t-interval"
     if any(s.averaged for s in main.cells.values()):
         sets = max(len(s.data) for s in main.cells.values())
-        first += f", averaged over {sets} data sets (the interval is over seeds, on these data sets)"
+        first += (
+            f", averaged over {sets} data sets (the interval is over seeds, on these data sets)"
+        )
     notes = [first + "." + ("" if shown.higher else " Less is better.")]
-    compared = max((sum(s.comparison is not None for s in c.cells.values()) for c in columns))
-    if compared:
+    numbers = sorted(sum(s.comparison is not None for s in c.cells.values()) for c in columns)
+    compared = " to ".join(str(n) for n in dict.fromkeys((numbers[0], numbers[-1])))
+    if numbers[-1]:
         notes.append(
-            f"▲ better, ▼ worse than {results.baseline}: paired t-test on identical shots, p < 0.05 "
-            f"after Holm's correction for the {compared} methods compared in a column. "
+            f"▲ better, ▼ worse than {results.baseline}: paired t-test on identical shots, "
+            f"p < 0.05 after Holm's correction for the {compared} methods compared in a column. "
             "The best of a column is bold."
         )
     if any(s.target == HARMONIC for s in cells):
         notes.append(HM_DEFINITION)
-    if any(s.comparison and s.comparison.over for s in main.cells.values()):
+    over = [s for s in main.cells.values() if s.comparison and s.comparison.over]
+    if over:
+        sets = max(len(s.data) for s in over)
+        least = min(1.0, 2 * len(over) / 2**sets)
         notes.append(
-            f"W/T/L: data sets on which {main.label} is ahead of, tied with or behind "
-            f"{results.baseline}; Wilcoxon's signed-rank test over data sets, after Holm. Fewer "
-            "than six data sets cannot reach 0.05."
+            f"W/T/L: data sets on which a method is ahead of, tied with or behind "
+            f"{results.baseline} in {main.label}. Wilcoxon p: signed-rank test over the data sets, "
+            f"after Holm; with {sets} data sets and {len(over)} methods its smallest possible "
+            f"value is {p_value(least)}."
+        )
+    if any(len(column.cells) < len(columns[0].cells) for column in columns):
+        notes.append(
+            "–: no value; a method that answers only for the classes it was fitted on has no "
+            "accuracy on others."
         )
     if any(s.partial for s in cells):
         notes.append("† rests on fewer seeds or data sets than the others.")

@@ -72,8 +72,8 @@ def _resource(name: str) -> str:
 
 
 def _title(made: list[Any]) -> str:
-    names = list(dict.fromkeys(section.title for section in made))
-    return names[0] if len(names) == 1 else "Adaptation methods compared"
+    names = list(dict.fromkeys(section.title.lower() for section in made))
+    return "Adaptation methods compared" + (f": {names[0]}" if len(names) == 1 else "")
 
 
 def _facts(results: Results) -> Iterator[tuple[str, str]]:
@@ -89,7 +89,10 @@ def _facts(results: Results) -> Iterator[tuple[str, str]]:
         ordered = sorted(values)
         few = len(ordered) <= 5 and name != "methods"
         yield name, ", ".join(map(str, ordered)) if few else str(len(ordered))
-    yield "runs", f"{len(results.done):,}" + (f" + {len(results.failed)} failed" if results.failed else "")
+    yield (
+        "runs",
+        f"{len(results.done):,}" + (f" + {len(results.failed)} failed" if results.failed else ""),
+    )
     dates = sorted(cell.date[:10] for cell in cells if cell.date)
     if dates:
         yield "run on", " to ".join(dict.fromkeys((dates[0], dates[-1])))

@@ -12,6 +12,7 @@ from interlace.report.svg import FONT, MUTED, Style
 _SIZE = FONT - 1
 _WIDE, _HIGH = 0.58 * _SIZE, 1.12 * _SIZE
 _MARKER = 4.5
+_DIRECTIONS = ((1, 0), (-1, 0), (0, 1), (0, -1), (1, 1), (1, -1), (-1, 1), (-1, -1))
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +38,10 @@ class _Box:
 
 
 def beside_points(
-    axes: Axes, points: Sequence[tuple[float, float]], names: Sequence[str], styles: dict[str, Style]
+    axes: Axes,
+    points: Sequence[tuple[float, float]],
+    names: Sequence[str],
+    styles: dict[str, Style],
 ) -> None:
     """Writes each name at the place around its point that covers least.
 
@@ -47,32 +51,31 @@ def beside_points(
     frame = axes.get_window_extent()
     page = _Box(frame.x0, frame.y0, frame.x1, frame.y1)
     taken = [_Box(x - _MARKER, y - _MARKER, x + _MARKER, y + _MARKER) for x, y in spots]
-    ratio = 1.0
     for i in sorted(range(len(spots)), key=lambda i: -spots[i][1]):
         x, y = spots[i]
         width = _WIDE * len(names[i])
         best: tuple[float, _Box, tuple[float, float]] | None = None
         for distance in (6, 13, 21, 30):
-            for across, up in ((1, 0), (-1, 0), (0, 1), (0, -1), (1, 1), (1, -1), (-1, 1), (-1, -1)):
+            for across, up in _DIRECTIONS:
                 left = x + across * distance - (0 if across > 0 else width / (1 if across else 2))
                 bottom = y + up * distance - _HIGH / 2
                 box = _Box(left, bottom, left + width, bottom + _HIGH)
                 others = [other for j, other in enumerate(taken) if j != i]
                 cost = sum(box.overlap(other) for other in others) + 50 * box.outside(page)
-                cost += 0.6 * distance * ratio + (2 if up and across else 0)
+                cost += 0.6 * distance + (2 if up and across else 0)
                 if best is None or cost < best[0]:
                     best = (cost, box, (across * distance, up * distance))
         if best is None or best[0] > 40:
             continue
         taken.append(best[1])
-        across, up = best[2]
-        far = max(abs(across), abs(up)) > 8
+        offset = best[2]
+        far = max(map(abs, offset)) > 8
         axes.annotate(
             names[i],
             points[i],
-            xytext=(across, up),
+            xytext=offset,
             textcoords="offset points",
-            ha="left" if across > 0 else "right" if across < 0 else "center",
+            ha="left" if offset[0] > 0 else "right" if offset[0] < 0 else "center",
             va="center",
             fontsize=_SIZE,
             color=styles[names[i]].color,
@@ -125,7 +128,7 @@ def margin(names: Sequence[str]) -> float:
 
 def _apart(wanted: Sequence[float], gap: float, low: float, high: float) -> list[float]:
     """Moves sorted heights apart by `gap`, as little as possible, within the limits if they fit."""
-    groups: list[list[float]] = []  # first height and number of members
+    groups: list[list[float]] = []  # first height, number of members, index of the first
     for i, height in enumerate(wanted):
         groups.append([height, 1, i])
         while len(groups) > 1 and groups[-2][0] + gap * groups[-2][1] > groups[-1][0]:
@@ -134,11 +137,12 @@ def _apart(wanted: Sequence[float], gap: float, low: float, high: float) -> list
             centers = [wanted[int(below[2]) + j] - gap * j for j in range(int(count))]
             groups[-2:] = [[sum(centers) / count, count, below[2]]]
     found = [start + gap * j for start, count, _ in groups for j in range(int(count))]
-    if found and found[-1] > high:
-        found = [height - (found[-1] - high) for height in found]
-    if found and found[0] < low:
-        shift = low - found[0]
-        found = [height + shift for height in found] if found[-1] + shift <= high + gap else found
+    if found:
+        found[-1] = min(found[-1], high)
     for i in range(len(found) - 2, -1, -1):
         found[i] = min(found[i], found[i + 1] - gap)
+    if found:
+        found[0] = max(found[0], low)
+    for i in range(1, len(found)):
+        found[i] = max(found[i], found[i - 1] + gap)
     return found

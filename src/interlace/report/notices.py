@@ -63,9 +63,7 @@ def _missing(results: Results) -> Iterable[Notice]:
         methods = {cell.part("spec")["method"] for cell in cells}
         tasks = {(cell.data, cell.shots, cell.condition) for cell in cells}
         seeds = {cell.seed for cell in cells}
-        there = {
-            (c.part("spec")["method"], (c.data, c.shots, c.condition), c.seed) for c in cells
-        }
+        there = {(c.part("spec")["method"], (c.data, c.shots, c.condition), c.seed) for c in cells}
         missing = [item for item in product(methods, tasks, seeds) if item not in there]
         if missing:
             where = protocol_label(protocol)
@@ -93,8 +91,10 @@ def _pairs(results: Results) -> Iterable[Notice]:
     others = [s for s in results.summaries() if s.method != results.baseline]
     alone = {s.method for s in others if s.comparison is None}
     unpaired = {s.method for s in others if s.comparison and s.comparison.unpaired}
-    if others and len(alone) == len({s.method for s in others}) and not any(
-        s.comparison for s in others
+    if (
+        others
+        and len(alone) == len({s.method for s in others})
+        and not any(s.comparison for s in others)
     ):
         text = f"No method shares shots with a run of {results.baseline}: nothing is compared."
         yield Notice("pairs", text)
@@ -123,7 +123,9 @@ def _origins(results: Results) -> Iterable[Notice]:
     if changed:
         cells = _count(len(changed), "cell")
         yield Notice("changes", f"{cells} ran with uncommitted changes in the code.")
-    commits = {str(cell.record["commit"])[:10] for cell in results.done if cell.record.get("commit")}
+    commits = {
+        str(cell.record["commit"])[:10] for cell in results.done if cell.record.get("commit")
+    }
     if len(commits) > 1:
         yield Notice("commits", f"The cells come from {len(commits)} commits: {_named(commits)}.")
     for package in ("interlace", "torch"):
@@ -131,7 +133,9 @@ def _origins(results: Results) -> Iterable[Notice]:
         if len(found) > 1:
             yield Notice("versions", f"Several versions of {package} ran: {_named(found)}.", False)
     if len({str(sorted(cell.part("machine").items(), key=str)) for cell in results.done}) > 1:
-        yield Notice("machines", "Several kinds of machines ran: do not compare their times.", False)
+        yield Notice(
+            "machines", "Several kinds of machines ran: do not compare their times.", False
+        )
     tuned = {cell.method for cell in results.done if cell.record.get("tuned")}
     if tuned:
         text = f"{_named(tuned)} used published values of each data set: see the configuration."
@@ -144,7 +148,7 @@ def _files(results: Results) -> Iterable[Notice]:
         yield Notice("skipped", f"{files} that are no cells of this format were left out.", False)
     if results.replaced:
         cells = _count(results.replaced, "older cell")
-        yield Notice("replaced", f"{cells} were left out: a newer one of the same run is there.", False)
+        yield Notice("replaced", f"{cells} left out: a newer one of the same run is there.", False)
 
 
 def _count(number: int, noun: str) -> str:

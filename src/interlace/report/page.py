@@ -83,7 +83,7 @@ class Section:
 
 def sections(results: Results, looks: Styles) -> list[Section]:
     """Builds the sections: each protocol of each setup."""
-    found = []
+    found: list[Section] = []
     for setup in results.setups:
         for protocol in results.protocols(setup):
             found.append(_section(results, setup, protocol, looks, f"section-{len(found) + 1}"))
@@ -96,9 +96,7 @@ def method_styles(results: Results) -> Styles:
     return styles([name for name in results.methods if name in done], results.baseline)
 
 
-def _section(
-    results: Results, setup: Setup, protocol: str, looks: Styles, anchor: str
-) -> Section:
+def _section(results: Results, setup: Setup, protocol: str, looks: Styles, anchor: str) -> Section:
     keys = results.measures(setup, protocol)
     tables = grids(results, setup, protocol, keys[0])
     made = Section(
@@ -117,9 +115,7 @@ def _section(
         for data in sets:
             own = grids(results, setup, protocol, keys[0], data)
             made.per_data.append((names[data], own))
-    made.others = [
-        (measure(key).label, grids(results, setup, protocol, key)) for key in keys[1:]
-    ]
+    made.others = [(measure(key).label, grids(results, setup, protocol, key)) for key in keys[1:]]
     _draw(made, found, looks)
     cells = [c for c in results.done if c.setup == setup and c.protocol == protocol]
     if tables:
@@ -138,7 +134,9 @@ def _draw(made: Section, found: Sequence[Summary], looks: Styles) -> None:
             title = name or grid.title
             chart = None
             if len({panel.condition for panel in panels}) > 1:
-                places = [p.condition.severity if p.condition.kind != CLEAN else 0.0 for p in panels]
+                places = [
+                    p.condition.severity if p.condition.kind != CLEAN else 0.0 for p in panels
+                ]
                 title = f"{grid.title}: {name}" if name else grid.title
                 kind = panels[-1].condition.kind.replace("_", " ")
                 chart = _curve(grid, places, looks, title, f"severity of {kind}", quality)
@@ -181,7 +179,9 @@ def _curve(
 
 def _gains(grid: Grid) -> list[Chart]:
     """One chart per data set, all with the same reach."""
-    if grid.columns[0].label != "clean" and all(s.averaged is False for s in grid.main.cells.values()):
+    if grid.columns[0].label != "clean" and all(
+        s.averaged is False for s in grid.main.cells.values()
+    ):
         columns = [grid.main] if len(grid.columns) < 2 else list(grid.columns)
     else:
         columns = list(grid.columns)
@@ -195,7 +195,9 @@ def _gains(grid: Grid) -> list[Chart]:
         return []
     limit = 1.25 * (max(ends) or 0.01)
     charts = [
-        plots.gains(column.cells, grid.rows, title=column.label, baseline=grid.baseline, limit=limit)
+        plots.gains(
+            column.cells, grid.rows, title=column.label, baseline=grid.baseline, limit=limit
+        )
         for column in columns
     ]
     return [chart for chart in charts if chart is not None]
@@ -216,9 +218,7 @@ def _draw_costs(made: Section, cells: Sequence[Cell], grid: Grid, looks: Styles)
     what = f"{grid.main.label}, %" if len(grid.columns) > 1 else f"{measure(grid.measure).label}, %"
     for name, label in _COSTS:
         costs = {method: own[name] for method, own in means.items() if name in own}
-        chart = plots.cost(
-            costs, grid.main.cells, looks, title=label, x_label=label, y_label=what
-        )
+        chart = plots.cost(costs, grid.main.cells, looks, title=label, x_label=label, y_label=what)
         if chart is not None:
             made.costs.append(chart)
 

@@ -38,13 +38,11 @@ class Chart:
         svg: The drawing.
         title: What it shows.
         caption: How to read it.
-        wide: Whether it may take the whole width.
     """
 
     svg: Markup
     title: str
     caption: str = ""
-    wide: bool = False
 
 
 def curves(
@@ -54,7 +52,6 @@ def curves(
     title: str,
     x_label: str,
     y_label: str,
-    caption: str = "",
     doubling: bool = False,
 ) -> Chart | None:
     """Draws a line per method with its 95 % band, over shots or severities.
@@ -65,7 +62,6 @@ def curves(
         title: Title of the chart.
         x_label: What the x axis is.
         y_label: What the y axis is.
-        caption: How to read it.
         doubling: Whether the x axis counts doublings.
     """
     methods = [m for m in styles if sum(m in cells for _, cells in columns) > 1]
@@ -74,7 +70,11 @@ def curves(
     figure, axes = _axes(300, right=labels.margin(methods))
     ends = []
     for method in methods:
-        own = [(math.log2(x) if doubling else x, cells[method]) for x, cells in columns if method in cells]
+        own = [
+            (math.log2(x) if doubling else x, cells[method])
+            for x, cells in columns
+            if method in cells
+        ]
         xs, means = [x for x, _ in own], [s.mean for _, s in own]
         halves = [s.interval.half_width or 0.0 for _, s in own]
         style = styles[method]
@@ -102,7 +102,7 @@ def curves(
     last = columns[-1][1]
     order = sorted((m for m in methods if m in last), key=lambda m: -last[m].mean)
     said = ", ".join(f"{m} {percent(last[m].mean)}" for m in order)
-    return Chart(to_svg(figure, f"{title}. {y_label} at the right end: {said}."), title, caption)
+    return Chart(to_svg(figure, f"{title}. {y_label} at the right end: {said}."), title)
 
 
 def base_and_novel(
@@ -123,19 +123,16 @@ def base_and_novel(
     axes.set_ylim(bottom, top)
     _equal_hm(axes, (left, right), (bottom, top))
     for i, method in enumerate(methods):
-        style = styles[method]
-        axes.errorbar(
-            xs[i], ys[i], y_errors[i], x_errors[i], fmt="none", ecolor=style.color, elinewidth=0.7,
-            alpha=0.5,
-        )
-        _marker(axes, xs[i], ys[i], style)
+        _cross(axes, xs[i], ys[i], x_errors[i], y_errors[i], styles[method])
+        _marker(axes, xs[i], ys[i], styles[method])
     _percent_axis(axes.xaxis)
     _percent_axis(axes.yaxis)
     _name_axes(axes, "base accuracy, %", "novel accuracy, %")
     labels.beside_points(axes, list(zip(xs, ys, strict=True)), methods, styles)
-    said = ", ".join(f"{m} {percent(x)} and {percent(y)}" for m, x, y in zip(methods, xs, ys, strict=True))
-    caption = "Thin lines: equal HM. Crosses: 95 % t-intervals over seeds. Up and right is better."
-    return Chart(to_svg(figure, f"{title}: {said}."), title, caption)
+    said = ", ".join(
+        f"{m} {percent(x)} and {percent(y)}" for m, x, y in zip(methods, xs, ys, strict=True)
+    )
+    return Chart(to_svg(figure, f"{title}, base and novel accuracy: {said}."), title)
 
 
 def gains(
@@ -156,32 +153,41 @@ def gains(
             found.append((method, compared.paired.difference, cells[method].verdict))
     if not found:
         return None
-    figure, axes = _axes(46 + 17 * len(found), left=labels.margin([m for m, _, _ in found]), right=34)
+    figure, axes = _axes(
+        46 + 17 * len(found), left=labels.margin([m for m, _, _ in found]), right=34
+    )
     places = range(len(found))
-    for place, (_, gain, verdict) in zip(places, found, strict=True):
-        color = {"better": BETTER, "worse": WORSE}.get(verdict, MUTED)
-        face = color if verdict else "none"
-        axes.barh(place, gain.mean, height=0.62, facecolor=face, edgecolor=color, linewidth=1)
-        half = gain.half_width
-        if half:
-            ends = (max(gain.mean - half, -limit), min(gain.mean + half, limit))
-            axes.plot(ends, (place, place), color=INK, linewidth=1)
-        axes.annotate(
+    colors = [{"better": BETTER, "worse": WORSE}.get(verdict, MUTED) for _, _, verdict in found]
+    axes.barh(
+        places,
+        [gain.mean for _, gain, _ in found],
+        height=0.62,
+        color=[color if v else "none" for color, (_, _, v) in zip(colors, found, strict=True)],
+        edgecolor=colors,
+        linewidth=1,
+    )
+    xs: list[float] = []
+    ys: list[float] = []
+    for place, (_, gain, _) in zip(places, found, strict=True):
+        half = gain.half_width or 0.0
+        xs += [max(gain.mean - half, -limit), min(gain.mean + half, limit), math.nan]
+        ys += [place] * 3
+        axes.text(
+            1.015,
+            place,
             points(gain.mean),
-            (1, place),
-            xycoords=("axes fraction", "data"),
-            xytext=(4, 0),
-            textcoords="offset points",
+            transform=axes.get_yaxis_transform(),
             va="center",
             fontsize=FONT - 0.5,
             color=INK,
         )
+    axes.plot(xs, ys, color=INK, linewidth=1)
     axes.axvline(0, color=INK, linewidth=0.9)
     axes.set_yticks(list(places), [m for m, _, _ in found], parse_math=False)
     axes.set_ylim(len(found) - 0.4, -0.6)
     axes.set_xlim(-limit, limit)
     axes.xaxis.set_major_locator(MaxNLocator(5, steps=[1, 2, 5, 10]))
-    axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: points(value, 0)))
+    axes.xaxis.set_major_formatter(FuncFormatter(_signed_tick))
     axes.grid(axis="y", visible=False)
     _name_axes(axes, f"points against {baseline}", "")
     said = ", ".join(f"{m} {points(gain.mean)}" for m, gain, _ in found)
@@ -206,6 +212,7 @@ def cost(
     low, high = math.floor(math.log10(min(spent))), math.ceil(math.log10(max(spent)))
     high = max(high, low + 1)
     free = low - 0.7
+    ticks: list[float]
     xs = [math.log10(costs[m]) if costs[m] > 0 else free for m in methods]
     ys = [quality[m].mean for m in methods]
     errors = [quality[m].interval.half_width or 0.0 for m in methods]
@@ -219,9 +226,7 @@ def cost(
     axes.set_xlim(min(ticks) - 0.25, high + 0.1)
     axes.set_ylim(*_limits(ys, errors))
     for i, method in enumerate(methods):
-        axes.errorbar(
-            xs[i], ys[i], errors[i], fmt="none", ecolor=styles[method].color, elinewidth=0.7, alpha=0.5
-        )
+        _cross(axes, xs[i], ys[i], 0.0, errors[i], styles[method])
         _marker(axes, xs[i], ys[i], styles[method])
     _percent_axis(axes.yaxis)
     _name_axes(axes, x_label, y_label)
@@ -238,11 +243,16 @@ def _amount(value: float) -> str:
     return f"{value:.3g}"
 
 
-def _axes(height: float, left: float = 40, right: float = 8) -> tuple[Figure, Axes]:
+def _axes(height: float, left: float = 38, right: float = 8) -> tuple[Figure, Axes]:
     """Makes axes by hand: the font of the page is not known, so no layout can be computed."""
     figure = new_figure(height)
     bottom, top = 36, 8
-    box = (left / WIDTH, bottom / height, (WIDTH - left - right) / WIDTH, (height - bottom - top) / height)
+    box = (
+        left / WIDTH,
+        bottom / height,
+        (WIDTH - left - right) / WIDTH,
+        (height - bottom - top) / height,
+    )
     axes = figure.add_axes(box)
     axes.patch.set_visible(False)
     axes.grid(color=RULE, linewidth=0.7)
@@ -260,10 +270,23 @@ def _name_axes(axes: Axes, x_label: str, y_label: str) -> None:
     axes.set_ylabel(y_label, fontsize=FONT, color=MUTED, labelpad=4, parse_math=False)
 
 
+def _cross(axes: Axes, x: float, y: float, across: float, up: float, style: Style) -> None:
+    for error_x, error_y in ((across, 0.0), (0.0, up)):
+        if error_x or error_y:
+            ends = ((x - error_x, x + error_x), (y - error_y, y + error_y))
+            axes.plot(*ends, color=style.color, linewidth=0.7, alpha=0.5)
+
+
 def _marker(axes: Axes, x: float, y: float, style: Style) -> None:
     axes.plot(
-        [x], [y], linestyle="none", marker=style.marker, markersize=6, markerfacecolor=style.face,
-        markeredgecolor=style.color, markeredgewidth=1.2,
+        [x],
+        [y],
+        linestyle="none",
+        marker=style.marker,
+        markersize=6,
+        markerfacecolor=style.face,
+        markeredgecolor=style.color,
+        markeredgewidth=1.2,
     )
 
 
@@ -275,6 +298,10 @@ def _percent_axis(axis: object) -> None:
 
 def _tick(value: float, _: float) -> str:
     return f"{100 * value:.6g}"
+
+
+def _signed_tick(value: float, _: float) -> str:
+    return f"{100 * value:+.4g}".replace("-", "−") if abs(value) > 1e-9 else "0"
 
 
 def _y_percent(axes: Axes) -> None:
@@ -297,7 +324,9 @@ def _limits(values: Sequence[float], errors: Sequence[float]) -> tuple[float, fl
 
 def _equal_hm(axes: Axes, x: tuple[float, float], y: tuple[float, float]) -> None:
     """Draws lines novel = hm * base / (2 * base - hm) and names them where they leave the axes."""
-    corners = [2 * b * n / (b + n) for b, n in (*zip(x, y, strict=True), (x[0], y[1]), (x[1], y[0]))]
+    corners = [
+        2 * b * n / (b + n) for b, n in (*zip(x, y, strict=True), (x[0], y[1]), (x[1], y[0]))
+    ]
     low, high = min(corners), max(corners)
     step = next(s for s in (0.005, 0.01, 0.02, 0.05, 0.1, 0.2) if (high - low) / s <= 7)
     for number in range(math.ceil(low / step), math.floor(high / step) + 1):

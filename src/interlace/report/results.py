@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from functools import cached_property
@@ -48,8 +48,9 @@ class Results:
 
     @cached_property
     def setups(self) -> list[Setup]:
-        """Backbones and common settings; a comparison stays within one."""
-        return sorted({cell.setup for cell in self.cells})
+        """Backbones and common settings, those of most cells first; a comparison stays in one."""
+        counts = Counter(cell.setup for cell in self.cells)
+        return sorted(counts, key=lambda setup: (-counts[setup], setup))
 
     @cached_property
     def methods(self) -> list[str]:
@@ -122,8 +123,8 @@ class Results:
     def setup_label(self, setup: Setup) -> str:
         """Names a setup for people: the model, and what tells it from the other setups."""
         parts = [setup.model]
-        others = [other for other in self.setups if other != setup]
-        if any(o.model == setup.model and o.fingerprint != setup.fingerprint for o in others):
+        others = [o for o in self.setups if o != setup and o.model == setup.model]
+        if any(o.fingerprint != setup.fingerprint for o in others):
             parts.append(f"weights {setup.fingerprint[:8] or 'unknown'}")
         if setup.preset != "auto" or any(o.preset != setup.preset for o in others):
             parts.append(f"preset {setup.preset}")

@@ -271,9 +271,7 @@ class _PanelTable:
     def _center(self, sets: Sequence[str], method: str, target: str) -> float:
         """The mean over data sets of their means over seeds; of HM, that of two such means."""
         if target == HARMONIC:
-            return harmonic_mean(
-                *(self._center(sets, method, part) for part in ("base", "novel"))
-            )
+            return harmonic_mean(*(self._center(sets, method, part) for part in ("base", "novel")))
         return statistics.fmean(
             statistics.fmean(score.value for score in self._series(data, method, target).values())
             for data in sets

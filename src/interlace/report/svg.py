@@ -8,13 +8,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import matplotlib
+import numpy as np
 from markupsafe import Markup, escape
 from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.figure import Figure
 from matplotlib.markers import MarkerStyle
 
 #: Width of every chart in its own units: about the pixels of a phone, so that text stays readable.
-WIDTH = 380
+WIDTH = 344
 FONT = 9.5
 
 # placeholders in the drawing; the page gives each role a value for light and for dark
@@ -81,7 +82,6 @@ def to_svg(figure: Figure, label: str) -> Markup:
         label: Text alternative.
     """
     stream = io.StringIO()
-    # names are names, so a dollar sign in one is no formula
     with matplotlib.rc_context({"svg.fonttype": "none", "svg.hashsalt": "interlace"}):
         figure.savefig(stream, format="svg", transparent=True, metadata={"Date": None})
     text = stream.getvalue()
@@ -111,8 +111,8 @@ def swatch(style: Style) -> Markup:
     width, height = _SWATCH
     marker = MarkerStyle(style.marker)
     path = marker.get_path().transformed(marker.get_transform())
-    points = path.to_polygons()[0]
-    scale = 4.2 / abs(points).max()
+    points = np.asarray(path.to_polygons()[0])
+    scale = 4.2 / float(np.abs(points).max())
     shape = " ".join(f"{x * scale + width / 2:.1f},{height / 2 - y * scale:.1f}" for x, y in points)
     dashes = "" if isinstance(style.line, str) else " ".join(f"{2 * n:g}" for n in style.line[1])
     color, face = _variable(style.color), _variable(style.face)

@@ -295,4 +295,3 @@ def _latex_cell(grid: Grid, method: str, column: Column) -> str:
 def escape_latex(text: str) -> str:
     """Escapes what LaTeX would read as its own, and writes the marks that it has no letter for."""
     return "".join(_LATEX.get(sign, sign) for sign in text)
-
