@@ -105,6 +105,8 @@ def _verdicts(grid: Grid, cells: dict[str, Summary]) -> str:
         (len(compared) - better - worse, f"not told apart from {grid.baseline}"),
     )
     said = [f"{number} {_are(number)} {what}" for number, what in counts if number]
+    if not better and not worse:
+        return f"None of the {len(compared)} other methods is told apart from {grid.baseline}."
     if len(said) == 1:
         return f"All of the {len(compared)} other methods are {said[0].partition(' are ')[2]}."
     return f"Of {len(compared)} methods, {_listed(said)}."

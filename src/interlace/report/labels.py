@@ -55,17 +55,17 @@ def beside_points(
         x, y = spots[i]
         width = _WIDE * len(names[i])
         best: tuple[float, _Box, tuple[float, float]] | None = None
-        for distance in (6, 13, 21, 30):
+        for distance in (6, 9, 13, 17, 22, 30):
             for across, up in _DIRECTIONS:
                 left = x + across * distance - (0 if across > 0 else width / (1 if across else 2))
                 bottom = y + up * distance - _HIGH / 2
                 box = _Box(left, bottom, left + width, bottom + _HIGH)
                 others = [other for j, other in enumerate(taken) if j != i]
-                cost = sum(box.overlap(other) for other in others) + 50 * box.outside(page)
+                cost = 3 * sum(box.overlap(other) for other in others) + 50 * box.outside(page)
                 cost += 0.6 * distance + (2 if up and across else 0)
                 if best is None or cost < best[0]:
                     best = (cost, box, (across * distance, up * distance))
-        if best is None or best[0] > 40:
+        if best is None or best[0] > 90:
             continue
         taken.append(best[1])
         offset = best[2]

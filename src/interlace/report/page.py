@@ -215,7 +215,9 @@ def _draw_costs(made: Section, cells: Sequence[Cell], grid: Grid, looks: Styles)
     means = {m: {name: statistics.fmean(v) for name, v in own.items()} for m, own in spent.items()}
     order = [method for method in grid.rows if method in means]
     made.cost_rows = [(method, means[method]) for method in order]
-    what = f"{grid.main.label}, %" if len(grid.columns) > 1 else f"{measure(grid.measure).label}, %"
+    what = f"{grid.main.label}, %"
+    if next(iter(grid.main.cells.values())).target == "all":
+        what = f"{measure(grid.measure).label} ({grid.main.label}), %"
     for name, label in _COSTS:
         costs = {method: own[name] for method, own in means.items() if name in own}
         chart = plots.cost(costs, grid.main.cells, looks, title=label, x_label=label, y_label=what)

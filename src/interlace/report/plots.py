@@ -281,6 +281,7 @@ def _marker(axes: Axes, x: float, y: float, style: Style) -> None:
     axes.plot(
         [x],
         [y],
+        zorder=5,  # names with their halo do not cover it
         linestyle="none",
         marker=style.marker,
         markersize=6,
