@@ -181,8 +181,8 @@ for (const width of widths) {
       if (box.width && !free && !element.closest('svg') && (box.right > view + 1 || box.left < -1))
         found.push(element.tagName + '.' + element.className + ' ' + Math.round(box.right));
       if (element.tagName === 'text') {
-        const chart = element.closest('svg').getBoundingClientRect();
-        if (box.right > chart.right + 1 || box.left < chart.left - 1 || box.bottom > chart.bottom + 1)
+        const svg = element.closest('svg').getBoundingClientRect();
+        if (box.right > svg.right + 1 || box.left < svg.left - 1 || box.bottom > svg.bottom + 1)
           found.push('text ' + element.textContent);
       }
     }

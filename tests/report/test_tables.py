@@ -68,7 +68,7 @@ def test_finding_says_how_sure_it_is(results):
     cells = [cell(m, s, v) for m, own in values.items() for s, v in enumerate(own, 1)]
     said = finding(of(results(cells), "few_shot")[0])
     # coop: mean .623333 against .62; differences to mail .01, 0, -.02
-    assert said.best == "coop" and "62.3 %, +12.3 points over zero_shot" in said.lead
+    assert said.best == "coop" and " 62.3 %, +12.3 points over zero_shot" in said.lead
     assert "Not told apart from it: mail." in said.rest
     assert said.rest.endswith("All of the 2 other methods are better than zero_shot.")
     cells = [
@@ -147,3 +147,19 @@ def test_latex_compiles(small, tmp_path):
     command = ["pdflatex", "-interaction=nonstopmode", "-halt-on-error", "t.tex"]
     done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=120)
     assert done.returncode == 0, done.stdout[-2000:]
+
+
+def test_findings_name_what_was_measured(results):
+    grid = Grid(METHODS, data=["s", "x", "y"], seeds=(1, 2))
+    found = results([*grid.robustness(), *grid.transfer(), *grid.few_shot((1, 4))])
+    leads = [
+        finding(grid).lead
+        for p in ("robustness", "cross_dataset", "few_shot")
+        for grid in of(found, p)
+    ]
+    for lead, what in zip(
+        leads,
+        ("at image noise 0.5:", "at label noise 0.4:", "accuracy (average):", "at 4 shots:"),
+        strict=True,
+    ):
+        assert what in lead

@@ -6,8 +6,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from interlace.evaluation.stats import holm, paired_difference
+from interlace.report.cells import CLEAN
 from interlace.report.grids import Grid
-from interlace.report.measures import measure, p_value, percent, points
+from interlace.report.measures import HARMONIC, measure, p_value, percent, points
 from interlace.report.summaries import ALPHA, Summary
 
 
@@ -45,12 +46,15 @@ def finding(grid: Grid) -> Finding | None:
 
 
 def _quantity(grid: Grid) -> str:
-    label = grid.main.label
-    shown = measure(grid.measure).label
-    if label == "HM":
+    label, shown = grid.main.label, measure(grid.measure).label
+    first = next(iter(grid.main.cells.values()))
+    if first.target == HARMONIC:
         return "HM of base and novel accuracy"
-    if label in ("average", "all"):
-        return f"{shown}, {label}" if label == "average" else shown
+    condition = first.panel.condition
+    if condition.kind != CLEAN:
+        return f"{shown} at {condition.kind.replace('_', ' ')} {condition.severity:g}"
+    if first.target == "all":
+        return f"{shown} at {label}" if len(grid.columns) > 1 else shown
     return f"{shown} ({label})"
 
 

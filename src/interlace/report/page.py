@@ -13,7 +13,7 @@ from interlace.report.cells import CLEAN, Cell, Setup
 from interlace.report.confusion import Confusion, confusion
 from interlace.report.findings import Finding, finding
 from interlace.report.grids import Grid, by_data, grids, short_names
-from interlace.report.measures import HARMONIC, measure, protocol_label
+from interlace.report.measures import measure, protocol_label
 from interlace.report.plots import Chart, Styles
 from interlace.report.results import Results
 from interlace.report.summaries import Summary
@@ -36,14 +36,6 @@ _COSTS = (
 )
 
 
-@dataclass(frozen=True, slots=True)
-class Difference:
-    """A line of the table of differences."""
-
-    method: str
-    summary: Summary
-
-
 @dataclass(slots=True)
 class Section:
     """One protocol of one setup.
@@ -54,14 +46,17 @@ class Section:
         explained: What the protocol does.
         setup: Name of the setup where there are several.
         finding: What its first table says.
+        more: What the other tables say, by their title.
         tables: Headline tables.
         by_data: Tables with a column per data set.
         per_data: Tables of each data set, by its name.
         others: Headline tables of the other measures, by their name.
         curves: Charts that need the legend of methods.
-        charts: Charts that name their methods.
+        charts: Charts of base against novel.
+        gains: Charts of what each method gained over the baseline.
         costs: Charts of cost against quality.
         cost_rows: The costs of each method.
+        confusions: What the best method confuses, where cells tell.
     """
 
     anchor: str
@@ -69,6 +64,7 @@ class Section:
     explained: str
     setup: str
     finding: Finding | None = None
+    more: list[tuple[str, Finding]] = field(default_factory=list)
     tables: list[Grid] = field(default_factory=list)
     by_data: list[Grid] = field(default_factory=list)
     per_data: list[tuple[str, list[Grid]]] = field(default_factory=list)
@@ -105,6 +101,7 @@ def _section(results: Results, setup: Setup, protocol: str, looks: Styles, ancho
         explained=_EXPLAINED.get(protocol, ""),
         setup=results.setup_label(setup) if len(results.setups) > 1 else "",
         finding=finding(tables[0]) if tables else None,
+        more=[(t.title, said) for t in tables[1:] if (said := finding(t)) is not None],
         tables=tables,
         by_data=by_data(results, setup, protocol, keys[0]),
     )
@@ -179,15 +176,9 @@ def _curve(
 
 def _gains(grid: Grid) -> list[Chart]:
     """One chart per data set, all with the same reach."""
-    if grid.columns[0].label != "clean" and all(
-        s.averaged is False for s in grid.main.cells.values()
-    ):
-        columns = [grid.main] if len(grid.columns) < 2 else list(grid.columns)
-    else:
-        columns = list(grid.columns)
     ends = [
         abs(s.comparison.paired.difference.mean)
-        for column in columns
+        for column in grid.columns
         for s in column.cells.values()
         if s.comparison is not None
     ]
@@ -198,7 +189,7 @@ def _gains(grid: Grid) -> list[Chart]:
         plots.gains(
             column.cells, grid.rows, title=column.label, baseline=grid.baseline, limit=limit
         )
-        for column in columns
+        for column in grid.columns
     ]
     return [chart for chart in charts if chart is not None]
 
@@ -241,16 +232,6 @@ def _confusions(cells: Sequence[Cell], grid: Grid) -> list[Confusion]:
         if made is not None:
             found.append(made)
     return found
-
-
-def has_harmonic(section: Section) -> bool:
-    """Tells whether a section shows HM anywhere."""
-    return any(
-        s.target == HARMONIC
-        for grid in section.tables
-        for column in grid.columns
-        for s in column.cells.values()
-    )
 
 
 def configuration(results: Results) -> dict[str, Any]:
