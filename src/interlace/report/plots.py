@@ -3,15 +3,26 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from markupsafe import Markup
 from matplotlib.axes import Axes
-from matplotlib.figure import Figure
 from matplotlib.ticker import FixedLocator, FuncFormatter, MaxNLocator
 
 from interlace.report import labels
+from interlace.report.axes import (
+    amount,
+    draw_cross,
+    draw_marker,
+    limits,
+    name_axes,
+    new_axes,
+    percent_axis,
+    signed_tick,
+    span,
+    y_percent,
+)
 from interlace.report.measures import percent, points
 from interlace.report.summaries import Summary
 from interlace.report.svg import (
@@ -20,10 +31,8 @@ from interlace.report.svg import (
     INK,
     MUTED,
     RULE,
-    WIDTH,
     WORSE,
     Style,
-    new_figure,
     to_svg,
 )
 
@@ -67,7 +76,7 @@ def curves(
     methods = [m for m in styles if sum(m in cells for _, cells in columns) > 1]
     if not methods:
         return None
-    figure, axes = _axes(300, right=labels.margin(methods))
+    figure, axes = new_axes(300, right=labels.margin(methods))
     ends = []
     for method in methods:
         own = [
@@ -95,9 +104,9 @@ def curves(
         ends.append((xs[-1], means[-1]))
     ticks = [math.log2(x) if doubling else x for x, _ in columns]
     axes.set_xticks(ticks, [f"{x:g}" for x, _ in columns])
-    axes.set_xlim(min(ticks) - 0.04 * _span(ticks), max(ticks) + 0.04 * _span(ticks))
-    _y_percent(axes)
-    _name_axes(axes, x_label, y_label)
+    axes.set_xlim(min(ticks) - 0.04 * span(ticks), max(ticks) + 0.04 * span(ticks))
+    y_percent(axes)
+    name_axes(axes, x_label, y_label)
     labels.at_line_ends(axes, ends, methods, styles)
     last = columns[-1][1]
     order = sorted((m for m in methods if m in last), key=lambda m: -last[m].mean)
@@ -112,22 +121,22 @@ def base_and_novel(
     methods = [m for m in styles if m in base and m in novel]
     if len(methods) < 2:
         return None
-    figure, axes = _axes(330, right=8)
+    figure, axes = new_axes(330, right=8)
     xs, ys = ([part[m].mean for m in methods] for part in (base, novel))
     x_errors, y_errors = (
         [part[m].interval.half_width or 0.0 for m in methods] for part in (base, novel)
     )
-    left, right = _limits(xs, x_errors)
-    bottom, top = _limits(ys, y_errors)
+    left, right = limits(xs, x_errors)
+    bottom, top = limits(ys, y_errors)
     axes.set_xlim(left, right)
     axes.set_ylim(bottom, top)
     _equal_hm(axes, (left, right), (bottom, top))
     for i, method in enumerate(methods):
-        _cross(axes, xs[i], ys[i], x_errors[i], y_errors[i], styles[method])
-        _marker(axes, xs[i], ys[i], styles[method])
-    _percent_axis(axes.xaxis)
-    _percent_axis(axes.yaxis)
-    _name_axes(axes, "base accuracy, %", "novel accuracy, %")
+        draw_cross(axes, xs[i], ys[i], x_errors[i], y_errors[i], styles[method])
+        draw_marker(axes, xs[i], ys[i], styles[method])
+    percent_axis(axes.xaxis)
+    percent_axis(axes.yaxis)
+    name_axes(axes, "base accuracy, %", "novel accuracy, %")
     labels.beside_points(axes, list(zip(xs, ys, strict=True)), methods, styles)
     said = ", ".join(
         f"{m} {percent(x)} and {percent(y)}" for m, x, y in zip(methods, xs, ys, strict=True)
@@ -153,7 +162,7 @@ def gains(
             found.append((method, compared.paired.difference, cells[method].verdict))
     if not found:
         return None
-    figure, axes = _axes(
+    figure, axes = new_axes(
         46 + 17 * len(found), left=labels.margin([m for m, _, _ in found]), right=34
     )
     places = range(len(found))
@@ -187,9 +196,9 @@ def gains(
     axes.set_ylim(len(found) - 0.4, -0.6)
     axes.set_xlim(-limit, limit)
     axes.xaxis.set_major_locator(MaxNLocator(5, steps=[1, 2, 5, 10]))
-    axes.xaxis.set_major_formatter(FuncFormatter(_signed_tick))
+    axes.xaxis.set_major_formatter(FuncFormatter(signed_tick))
     axes.grid(axis="y", visible=False)
-    _name_axes(axes, f"points against {baseline}", "")
+    name_axes(axes, f"points against {baseline}", "")
     said = ", ".join(f"{m} {points(gain.mean)}" for m, gain, _ in found)
     return Chart(to_svg(figure, f"{title}, points against {baseline}: {said}."), title)
 
@@ -208,7 +217,7 @@ def cost(
     spent = [costs[m] for m in methods if costs[m] > 0]
     if len(methods) < 2 or not spent:
         return None
-    figure, axes = _axes(270, right=8)
+    figure, axes = new_axes(270, right=8)
     low, high = math.floor(math.log10(min(spent))), math.ceil(math.log10(max(spent)))
     high = max(high, low + 1)
     free = low - 0.7
@@ -217,110 +226,22 @@ def cost(
     ys = [quality[m].mean for m in methods]
     errors = [quality[m].interval.half_width or 0.0 for m in methods]
     ticks = list(range(low, high + 1))
-    names = [_amount(10.0**tick) for tick in ticks]
+    names = [amount(10.0**tick) for tick in ticks]
     if free in xs:
         ticks, names = [free, *ticks], ["0", *names]
         axes.axvline(low - 0.35, color=RULE, linewidth=0.8, linestyle=(0, (2, 2)))
     axes.xaxis.set_major_locator(FixedLocator(ticks))
     axes.set_xticklabels(names)
     axes.set_xlim(min(ticks) - 0.25, high + 0.1)
-    axes.set_ylim(*_limits(ys, errors))
+    axes.set_ylim(*limits(ys, errors))
     for i, method in enumerate(methods):
-        _cross(axes, xs[i], ys[i], 0.0, errors[i], styles[method])
-        _marker(axes, xs[i], ys[i], styles[method])
-    _percent_axis(axes.yaxis)
-    _name_axes(axes, x_label, y_label)
+        draw_cross(axes, xs[i], ys[i], 0.0, errors[i], styles[method])
+        draw_marker(axes, xs[i], ys[i], styles[method])
+    percent_axis(axes.yaxis)
+    name_axes(axes, x_label, y_label)
     labels.beside_points(axes, list(zip(xs, ys, strict=True)), methods, styles)
-    said = ", ".join(f"{m} {_amount(costs[m])}, {percent(quality[m].mean)}" for m in methods)
+    said = ", ".join(f"{m} {amount(costs[m])}, {percent(quality[m].mean)}" for m in methods)
     return Chart(to_svg(figure, f"{title}; {x_label} and {y_label}: {said}."), title)
-
-
-def _amount(value: float) -> str:
-    """Formats a cost shortly."""
-    for unit, size in (("G", 1e9), ("M", 1e6), ("k", 1e3)):
-        if value >= size:
-            return f"{value / size:.3g}{unit}"
-    return f"{value:.3g}"
-
-
-def _axes(height: float, left: float = 38, right: float = 8) -> tuple[Figure, Axes]:
-    """Makes axes by hand: the font of the page is not known, so no layout can be computed."""
-    figure = new_figure(height)
-    bottom, top = 36, 8
-    box = (
-        left / WIDTH,
-        bottom / height,
-        (WIDTH - left - right) / WIDTH,
-        (height - bottom - top) / height,
-    )
-    axes = figure.add_axes(box)
-    axes.patch.set_visible(False)
-    axes.grid(color=RULE, linewidth=0.7)
-    axes.set_axisbelow(True)
-    axes.tick_params(length=0, labelsize=FONT, colors=INK, pad=4)
-    for side, spine in axes.spines.items():
-        spine.set_visible(side == "bottom")
-        spine.set_color(MUTED)
-        spine.set_linewidth(0.8)
-    return figure, axes
-
-
-def _name_axes(axes: Axes, x_label: str, y_label: str) -> None:
-    axes.set_xlabel(x_label, fontsize=FONT, color=MUTED, labelpad=4, parse_math=False)
-    axes.set_ylabel(y_label, fontsize=FONT, color=MUTED, labelpad=4, parse_math=False)
-
-
-def _cross(axes: Axes, x: float, y: float, across: float, up: float, style: Style) -> None:
-    for error_x, error_y in ((across, 0.0), (0.0, up)):
-        if error_x or error_y:
-            ends = ((x - error_x, x + error_x), (y - error_y, y + error_y))
-            axes.plot(*ends, color=style.color, linewidth=0.7, alpha=0.5)
-
-
-def _marker(axes: Axes, x: float, y: float, style: Style) -> None:
-    axes.plot(
-        [x],
-        [y],
-        zorder=5,  # names with their halo do not cover it
-        linestyle="none",
-        marker=style.marker,
-        markersize=6,
-        markerfacecolor=style.face,
-        markeredgecolor=style.color,
-        markeredgewidth=1.2,
-    )
-
-
-def _percent_axis(axis: object) -> None:
-    set_locator: Callable[..., None] = axis.set_major_locator  # type: ignore[attr-defined]
-    set_locator(MaxNLocator(6, steps=[1, 2, 5, 10]))
-    axis.set_major_formatter(FuncFormatter(_tick))  # type: ignore[attr-defined]
-
-
-def _tick(value: float, _: float) -> str:
-    return f"{100 * value:.6g}"
-
-
-def _signed_tick(value: float, _: float) -> str:
-    return f"{100 * value:+.4g}".replace("-", "−") if abs(value) > 1e-9 else "0"
-
-
-def _y_percent(axes: Axes) -> None:
-    axes.margins(y=0.04)
-    axes.autoscale_view()
-    axes.set_ylim(*axes.get_ylim())
-    _percent_axis(axes.yaxis)
-
-
-def _span(values: Sequence[float]) -> float:
-    return (max(values) - min(values)) or 1.0
-
-
-def _limits(values: Sequence[float], errors: Sequence[float]) -> tuple[float, float]:
-    low = min(v - e for v, e in zip(values, errors, strict=True))
-    high = max(v + e for v, e in zip(values, errors, strict=True))
-    room = 0.08 * ((high - low) or 0.02)
-    return low - room, high + room
 
 
 def _equal_hm(axes: Axes, x: tuple[float, float], y: tuple[float, float]) -> None:
