@@ -3,6 +3,7 @@
 import statistics
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
 
 import numpy as np
 from scipy.stats import bootstrap, wilcoxon
@@ -75,8 +76,7 @@ def mean_interval(values: Sequence[float], confidence: float = 0.95) -> Interval
     n, mean = len(values), statistics.fmean(values)
     if n == 1:
         return Interval(n, mean, None, confidence)
-    quantile = float(student_t.ppf((1 + confidence) / 2, n - 1))
-    return Interval(n, mean, quantile * _standard_error(values), confidence)
+    return Interval(n, mean, _quantile(confidence, n) * _standard_error(values), confidence)
 
 
 def paired_difference(
@@ -207,6 +207,11 @@ def holm(p_values: Mapping[str, float]) -> dict[str, float]:
         least = max(least, min(1.0, (len(p_values) - i) * p_values[name]))
         corrected[name] = least
     return {name: corrected[name] for name in p_values}
+
+
+@cache
+def _quantile(confidence: float, n: int) -> float:
+    return float(student_t.ppf((1 + confidence) / 2, n - 1))
 
 
 def _p_value(differences: Sequence[float]) -> float | None:

@@ -1,0 +1,124 @@
+"""The main finding of a table, in a sentence that says how sure it is."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from interlace.evaluation.stats import holm, paired_difference
+from interlace.report.cells import CLEAN
+from interlace.report.grids import Grid
+from interlace.report.measures import HARMONIC, measure, p_value, percent, points
+from interlace.report.summaries import ALPHA, Summary
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """What the headline column of a table says.
+
+    Attributes:
+        best: The method with the best mean.
+        summary: Its summary.
+        lead: The first clause, without the method's name.
+        rest: The sentences that follow.
+    """
+
+    best: str
+    summary: Summary
+    lead: str
+    rest: str
+
+
+def finding(grid: Grid) -> Finding | None:
+    """Finds it; None where there are no two methods that can be compared."""
+    column = grid.main
+    whole = {m: s for m, s in column.cells.items() if not s.partial}
+    if len(whole) < 2:
+        return None
+    pick = max if measure(grid.measure).higher else min
+    best = pick(whole, key=lambda method: whole[method].mean)
+    summary = whole[best]
+    lead = f"has the best {_quantity(grid)}: {percent(summary.mean)} %"
+    if summary.comparison is not None:
+        lead += f", {points(summary.comparison.paired.difference.mean)} points over {grid.baseline}"
+    rest = [_gain(grid, best, summary), _tied(grid, best, whole), _verdicts(grid, column.cells)]
+    return Finding(best, summary, lead, " ".join(filter(None, rest)))
+
+
+def _quantity(grid: Grid) -> str:
+    label, shown = grid.main.label, measure(grid.measure).label
+    first = next(iter(grid.main.cells.values()))
+    if first.target == HARMONIC:
+        return "HM of base and novel accuracy"
+    condition = first.panel.condition
+    if condition.kind != CLEAN:
+        return f"{shown} at {condition.kind.replace('_', ' ')} {condition.severity:g}"
+    if first.target == "all":
+        return f"{shown} at {label}" if len(grid.columns) > 1 else shown
+    return f"{shown} ({label})"
+
+
+def _gain(grid: Grid, best: str, summary: Summary) -> str:
+    if best == grid.baseline:
+        return "No method beats the baseline."
+    compared = summary.comparison
+    if compared is None:
+        return ""
+    gain = compared.paired.difference
+    if gain.low is None:
+        return "A single seed has no interval: this may be chance."
+    text = f"95 % interval of the gain {points(gain.low)} to {points(gain.high)} points, p "
+    text += f"{_equals(compared.p_holm)} after Holm"
+    return text + ("." if compared.significant else ": it may be chance.")
+
+
+def _equals(p: float | None) -> str:
+    text = p_value(p)
+    return text if text.startswith("<") else f"= {text}"
+
+
+def _tied(grid: Grid, best: str, whole: dict[str, Summary]) -> str:
+    """Names the methods that a paired test does not tell from the best one."""
+    own = dict(zip(whole[best].seeds, whole[best].values, strict=True))
+    p_values = {}
+    for method, summary in whole.items():
+        both = [(own[s], v) for s, v in zip(summary.seeds, summary.values, strict=True) if s in own]
+        if method in (best, grid.baseline) or summary.data != whole[best].data or len(both) < 2:
+            continue
+        p = paired_difference([a for a, _ in both], [b for _, b in both]).p
+        if p is not None:
+            p_values[method] = p
+    tied = [method for method, p in holm(p_values).items() if p >= ALPHA]
+    if not p_values:
+        return ""
+    if not tied:
+        return "It is ahead of every other method."
+    order = [method for method in grid.rows if method in tied]
+    return f"Not told apart from it: {_listed(order)}."
+
+
+def _verdicts(grid: Grid, cells: dict[str, Summary]) -> str:
+    compared = [s for s in cells.values() if s.comparison is not None]
+    if len(compared) < 2:
+        return ""
+    better = sum(s.verdict == "better" for s in compared)
+    worse = sum(s.verdict == "worse" for s in compared)
+    counts = (
+        (better, f"better than {grid.baseline}"),
+        (worse, f"worse than {grid.baseline}"),
+        (len(compared) - better - worse, f"not told apart from {grid.baseline}"),
+    )
+    said = [f"{number} {_are(number)} {what}" for number, what in counts if number]
+    if not better and not worse:
+        return f"None of the {len(compared)} other methods is told apart from {grid.baseline}."
+    if len(said) == 1:
+        return f"All of the {len(compared)} other methods are {said[0].partition(' are ')[2]}."
+    return f"Of {len(compared)} methods, {_listed(said)}."
+
+
+def _are(number: int) -> str:
+    return "is" if number == 1 else "are"
+
+
+def _listed(names: Sequence[str]) -> str:
+    return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]}"

@@ -1,0 +1,280 @@
+"""Arranges summaries as tables: methods in rows; targets, shots or severities in columns."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from interlace.report.cells import CLEAN, Setup
+from interlace.report.measures import (
+    AVERAGE,
+    HARMONIC,
+    HM_DEFINITION,
+    measure,
+    p_value,
+    percent,
+    protocol_label,
+    target_label,
+    target_order,
+)
+from interlace.report.results import Results
+from interlace.report.summaries import Panel, Summary
+
+_HEADLINE = (HARMONIC, AVERAGE, "all")
+_MEAN_OF_HM = "mean of HMs"
+
+
+@dataclass(frozen=True, slots=True)
+class Column:
+    """One column: its heading and a summary per method that has one."""
+
+    label: str
+    cells: dict[str, Summary]
+
+    @property
+    def best(self) -> float | None:
+        """The best mean among the methods whose numbers can be compared."""
+        whole = [cell for cell in self.cells.values() if not cell.partial]
+        if len(whole) < 2:
+            return None
+        pick = max if measure(whole[0].measure).higher else min
+        return pick(cell.mean for cell in whole)
+
+
+@dataclass(frozen=True, slots=True)
+class Grid:
+    """One table.
+
+    Attributes:
+        title: What the columns have in common.
+        baseline: The method that others are compared to.
+        measure: Key of the measure.
+        rows: Methods, the best of the headline column first.
+        columns: Columns of summaries.
+        headline: Index of the column that the table is about.
+        extras: More columns, as text by method.
+        notes: What must be said below.
+    """
+
+    title: str
+    baseline: str
+    measure: str
+    rows: tuple[str, ...]
+    columns: tuple[Column, ...]
+    headline: int
+    extras: tuple[tuple[str, dict[str, str]], ...] = ()
+    notes: tuple[str, ...] = field(default=())
+
+    @property
+    def main(self) -> Column:
+        """The column that the table is about."""
+        return self.columns[self.headline]
+
+    def cell(self, method: str, column: Column) -> Summary | None:
+        """Gives the summary of a method in a column."""
+        return column.cells.get(method)
+
+    def is_best(self, cell: Summary, column: Column) -> bool:
+        """Tells whether a cell shows the best number of its column."""
+        best = column.best
+        return best is not None and percent(best) == percent(cell.mean)
+
+
+def grids(
+    results: Results, setup: Setup, protocol: str, key: str, data: str | None = None
+) -> list[Grid]:
+    """Makes the tables of a protocol: for one data set, or averaged over all of them.
+
+    Args:
+        results: What there is.
+        setup: Backbone and common settings.
+        protocol: Key of the protocol.
+        key: Key of the measure.
+        data: A data set; None for the average, or for the data set where there is only one.
+    """
+    found = results.summaries(key, protocol=protocol, setup=setup)
+    sets = _sets(found)
+    whole = max(sets.values(), key=lambda names: (len(names), names), default=())
+    if data is not None:
+        whole = (data,)
+    # shots or conditions that not every data set has are left to the tables of the data sets
+    found = [s for s in found if (sets[s.panel] == whole if s.averaged else s.data == whole)]
+    what = protocol_label(protocol)
+    if not found:
+        return []
+    panels = sorted({s.panel for s in found}, key=lambda p: (p.shots, p.condition))
+    shots = sorted({panel.shots for panel in panels})
+    targets = sorted({s.target for s in found}, key=target_order)
+    made = []
+    if any(panel.condition.kind != CLEAN for panel in panels):
+        for kind in sorted({panel.condition.kind for panel in panels} - {CLEAN}):
+            for number in shots:
+                own = [
+                    panel
+                    for panel in panels
+                    if panel.shots == number and panel.condition.kind in (CLEAN, kind)
+                ]
+                for target in targets:
+                    columns = [(_severity(panel), _pick(found, panel, target)) for panel in own]
+                    title = f"{kind.replace('_', ' ')}, {_shots(number)}"
+                    if len(targets) > 1:
+                        title += f", {target_label(target)}"
+                    made.append((title, columns, len(columns) - 1))
+    elif len(targets) == 1:
+        columns = [(_shots(panel.shots), _pick(found, panel, targets[0])) for panel in panels]
+        made.append((what, columns, len(columns) - 1))
+    else:
+        index = next((targets.index(t) for t in _HEADLINE if t in targets), 0)
+        for panel in panels:
+            columns = [(target_label(target), _pick(found, panel, target)) for target in targets]
+            made.append((f"{what}, {_shots(panel.shots)}", columns, index))
+    return [_grid(results, title, columns, index) for title, columns, index in made if columns]
+
+
+def by_data(results: Results, setup: Setup, protocol: str, key: str) -> list[Grid]:
+    """Makes tables with a column per data set, of the target that the protocol is about."""
+    found = results.summaries(key, protocol=protocol, setup=setup)
+    made = []
+    for panel in sorted(
+        {s.panel for s in found if s.averaged}, key=lambda p: (p.shots, p.condition)
+    ):
+        own = [s for s in found if s.panel == panel]
+        targets = {s.target for s in own if s.averaged}
+        target = next((t for t in _HEADLINE if t in targets), min(targets, key=target_order))
+        columns = [
+            (data, {s.method: s for s in own if s.data == (data,) and s.target == target})
+            for data in sorted({s.data[0] for s in own if not s.averaged})
+        ]
+        columns.append(("average", _pick(own, panel, target)))
+        what = measure(key).label.capitalize() if target == "all" else target_label(target)
+        title = f"{what} by data set, {_shots(panel.shots)}"
+        if panel.condition.kind != CLEAN:
+            title += f", {panel.condition.kind.replace('_', ' ')} {panel.condition.severity:g}"
+        made.append(_grid(results, title, columns, len(columns) - 1))
+    return made
+
+
+def short_names(names: Sequence[str]) -> dict[str, str]:
+    """Leaves out what all names begin with, up to a slash."""
+    heads = {name.rpartition("/")[0] for name in names}
+    shared = len(heads) == 1 and len(names) > 1
+    return {name: name.rpartition("/")[2] if shared else name for name in names}
+
+
+def _sets(found: Sequence[Summary]) -> dict[Panel, tuple[str, ...]]:
+    """The data sets of each panel."""
+    names: dict[Panel, set[str]] = defaultdict(set)
+    for s in found:
+        if not s.averaged:
+            names[s.panel].add(s.data[0])
+    return {panel: tuple(sorted(own)) for panel, own in names.items()}
+
+
+def _pick(found: Sequence[Summary], panel: Panel, target: str) -> dict[str, Summary]:
+    cells: dict[str, Summary] = {}
+    for s in found:
+        if s.panel == panel and s.target == target and (s.averaged or s.method not in cells):
+            cells[s.method] = s
+    return cells
+
+
+def _shots(number: int) -> str:
+    return "1 shot" if number == 1 else f"{number} shots"
+
+
+def _severity(panel: Panel) -> str:
+    return "clean" if panel.condition.kind == CLEAN else f"{panel.condition.severity:g}"
+
+
+def _grid(
+    results: Results, title: str, columns: Sequence[tuple[str, dict[str, Summary]]], headline: int
+) -> Grid:
+    kept = [(label, cells) for label, cells in columns if cells]
+    headline = min(headline, len(kept) - 1)
+    main = kept[headline][1]
+    key = next(iter(main.values())).measure
+    names = short_names([label for label, _ in kept if "/" in label])
+    made = tuple(Column(names.get(label, label), cells) for label, cells in kept)
+    sign = -1 if measure(key).higher else 1
+
+    def rank(method: str) -> tuple[int, float, str]:
+        for place, column in enumerate((made[headline], *made)):
+            if method in column.cells:
+                return (place, sign * column.cells[method].mean, method)
+        return (len(made) + 1, 0.0, method)
+
+    rows = tuple(sorted({m for column in made for m in column.cells}, key=rank))
+    return Grid(
+        title=title,
+        baseline=results.baseline,
+        measure=key,
+        rows=rows,
+        columns=made,
+        headline=headline,
+        extras=tuple(_extras(made[headline])),
+        notes=tuple(_notes(results, made, headline)),
+    )
+
+
+def _extras(main: Column) -> list[tuple[str, dict[str, str]]]:
+    found = []
+    if any(s.target == HARMONIC for s in main.cells.values()):
+        means = {m: percent(s.mean_of_seeds) for m, s in main.cells.items()}
+        found.append((_MEAN_OF_HM, means))
+    over = {m: s.comparison for m, s in main.cells.items() if s.comparison and s.comparison.over}
+    if over:
+        counts, p_values = {}, {}
+        for method, comparison in over.items():
+            tested = comparison.over
+            if tested is not None:
+                counts[method] = f"{tested.wins}/{tested.ties}/{tested.losses}"
+                p_values[method] = p_value(comparison.over_p_holm)
+        found += [("W/T/L", counts), ("Wilcoxon p", p_values)]
+    return found
+
+
+def _notes(results: Results, columns: Sequence[Column], headline: int) -> list[str]:
+    main = columns[headline]
+    cells = [s for column in columns for s in column.cells.values()]
+    shown = measure(cells[0].measure)
+    counts = sorted({len(s.seeds) for s in cells})
+    seeds = " to ".join(str(n) for n in dict.fromkeys((counts[0], counts[-1])))
+    plural = "seed" if counts == [1] else "seeds"
+    first = f"{shown.label.capitalize()} in %: mean of {seeds} {plural}"
+    if counts[-1] > 1:
+        first += " ± half its 95 % t-interval"
+    if any(s.averaged for s in main.cells.values()):
+        sets = max(len(s.data) for s in main.cells.values())
+        first += (
+            f", averaged over {sets} data sets (the interval is over seeds, on these data sets)"
+        )
+    notes = [first + "." + ("" if shown.higher else " Less is better.")]
+    numbers = sorted(sum(s.comparison is not None for s in c.cells.values()) for c in columns)
+    compared = " to ".join(str(n) for n in dict.fromkeys((numbers[0], numbers[-1])))
+    if numbers[-1]:
+        notes.append(
+            f"▲ better, ▼ worse than {results.baseline}: paired t-test on identical shots, "
+            f"p < 0.05 after Holm's correction for the {compared} methods compared in a column. "
+            "The best of a column is bold."
+        )
+    if any(s.target == HARMONIC for s in cells):
+        notes.append(HM_DEFINITION)
+    over = [s for s in main.cells.values() if s.comparison and s.comparison.over]
+    if over:
+        sets = max(len(s.data) for s in over)
+        least = min(1.0, 2 * len(over) / 2**sets)
+        notes.append(
+            f"W/T/L: data sets on which a method is ahead of, tied with or behind "
+            f"{results.baseline} in {main.label}. Wilcoxon p: signed-rank test over the data sets, "
+            f"after Holm; with {sets} data sets and {len(over)} methods its smallest possible "
+            f"value is {p_value(least)}."
+        )
+    if any(len(column.cells) < len(columns[0].cells) for column in columns):
+        notes.append(
+            "–: no value; a method that answers only for the classes it was fitted on has no "
+            "accuracy on others."
+        )
+    if any(s.partial for s in cells):
+        notes.append("† rests on fewer seeds or data sets than the others.")
+    return notes

@@ -1,0 +1,148 @@
+"""Puts names beside points and at the ends of lines so that they do not cover each other."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from matplotlib.axes import Axes
+
+from interlace.report.svg import FONT, MUTED, Style
+
+_SIZE = FONT - 1
+_WIDE, _HIGH = 0.58 * _SIZE, 1.12 * _SIZE
+_MARKER = 4.5
+_DIRECTIONS = ((1, 0), (-1, 0), (0, 1), (0, -1), (1, 1), (1, -1), (-1, 1), (-1, -1))
+
+
+@dataclass(frozen=True, slots=True)
+class _Box:
+    left: float
+    bottom: float
+    right: float
+    top: float
+
+    def overlap(self, other: _Box) -> float:
+        wide = min(self.right, other.right) - max(self.left, other.left)
+        high = min(self.top, other.top) - max(self.bottom, other.bottom)
+        return wide * high if wide > 0 and high > 0 else 0.0
+
+    def outside(self, other: _Box) -> float:
+        return max(
+            other.left - self.left,
+            self.right - other.right,
+            other.bottom - self.bottom,
+            self.top - other.top,
+            0.0,
+        )
+
+
+def beside_points(
+    axes: Axes,
+    points: Sequence[tuple[float, float]],
+    names: Sequence[str],
+    styles: dict[str, Style],
+) -> None:
+    """Writes each name at the place around its point that covers least.
+
+    The limits of the axes must be final. A name that finds no free place is left to the legend.
+    """
+    spots = [tuple(axes.transData.transform(point)) for point in points]
+    frame = axes.get_window_extent()
+    page = _Box(frame.x0, frame.y0, frame.x1, frame.y1)
+    taken = [_Box(x - _MARKER, y - _MARKER, x + _MARKER, y + _MARKER) for x, y in spots]
+    for i in sorted(range(len(spots)), key=lambda i: -spots[i][1]):
+        x, y = spots[i]
+        width = _WIDE * len(names[i])
+        best: tuple[float, _Box, tuple[float, float]] | None = None
+        for distance in (6, 9, 13, 17, 22, 30):
+            for across, up in _DIRECTIONS:
+                left = x + across * distance - (0 if across > 0 else width / (1 if across else 2))
+                bottom = y + up * distance - _HIGH / 2
+                box = _Box(left, bottom, left + width, bottom + _HIGH)
+                others = [other for j, other in enumerate(taken) if j != i]
+                cost = 3 * sum(box.overlap(other) for other in others) + 50 * box.outside(page)
+                cost += 0.6 * distance + (2 if up and across else 0)
+                if best is None or cost < best[0]:
+                    best = (cost, box, (across * distance, up * distance))
+        if best is None or best[0] > 90:
+            continue
+        taken.append(best[1])
+        offset = best[2]
+        far = max(map(abs, offset)) > 8
+        axes.annotate(
+            names[i],
+            points[i],
+            xytext=offset,
+            textcoords="offset points",
+            ha="left" if offset[0] > 0 else "right" if offset[0] < 0 else "center",
+            va="center",
+            fontsize=_SIZE,
+            color=styles[names[i]].color,
+            parse_math=False,
+            arrowprops={"arrowstyle": "-", "color": MUTED, "linewidth": 0.5, "shrinkB": 3}
+            if far
+            else None,
+        )
+
+
+def at_line_ends(
+    axes: Axes, ends: Sequence[tuple[float, float]], names: Sequence[str], styles: dict[str, Style]
+) -> None:
+    """Writes names right of the axes, moved apart, each tied to the end of its line.
+
+    The limits of the axes must be final, and the margin wide enough.
+    """
+    frame = axes.get_window_extent()
+    order = sorted(range(len(ends)), key=lambda i: ends[i][1])
+    wanted = [float(axes.transData.transform(ends[i])[1]) for i in order]
+    heights = _apart(wanted, _HIGH, frame.y0, frame.y1)
+    for place, height in zip(order, heights, strict=True):
+        x, y = axes.transData.transform(ends[place])
+        axes.annotate(
+            names[place],
+            ends[place],
+            xytext=(frame.x1 - x + 11, height - y),
+            textcoords="offset points",
+            ha="left",
+            va="center",
+            fontsize=_SIZE,
+            color=styles[names[place]].color,
+            parse_math=False,
+            annotation_clip=False,
+            arrowprops={
+                "arrowstyle": "-",
+                "color": styles[names[place]].color,
+                "linewidth": 0.5,
+                "shrinkA": 1,
+                "shrinkB": 3,
+                "relpos": (0, 0.5),
+            },
+        )
+
+
+def margin(names: Sequence[str]) -> float:
+    """The width that names at line ends take."""
+    return 14 + _WIDE * max(map(len, names), default=0)
+
+
+def _apart(wanted: Sequence[float], gap: float, low: float, high: float) -> list[float]:
+    """Moves sorted heights apart by `gap`, as little as possible, within the limits if they fit."""
+    groups: list[list[float]] = []  # first height, number of members, index of the first
+    for i, height in enumerate(wanted):
+        groups.append([height, 1, i])
+        while len(groups) > 1 and groups[-2][0] + gap * groups[-2][1] > groups[-1][0]:
+            below, above = groups[-2], groups[-1]
+            count = below[1] + above[1]
+            centers = [wanted[int(below[2]) + j] - gap * j for j in range(int(count))]
+            groups[-2:] = [[sum(centers) / count, count, below[2]]]
+    found = [start + gap * j for start, count, _ in groups for j in range(int(count))]
+    if found:
+        found[-1] = min(found[-1], high)
+    for i in range(len(found) - 2, -1, -1):
+        found[i] = min(found[i], found[i + 1] - gap)
+    if found:
+        found[0] = max(found[0], low)
+    for i in range(1, len(found)):
+        found[i] = max(found[i], found[i - 1] + gap)
+    return found

@@ -1,0 +1,113 @@
+"""How a measure is called, shown and read: its name, its unit, and which way is better."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+#: The harmonic mean of base and novel, a target that is computed here.
+HARMONIC = "hm"
+#: The mean over a run's targets other than its source, a target that is computed here.
+AVERAGE = "average"
+
+HM_DEFINITION = (
+    "HM is the harmonic mean of the averaged base and novel accuracy, as published tables have it; "
+    "the mean of each seed's own HM stands beside it."
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Measure:
+    """What tables and axes need to know of a measure.
+
+    Attributes:
+        key: Its name in a cell.
+        label: Its name for people.
+        higher: Whether more of it is better.
+        harmonic: Whether base and novel have a harmonic mean that means something.
+    """
+
+    key: str
+    label: str
+    higher: bool = True
+    harmonic: bool = False
+
+
+#: In the order in which a report prefers and lists them.
+MEASURES = {
+    measure.key: measure
+    for measure in (
+        Measure("top1", "top-1 accuracy", harmonic=True),
+        Measure("mean_per_class", "mean per-class accuracy", harmonic=True),
+        Measure("ece", "expected calibration error", higher=False),
+    )
+}
+_AT = re.compile(r"(map|prec|recall)_(\d+|all)")
+_AT_LABELS = {"map": "mAP", "prec": "precision", "recall": "recall"}
+
+_PROTOCOLS = {
+    "base_to_novel": "Base to novel",
+    "few_shot": "Few-shot classification",
+    "cross_dataset": "Cross-dataset transfer",
+    "domain_generalization": "Domain generalization",
+    "robustness": "Robustness",
+}
+_TARGETS = {"base": "base", "novel": "novel", HARMONIC: "HM", "joint": "joint", "all": "all"}
+
+
+def measure(key: str) -> Measure:
+    """Describes a measure; one that is not known is a fraction of which more is better."""
+    found = _AT.fullmatch(key)
+    if found:
+        return Measure(key, f"{_AT_LABELS[found[1]]}@{found[2]}")
+    return MEASURES.get(key) or Measure(key, key.replace("_", " "))
+
+
+def measure_order(key: str) -> tuple[int, str]:
+    """Sorts measures: known ones first, the headline before all."""
+    known = list(MEASURES)
+    return (known.index(key) if key in known else len(known), key)
+
+
+def protocol_label(key: str) -> str:
+    """Names a protocol for people."""
+    return _PROTOCOLS.get(key) or key.replace("_", " ").capitalize()
+
+
+def protocol_order(key: str) -> tuple[int, str]:
+    """Sorts protocols."""
+    known = list(_PROTOCOLS)
+    return (known.index(key) if key in known else len(known), key)
+
+
+def target_label(key: str) -> str:
+    """Names a target for people."""
+    return _TARGETS.get(key, key)
+
+
+def target_order(key: str) -> tuple[int, str]:
+    """Sorts targets: base, novel, HM, joint; source, the others by name, their average."""
+    first = ("source", *_TARGETS)
+    if key == AVERAGE:
+        return (len(first) + 1, "")
+    return (first.index(key), "") if key in first else (len(first), key)
+
+
+def percent(value: float | None, digits: int = 1) -> str:
+    """Formats a fraction as percent without the sign; a dash where there is none."""
+    return "–" if value is None else f"{100 * value:.{digits}f}"
+
+
+def points(value: float | None, digits: int = 1) -> str:
+    """Formats a difference of fractions in percentage points, with its sign."""
+    if value is None:
+        return "–"
+    text = f"{100 * value:+.{digits}f}".replace("-", "−")
+    return text if text.strip("+−0.") else text[1:]
+
+
+def p_value(value: float | None) -> str:
+    """Formats a probability: three decimals, or that it is smaller."""
+    if value is None:
+        return "–"
+    return "< 0.001" if value < 0.001 else f"{value:.3f}"

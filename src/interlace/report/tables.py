@@ -1,0 +1,297 @@
+"""Results as text: Markdown, CSV, LaTeX, and tables for a terminal."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
+
+from interlace.report.findings import finding
+from interlace.report.grids import Column, Grid, by_data, grids
+from interlace.report.measures import percent
+from interlace.report.results import Results
+from interlace.report.summaries import Summary
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+MARKS = {"better": "▲", "worse": "▼", "": ""}
+_LATEX_MARKS = {"better": r"$^{\uparrow}$", "worse": r"$^{\downarrow}$", "": ""}
+_LATEX = {
+    "\\": r"\textbackslash{}",
+    "&": r"\&",
+    "%": r"\%",
+    "$": r"\$",
+    "#": r"\#",
+    "_": r"\_",
+    "{": r"\{",
+    "}": r"\}",
+    "~": r"\textasciitilde{}",
+    "^": r"\textasciicircum{}",
+    "▲": r"$\uparrow$",
+    "▼": r"$\downarrow$",
+    "†": r"$^{\dagger}$",
+    "±": r"$\pm$",
+    "−": "--",
+    "–": "--",
+    "<": r"$<$",
+    ">": r"$>$",
+    "“": "``",
+    "”": "''",
+}
+
+
+def sections(results: Results, per_data: bool = True) -> Iterator[tuple[str, list[Grid]]]:
+    """Lists headings with their tables: every setup, protocol and measure, and each data set."""
+    for setup in results.setups:
+        for protocol in results.protocols(setup):
+            own = results.measures(setup, protocol)
+            sets = sorted(
+                {s.data[0] for s in results.summaries(own[0], protocol=protocol, setup=setup)}
+            )
+            for key in own:
+                name = results.setup_label(setup)
+                heading = name if len(sets) > 1 else f"{name}, {sets[0]}"
+                yield heading, grids(results, setup, protocol, key)
+                if not per_data or len(sets) < 2:
+                    continue
+                if key == own[0]:
+                    yield heading, by_data(results, setup, protocol, key)
+                for data in sets:
+                    yield f"{name}, {data}", grids(results, setup, protocol, key, data)
+
+
+def terminal(results: Results, per_data: bool = False) -> list[Table]:
+    """Makes tables that rich prints: the headline of every protocol, and each data set if asked.
+
+    The notes of a table are its caption. Only the first measure of a protocol is shown.
+    """
+    from rich.table import Table
+    from rich.text import Text
+
+    made = []
+    for heading, found in sections(results, per_data):
+        for grid in found:
+            if grid.measure != _headline_measure(results, grid):
+                continue
+            table = Table(
+                title=f"{grid.title}: {heading}",
+                title_justify="left",
+                caption="\n".join(grid.notes),
+                caption_justify="left",
+            )
+            table.add_column("method", no_wrap=True)
+            for label in _headings(grid):
+                table.add_column(label, justify="right")
+            for method in grid.rows:
+                texts = [
+                    Text(
+                        _plain(grid.cell(method, column)),
+                        style="bold" if _best(grid, method, column) else "",
+                    )
+                    for column in grid.columns
+                ]
+                table.add_row(Text(method), *texts, *map(Text, _extra_cells(grid, method)))
+            made.append(table)
+    return made
+
+
+def markdown(results: Results, title: str = "Results") -> str:
+    """Writes everything as Markdown: findings, notices and tables."""
+    lines = [f"# {_md(title)}", ""]
+    for notice in results.notices():
+        lines += [f"> {'**Warning.** ' if notice.serious else ''}{_md(notice.text)}", ">"]
+    if lines[-1] == ">":
+        lines[-1] = ""
+    for heading, found in sections(results):
+        for grid in found:
+            lines += [f"## {_md(grid.title)}: {_md(heading)}", ""]
+            said = finding(grid)
+            if said is not None:
+                lines += [f"**{_md(said.best)}** {said.lead}. {_md(said.rest)}", ""]
+            lines += [*_markdown_table(grid), "", *[f"{_md(note)}\n" for note in grid.notes]]
+    return "\n".join(lines).rstrip() + "\n"
+
+
+def latex(results: Results) -> str:
+    """Writes every table as a LaTeX `table` with the rules of booktabs."""
+    parts = ["% Needs \\usepackage{booktabs}; the Unicode of names needs a recent LaTeX."]
+    for heading, found in sections(results):
+        parts += [_latex_table(grid, heading) for grid in found]
+    return "\n\n".join(parts) + "\n"
+
+
+#: What stands for the data set in a row that averages over several.
+AVERAGED = "(average)"
+
+FIELDS = (
+    "model fingerprint preset settings template protocol data data_sets shots condition severity "
+    "method target measure n mean low high mean_of_seeds seeds values partial baseline pairs "
+    "unpaired difference difference_low difference_high bootstrap_low bootstrap_high p p_holm "
+    "wins ties losses wilcoxon_p wilcoxon_p_holm verdict"
+).split()
+
+
+def rows(results: Results) -> Iterator[dict[str, Any]]:
+    """Gives one flat row per summary, numbers as fractions; None where there is no value.
+
+    `wins`, `ties` and `losses` count data sets in an average, and seeds elsewhere.
+    """
+    for s in results.summaries():
+        setup, condition, compared = s.panel.setup, s.panel.condition, s.comparison
+        row: dict[str, Any] = dict.fromkeys(FIELDS)
+        row |= {
+            "model": setup.model,
+            "fingerprint": setup.fingerprint,
+            "preset": setup.preset,
+            "settings": json.loads(setup.settings),
+            "template": setup.template or None,
+            "protocol": s.panel.protocol,
+            "data": AVERAGED if s.averaged else s.data[0],
+            "data_sets": list(s.data),
+            "shots": s.panel.shots,
+            "condition": condition.kind,
+            "severity": condition.severity,
+            "method": s.method,
+            "target": s.target,
+            "measure": s.measure,
+            "n": len(s.seeds),
+            "mean": s.mean,
+            "low": s.interval.low,
+            "high": s.interval.high,
+            "mean_of_seeds": s.mean_of_seeds,
+            "seeds": list(s.seeds),
+            "values": list(s.values),
+            "partial": s.partial,
+        }
+        if compared is not None:
+            drawn, gain = compared.bootstrap(), compared.paired.difference
+            counts = compared.over or compared.paired
+            row |= {
+                "baseline": compared.baseline,
+                "pairs": len(compared.after),
+                "unpaired": list(compared.unpaired),
+                "difference": gain.mean,
+                "difference_low": gain.low,
+                "difference_high": gain.high,
+                "bootstrap_low": drawn.low,
+                "bootstrap_high": drawn.high,
+                "p": compared.paired.p,
+                "p_holm": compared.p_holm,
+                "wins": counts.wins,
+                "ties": counts.ties,
+                "losses": counts.losses,
+                "wilcoxon_p": compared.over and compared.over.p,
+                "wilcoxon_p_holm": compared.over_p_holm,
+                "verdict": s.verdict or "undecided",
+            }
+        yield row
+
+
+def to_csv(results: Results) -> str:
+    """Writes one line per summary; lists are joined by spaces."""
+    stream = io.StringIO()
+    writer = csv.DictWriter(stream, FIELDS, lineterminator="\n")
+    writer.writeheader()
+    for row in rows(results):
+        writer.writerow({name: _flat(value) for name, value in row.items()})
+    return stream.getvalue()
+
+
+def _flat(value: Any) -> Any:
+    if isinstance(value, list):
+        return " ".join(map(str, value))
+    if isinstance(value, dict):
+        return json.dumps(value, sort_keys=True)
+    return value
+
+
+def _headline_measure(results: Results, grid: Grid) -> str:
+    panel = next(iter(grid.main.cells.values())).panel
+    return results.measures(panel.setup, panel.protocol)[0]
+
+
+def _headings(grid: Grid) -> list[str]:
+    return [*(column.label for column in grid.columns), *(label for label, _ in grid.extras)]
+
+
+def _extra_cells(grid: Grid, method: str) -> list[str]:
+    return [texts.get(method, "–") for _, texts in grid.extras]
+
+
+def _best(grid: Grid, method: str, column: Column) -> bool:
+    cell = grid.cell(method, column)
+    return cell is not None and grid.is_best(cell, column)
+
+
+def _plain(cell: Summary | None) -> str:
+    if cell is None:
+        return "–"
+    half = cell.interval.half_width
+    text = percent(cell.mean) + ("" if half is None else f" ±{percent(half)}")
+    return text + ("†" if cell.partial else "") + MARKS[cell.verdict]
+
+
+def _markdown_table(grid: Grid) -> list[str]:
+    headings = ["method", *_headings(grid)]
+    lines = [
+        "| " + " | ".join(map(_md, headings)) + " |",
+        "|---|" + "---:|" * (len(headings) - 1),
+    ]
+    for method in grid.rows:
+        cells = [_md(method)]
+        for column in grid.columns:
+            text = _plain(grid.cell(method, column))
+            number, _, rest = text.partition(" ")
+            cells.append(f"**{number}** {rest}".strip() if _best(grid, method, column) else text)
+        lines.append("| " + " | ".join([*cells, *_extra_cells(grid, method)]) + " |")
+    return lines
+
+
+def _md(text: str) -> str:
+    """Escapes what Markdown would read as its own."""
+    for sign in "\\`*_[]<>|":
+        text = text.replace(sign, "\\" + sign)
+    return text.replace("\n", " ")
+
+
+def _latex_table(grid: Grid, heading: str) -> str:
+    headings = ["method", *_headings(grid)]
+    body = []
+    for method in grid.rows:
+        cells = [_latex_cell(grid, method, column) for column in grid.columns]
+        line = [escape_latex(method), *cells, *map(escape_latex, _extra_cells(grid, method))]
+        body.append("    " + " & ".join(line) + r" \\")
+    return "\n".join(
+        [
+            r"\begin{table}",
+            r"  \centering\small",
+            rf"  \caption{{{escape_latex(f'{grid.title}: {heading}. ' + ' '.join(grid.notes))}}}",
+            rf"  \begin{{tabular}}{{l{'r' * (len(headings) - 1)}}}",
+            r"    \toprule",
+            "    " + " & ".join(map(escape_latex, headings)) + r" \\",
+            r"    \midrule",
+            *body,
+            r"    \bottomrule",
+            r"  \end{tabular}",
+            r"\end{table}",
+        ]
+    )
+
+
+def _latex_cell(grid: Grid, method: str, column: Column) -> str:
+    cell = grid.cell(method, column)
+    if cell is None:
+        return "--"
+    number = percent(cell.mean)
+    text = rf"\textbf{{{number}}}" if _best(grid, method, column) else number
+    if cell.interval.half_width is not None:
+        text += rf" {{\scriptsize$\pm${percent(cell.interval.half_width)}}}"
+    return text + (r"$^{\dagger}$" if cell.partial else "") + _LATEX_MARKS[cell.verdict]
+
+
+def escape_latex(text: str) -> str:
+    """Escapes what LaTeX would read as its own, and writes the marks that it has no letter for."""
+    return "".join(_LATEX.get(sign, sign) for sign in text)
