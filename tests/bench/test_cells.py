@@ -8,6 +8,7 @@ import math
 import pytest
 
 from interlace.bench import CellSpec, Store, grid, run_cell
+from interlace.bench.cell import settings_of
 from interlace.bench.run import run_grid
 from interlace.errors import InterlaceError
 from interlace.protocols.base import Condition
@@ -88,10 +89,11 @@ def test_a_grid_has_zero_shot_and_every_combination():
 
 
 def test_a_setting_goes_to_the_methods_that_know_it():
-    specs = grid(
-        "few_shot", ["a"], ["mail", "mail:rank=0", "coop"], [1], [1], settings={"rank": 3, "lr": 1}
-    )
-    assert {spec.method: dict(spec.settings) for spec in specs} == {
+    for_all = {"rank": 3, "lr": 1}
+    specs = grid("few_shot", ["a"], ["mail", "mail:rank=0", "coop"], [1], [1], settings=for_all)
+    # all methods of a comparison were asked for with the same settings
+    assert all(spec.settings == for_all for spec in specs)
+    assert {spec.method: settings_of(spec.method, spec.settings) for spec in specs} == {
         "zero_shot": {"lr": 1},
         "mail": {"rank": 3, "lr": 1},
         "mail:rank=0": {"rank": 0, "lr": 1},
@@ -122,7 +124,7 @@ def test_a_failing_cell_is_recorded_and_the_rest_run(tmp_path):
     records = run_grid([broken, SPEC], store, engine)
     assert [record["status"] for record in records] == ["failed", "done"]
     error = records[0]["error"]
-    assert error["type"] == "InterlaceError" and "99 shots" in error["message"]
+    assert error["type"] == "TooFewImages" and "99 shots" in error["message"]
     assert "Traceback" in error["traceback"]
     assert "metrics" not in records[0]
     assert not store.is_done(broken) and store.is_done(SPEC)

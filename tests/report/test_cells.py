@@ -69,3 +69,21 @@ def test_a_file_given_twice_is_one_cell(tmp_path):
     write(tmp_path, [cell("mail", 1, 0.5)])
     file = next(tmp_path.glob("*.json"))
     assert read_cells([tmp_path, file, tmp_path]).replaced == 0
+
+
+def test_one_file_may_hold_a_cell_in_each_line(tmp_path):
+    cells = [cell("mail", seed, 0.5) for seed in (1, 2, 3)]
+    lines = "".join(json.dumps(one) + "\n" for one in cells)
+    path = tmp_path / "record.jsonl"
+    path.write_text(lines)
+    (tmp_path / "notes.json5").write_text("{}")
+    for place in (path, tmp_path):
+        found = read_cells([place])
+        assert [own.seed for own in found.cells] == [1, 2, 3] and not found.skipped
+    path.write_text(lines + "{")
+    assert read_cells([*_one(tmp_path, cells[0]), path]).skipped == (path,)
+
+
+def _one(folder, record):
+    write(folder / "other", [record])
+    return [folder / "other"]

@@ -40,7 +40,7 @@ class CellSpec:
             in ``mail:rank=0``.
         shots: training images per class.
         seed: of the draw, of the initial values and of the augmentation.
-        settings: those of the method and of training, its own and those for all methods.
+        settings: for all methods; what a method does not know is not for it.
         targets: what to score besides, as the protocol takes it.
         condition: what a robustness study changes.
         model: the frozen model, as :func:`interlace.load` takes it.
@@ -119,7 +119,7 @@ def grid(
     if not (data and names and shots and seeds):
         raise InterlaceError("a grid needs at least one data set, method, number of shots and seed")
     order = list(dict.fromkeys(["zero_shot", *names]))
-    own = settings_of_each(order, settings or {})
+    settings_of_each(order, settings or {})  # a wrong one is known before the first cell
     conditions = chosen.conditions()
     known = {condition.kind for condition in conditions} - {CLEAN.kind}
     unknown = [kind for kind in kinds if kind not in known]
@@ -128,9 +128,7 @@ def grid(
         raise InterlaceError(f"{chosen.name} has no condition {unknown[0]!r}; it has {there}")
     wanted = [c for c in conditions if not kinds or c == CLEAN or c.kind in kinds]
     return [
-        CellSpec(
-            chosen.name, one, name, count, seed, settings=own[name], condition=condition, **rest
-        )
+        CellSpec(chosen.name, one, name, count, seed, settings or {}, condition=condition, **rest)
         for one in data
         for count in shots
         for seed in seeds
@@ -152,20 +150,31 @@ def settings_of_each(
         InterlaceError: if a method is not known, a setting is known to none of them, or a value is
             out of range.
     """
-    parts = {name: name.split(":") for name in names}
-    for key, *_ in parts.values():
-        methods.get(key)
-    known = {name: set(methods.parameters(parts[name][0])) | TRAINING for name in names}
+    keys = {name: name.partition(":")[0] for name in names}
+    found = {name: settings_of(name, settings) for name in names}
     for setting in settings:
-        if not any(setting in own for own in known.values()):
+        known = (TRAINING | set(methods.parameters(key)) for key in keys.values())
+        if not any(setting in own for own in known):
             raise InterlaceError(f"none of {', '.join(names)} takes a setting {setting!r}")
-    found = {
-        name: {k: v for k, v in settings.items() if k in own} | read_settings(None, parts[name][1:])
-        for name, own in known.items()
-    }
-    for name, own in found.items():  # before the first fit, not hours later
-        resolve(parts[name][0], methods.parameters(parts[name][0]), own)
+    for name, own in found.items():
+        resolve(keys[name], methods.parameters(keys[name]), own)
     return found
+
+
+def settings_of(name: str, settings: Mapping[str, Any]) -> dict[str, Any]:
+    """Those of ``settings`` that a method knows, and over them its own.
+
+    Args:
+        name: a method; settings of its own follow its key, as in ``mail:rank=0``.
+        settings: for all methods.
+
+    Raises:
+        InterlaceError: if the method is not known, or a setting of its own is no ``key=value``.
+    """
+    key, *own = name.split(":")
+    methods.get(key)
+    known = TRAINING | set(methods.parameters(key))
+    return {k: v for k, v in settings.items() if k in known} | read_settings(None, own)
 
 
 def run_cell(
@@ -214,7 +223,7 @@ def _run(spec: CellSpec, root: Path | str | None, device: str) -> dict[str, Any]
             seed=spec.seed,
             preset=spec.preset,
             device=device,
-            **spec.settings,
+            **settings_of(spec.method, spec.settings),
         )
     images = _decoded(plan.targets)
     with cost.measure("score"):

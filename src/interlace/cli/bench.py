@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from enum import StrEnum
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -146,6 +146,7 @@ def run(
     if as_json:
         print_json(records)
     else:
+        show(records)
         out.print(f"{len(records) - len(failed)} cells in {output}", highlight=False)
     if failed:
         err.print(
@@ -156,6 +157,15 @@ def run(
             soft_wrap=True,
         )
         raise typer.Exit(1)
+
+
+def show(records: Sequence[Mapping[str, Any]]) -> None:
+    """Print what cells amount to, as the report has it."""
+    from interlace.report import results_of, tables
+
+    if any(record["status"] == "done" for record in records):
+        for table in tables.terminal(results_of(records)):
+            out.print(table)
 
 
 def split_list(text: str) -> list[str]:

@@ -3,7 +3,7 @@
 from interlace.report.cells import Cell, Condition, Setup
 from interlace.report.html import write_html
 from interlace.report.notices import Notice
-from interlace.report.results import Results, load_cells
+from interlace.report.results import Results, load_cells, results_of
 from interlace.report.summaries import Comparison, Panel, Summary
 
 __all__ = [
@@ -16,5 +16,6 @@ __all__ = [
     "Setup",
     "Summary",
     "load_cells",
+    "results_of",
     "write_html",
 ]

@@ -102,6 +102,8 @@ class Found:
 def read_cells(paths: Iterable[Path | str]) -> Found:
     """Reads every cell of files and folders; of cells with the same id the newest counts.
 
+    A file holds one cell, or as `.jsonl` one in each line.
+
     Raises:
         InterlaceError: A path does not exist, or no cell is found.
     """
@@ -111,13 +113,16 @@ def read_cells(paths: Iterable[Path | str]) -> Found:
     n_cells = 0
     for file in _files(places):
         try:
-            cell = parse_cell(json.loads(file.read_bytes()))
+            content = file.read_bytes()
+            lines = content.splitlines() if file.suffix == ".jsonl" else [content]
+            cells = [parse_cell(json.loads(line)) for line in lines]
         except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
             skipped.append(file)
             continue
-        n_cells += 1
-        if cell.id not in newest or newest[cell.id].date <= cell.date:
-            newest[cell.id] = cell
+        n_cells += len(cells)
+        for cell in cells:
+            if cell.id not in newest or newest[cell.id].date <= cell.date:
+                newest[cell.id] = cell
     if not newest:
         where = ", ".join(map(str, places)) or "no path was given"
         other = f"; {len(skipped)} JSON files there are no cells" if skipped else ""
@@ -193,6 +198,9 @@ def _files(places: list[Path]) -> list[Path]:
             raise InterlaceError(
                 f"no file or folder '{place}': expected what interlace bench wrote"
             )
-        inside = sorted(place.rglob("*.json")) if place.is_dir() else [place]
-        found.update({path.resolve(): None for path in inside if path.is_file()})
+        inside = sorted(place.rglob("*.json*")) if place.is_dir() else [place]
+        kinds = (".json", ".jsonl") if place.is_dir() else (place.suffix,)
+        found.update(
+            {path.resolve(): None for path in inside if path.is_file() and path.suffix in kinds}
+        )
     return list(found)

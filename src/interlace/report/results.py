@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import json
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 from interlace.errors import InterlaceError
-from interlace.report.cells import Cell, Found, Setup, read_cells
+from interlace.report.cells import Cell, Found, Setup, parse_cell, read_cells
 from interlace.report.measures import measure_order, protocol_order
 from interlace.report.notices import Notice, notices
 from interlace.report.summaries import Panel, Summary, summarize
@@ -151,6 +151,19 @@ def load_cells(paths: Iterable[Path | str] | Path | str, baseline: str | None = 
     """
     places = [paths] if isinstance(paths, str | Path) else paths
     return Results(read_cells(places), baseline)
+
+
+def results_of(records: Iterable[Mapping[str, Any]], baseline: str | None = None) -> Results:
+    """Takes the records of cells that are at hand.
+
+    Args:
+        records: As `interlace.bench.run_cell` gives them.
+        baseline: As for `load_cells`.
+
+    Raises:
+        ValueError: One is no record of a cell.
+    """
+    return Results(Found(tuple(map(parse_cell, records)), (), 0), baseline)
 
 
 def _cell_order(cell: Cell) -> tuple[Any, ...]:
