@@ -168,9 +168,9 @@ def missing(names: Iterable[str], root: Path | str | None) -> list[str]:
 
 
 def incomplete(names: Iterable[str], root: Path | str | None) -> list[str]:
-    """What is wrong with the data sets that are there, one line for each that is not complete."""
+    """The first thing wrong with each data set that is there and not complete."""
     reports = [check(name, root) for name in names]
-    return [report.summary() for report in reports if not report.ok]
+    return [report.summary().partition(";")[0] for report in reports if not report.ok]
 
 
 @dataclass(frozen=True)

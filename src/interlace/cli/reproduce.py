@@ -2,29 +2,27 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-from rich.table import Table
 
 from interlace.cli._bench_view import View
 from interlace.cli._options import DataRoot, Json
-from interlace.cli._output import err, out, print_json
-from interlace.cli.bench import EngineName, _engine, drawable, numbers, split_list
+from interlace.cli._output import err, print_json
+from interlace.cli._reproduce_view import say, show, show_all
+from interlace.cli.bench import EngineName, _engine, drawable, numbers
 from interlace.errors import InterlaceError
 
 if TYPE_CHECKING:
     from interlace.bench.cell import CellSpec
     from interlace.bench.store import Store
     from interlace.published import Recipe
-    from interlace.reproducing import Reproduction, Row
+    from interlace.reproducing import Reproduction
 
 NAME = "reproduce"
-TUNED = (
-    "values the authors chose for this data set alone, and such are in part chosen on test images"
-)
 
 
 def run(
@@ -72,11 +70,11 @@ def run(
     from interlace.reproducing import find, incomplete, rows
 
     if name is None or show_list:
-        _list(as_json)
+        show_all(as_json)
         return
     asked = find(name)
     recipe = asked.setting()
-    chosen = asked.chosen(split_list(data))
+    chosen = asked.chosen(splitshow_all(data))
     _check_data(asked, chosen, data_root)
     values = read_settings(None, settings or [])
     own_seeds = numbers(seeds, "seeds") if seeds else list(recipe.seeds)
@@ -87,9 +85,11 @@ def run(
         numbers(shots, "shots") if shots else recipe.shots,
         values,
     )
+    store = Store(output)
+    if not all(map(store.is_done, specs)):
+        _check_model(specs[0].model)
     specs = drawable(specs, data_root)
     short = incomplete(asked.needed(chosen), data_root)
-    store = Store(output)
     records = _run(specs, store, engine, workers, data_root, device)
     failed = [record for record in records if record["status"] == "failed"]
     done = [record for record in records if record["status"] == "done"]
@@ -113,9 +113,9 @@ def run(
             }
         )
     elif found:
-        _show(asked, recipe, found, notes, tuned)
+        show(asked, recipe, found, notes, tuned)
         if set(chosen) != set(asked.data_sets):
-            _say(f"No average: it is over {len(asked.data_sets)} data sets, {len(chosen)} ran.")
+            say(f"No average: it is over {len(asked.data_sets)} data sets, {len(chosen)} ran.")
     if failed:
         first = failed[0]["error"]["message"]
         _tell(f"{len(failed)} cells failed, the first with: {first}")
@@ -143,6 +143,27 @@ def _check_data(asked: Reproduction, chosen: Sequence[str], root: Path | None) -
     )
 
 
+def _check_model(model: str) -> None:
+    """See that the model is there, once and not in every process.
+
+    Raises:
+        InterlaceError: if it is not.
+    """
+    from interlace.backbone.load import load
+
+    log = logging.getLogger("huggingface_hub")
+    level = log.level
+    log.setLevel(logging.ERROR)  # each retry would be told; the error below says it once
+    try:
+        load(model)
+    except InterlaceError as error:
+        raise InterlaceError(
+            f"the model {model} is not there: {error}; --model also takes a local folder or file"
+        ) from None
+    finally:
+        log.setLevel(level)
+
+
 def _run(
     specs: list[CellSpec],
     store: Store,
@@ -151,12 +172,7 @@ def _run(
     root: Path | None,
     device: str,
 ) -> list[dict[str, Any]]:
-    """The records of all cells; those that have none are run.
-
-    Raises:
-        InterlaceError: if there is something to run and the model is not there.
-    """
-    from interlace.backbone.load import load
+    """The records of all cells; those that have none are run."""
     from interlace.bench.run import run_grid
 
     waiting = [spec for spec in specs if not store.is_done(spec)]
@@ -164,13 +180,6 @@ def _run(
         err.print(f"{len(specs) - len(waiting)} of {len(specs)} cells are done already")
     if not waiting:
         return list(store.records(specs))
-    model = waiting[0].model
-    try:
-        load(model)
-    except InterlaceError as error:
-        raise InterlaceError(
-            f"the model {model} is not there: {error}; --model also takes a local folder or file"
-        ) from None
     try:
         where = _engine(engine, workers, root, device)
         with View(waiting, where.workers, err) as view:
@@ -206,118 +215,5 @@ def _notes(
     return notes
 
 
-def _show(
-    asked: Reproduction,
-    recipe: Recipe,
-    found: Sequence[Row],
-    notes: Sequence[str],
-    tuned: dict[str, str],
-) -> None:
-    """Print the table, and below it what it takes to read it."""
-    from interlace.published import AVERAGE
-
-    sources = list(dict.fromkeys((v.kind, v.source) for row in found for v in row.published))
-    letters = {source: chr(ord("a") + i) for i, source in enumerate(sources)}
-    several = len({row.shots for row in found}) > 1
-    table = Table(title=f"{asked.name}: accuracy in %", title_justify="left")
-    table.add_column("data set", no_wrap=True)
-    if several:
-        table.add_column("shots", justify="right")
-    table.add_column("measure", no_wrap=True)
-    for heading in ("ours", "published", "difference", "in interval"):
-        table.add_column(heading, justify="right", no_wrap=True)
-    last = ""
-    for row in found:
-        star = " *" if row.data in tuned or (row.data == AVERAGE and tuned) else ""
-        shown = row.data + star if row.data != last else ""
-        if shown and last and not several:
-            table.add_section()
-        last = row.data
-        head = [shown, *([str(row.shots)] if several else []), row.measure, _ours(row)]
-        lines = [
-            (
-                f"{value.value:.2f} {letters[value.kind, value.source]}",
-                _points(row.difference(value)),
-                {True: "yes", False: "no", None: "-"}[row.inside(value)],
-            )
-            for value in row.published
-        ] or [("-", "-", "-")]
-        for line in lines:
-            table.add_row(*head, *line)
-            head = [""] * len(head)
-    for note in notes:
-        _say(note)
-    out.print(table)
-    for (kind, source), letter in letters.items():
-        _say(f"{letter}  {kind}: {source}")
-    cautions = dict.fromkeys(
-        f"{row.data}, {letters[v.kind, v.source]}: {v.caution}"
-        for row in found
-        for v in row.published
-        if v.caution
-    )
-    for caution in cautions:
-        _say(f"   {caution}")
-    if not sources:
-        _say("No published number of these is known here.")
-    _say(f"setting: {recipe.source}")
-    if tuned:
-        _say(f"* tuned: {TUNED}")
-    _say(
-        "ours: mean over seeds ± half its 95 % t-interval. difference: ours - published, in points."
-        + (" HM: of the averaged base and novel accuracy." if _has_halves(found) else "")
-    )
-
-
-def _has_halves(found: Sequence[Row]) -> bool:
-    return any(row.measure == "HM" for row in found)
-
-
-def _ours(row: Row) -> str:
-    if row.ours is None:
-        return "-"
-    half = row.ours.half_width
-    return f"{row.ours.mean:.2f}" + ("" if half is None else f" ± {half:.2f}")
-
-
-def _points(value: float | None) -> str:
-    return "-" if value is None else f"{value:+.2f}"
-
-
-def _say(line: str) -> None:
-    out.print(line, markup=False, highlight=False, soft_wrap=True)
-
-
 def _tell(line: str) -> None:
     err.print(line, style="bold red", markup=False, highlight=False, soft_wrap=True)
-
-
-def _list(as_json: bool) -> None:
-    """What there is to reproduce."""
-    from interlace.reproducing import all_reproductions
-
-    known = all_reproductions()
-    if as_json:
-        print_json(
-            [
-                {
-                    "name": one.name,
-                    "published_values": len(one.values),
-                    "setting": one.recipe and one.recipe.source,
-                    "tuned": bool(one.recipe and one.recipe.tuned),
-                }
-                for one in known
-            ]
-        )
-        return
-    table = Table(title="published settings and numbers", title_justify="left")
-    table.add_column("name", no_wrap=True)
-    table.add_column("published values", justify="right")
-    table.add_column("setting")
-    for one in known:
-        setting = "not known" if one.recipe is None else "one for all data sets"
-        if one.recipe and one.recipe.tuned:
-            setting = "tuned for each data set"
-        table.add_row(one.name, str(len(one.values)), setting)
-    out.print(table)
-    _say("Where the setting is not known, nothing can be run. tuned: " + TUNED + ".")
