@@ -13,7 +13,7 @@ from interlace.cli._bench_view import View
 from interlace.cli._options import DataRoot, Json
 from interlace.cli._output import err, print_json
 from interlace.cli._reproduce_view import say, show, show_all
-from interlace.cli.bench import EngineName, _engine, drawable, numbers
+from interlace.cli.bench import EngineName, _engine, drawable, numbers, split_list
 from interlace.errors import InterlaceError
 
 if TYPE_CHECKING:
@@ -74,7 +74,7 @@ def run(
         return
     asked = find(name)
     recipe = asked.setting()
-    chosen = asked.chosen(splitshow_all(data))
+    chosen = asked.chosen(split_list(data))
     _check_data(asked, chosen, data_root)
     values = read_settings(None, settings or [])
     own_seeds = numbers(seeds, "seeds") if seeds else list(recipe.seeds)
