@@ -130,6 +130,10 @@ def test_cells_are_those_of_the_method_alone():
     ]
     (transfer,) = find("mmrl/cross_dataset").cells(["dtd"], "picto", [1], [16], {})
     assert (transfer.data, transfer.targets) == ("imagenet", ("dtd",))
+    (drawn,) = find("mmrl/few_shot").cells(
+        ["caltech101"], "picto", [2], [4], {}, "D/{data}/shot_{shots}-seed_{seed}.pkl"
+    )
+    assert drawn.split == "D/caltech-101/shot_4-seed_{seed}.pkl"  # the cell puts in its seed
     with pytest.raises(InterlaceError, match="epochz"):
         asked.cells(["dtd"], "picto", [1], [16], {"epochz": 1})
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from statistics import fmean
 from typing import Any
@@ -98,6 +98,7 @@ class Reproduction:
         seeds: Sequence[int],
         shots: Sequence[int],
         settings: Mapping[str, Any],
+        split: str | None = None,
     ) -> list[CellSpec]:
         """The cells to run.
 
@@ -107,6 +108,8 @@ class Reproduction:
             seeds: seeds.
             shots: training images per class.
             settings: what is changed of the published setting; nothing, to reproduce it.
+            split: stored draws to use, with ``{data}`` in the place of the data set's folder,
+                ``{shots}`` and ``{seed}``.
 
         Raises:
             InterlaceError: if a setting is not known.
@@ -123,7 +126,18 @@ class Reproduction:
             model=model,
             preset=PUBLISHED,
         )
-        return [cell for cell in cells if cell.method == self.method]
+        own = [cell for cell in cells if cell.method == self.method]
+        if split is None:
+            return own
+        return [
+            replace(
+                cell,
+                split=split.replace("{data}", FIELD[cell.data].folder).replace(
+                    "{shots}", str(cell.shots)
+                ),
+            )
+            for cell in own
+        ]
 
 
 def all_reproductions() -> list[Reproduction]:

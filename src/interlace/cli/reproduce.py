@@ -43,6 +43,13 @@ def run(
     shots: Annotated[
         str | None, typer.Option(help="Images per class, separated by commas; the published ones.")
     ] = None,
+    split: Annotated[
+        str | None,
+        typer.Option(
+            help="Stored draws to use, with {data} (its folder), {shots} and {seed} in their "
+            "places: DATA/{data}/split_fewshot/shot_{shots}-seed_{seed}.pkl."
+        ),
+    ] = None,
     output: Annotated[
         Path, typer.Option("--output", "-o", help="Folder of the records, one file per cell.")
     ] = Path("runs/reproduce"),
@@ -84,6 +91,7 @@ def run(
         own_seeds,
         numbers(shots, "shots") if shots else recipe.shots,
         values,
+        split,
     )
     store = Store(output)
     if not all(map(store.is_done, specs)):
