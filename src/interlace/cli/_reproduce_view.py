@@ -39,21 +39,23 @@ def show(
     sources = list(dict.fromkeys((v.kind, v.source) for row in found for v in row.published))
     letters = {source: chr(ord("a") + i) for i, source in enumerate(sources)}
     several = len({row.shots for row in found}) > 1
+    named = len({row.measure for row in found}) > 1
     table = Table(title=f"{asked.name}: accuracy in %", title_justify="left")
     table.add_column("data set", no_wrap=True)
     if several:
-        table.add_column("shots", justify="right")
-    table.add_column("measure", no_wrap=True)
+        table.add_column("shots", justify="right", no_wrap=True)
+    if named:
+        table.add_column("measure", no_wrap=True)
     for heading in ("ours", "published", "difference", "in interval"):
         table.add_column(heading, justify="right", no_wrap=True)
     last = ""
     for row in found:
         star = " *" if row.data in tuned or (row.data == AVERAGE and tuned) else ""
         shown = row.data + star if row.data != last else ""
-        if shown and last and not several:
+        if shown and last and (several or named):
             table.add_section()
         last = row.data
-        head = [shown, *([str(row.shots)] if several else []), row.measure, _ours(row)]
+        head = [shown, *([str(row.shots)] * several), *([row.measure] * named), _ours(row)]
         lines = [
             (
                 f"{value.value:.2f} {letters[value.kind, value.source]}",
@@ -85,12 +87,8 @@ def show(
         say(f"* tuned: {TUNED}")
     say(
         "ours: mean over seeds ± half its 95 % t-interval. difference: ours - published, in points."
-        + (" HM: of the averaged base and novel accuracy." if _has_halves(found) else "")
+        + (" HM: of the averaged base and novel accuracy." if named else "")
     )
-
-
-def _has_halves(found: Sequence[Row]) -> bool:
-    return any(row.measure == "HM" for row in found)
 
 
 def _ours(row: Row) -> str:
