@@ -18,6 +18,9 @@ Optimizer = Literal["adamw", "adam", "sgd"]
 Precision = Literal["auto", "float32", "bfloat16", "float16"]
 Select = Literal["last", "best"]
 
+#: The preset that holds what the methods' authors published for each data set.
+PUBLISHED = "published"
+
 _CHOICES = {
     "optimizer": ("adamw", "adam", "sgd"),
     "precision": ("auto", "float32", "bfloat16", "float16"),
@@ -113,6 +116,8 @@ class RunConfig:
         train: how it is fitted.
         seed: of the initial values, the order of images and their augmentation.
         preset: name of the preset that changed defaults, or None.
+        tuned: the source of published values that were chosen for this data set alone and acted
+            here; None where none did.
     """
 
     method: str
@@ -120,6 +125,7 @@ class RunConfig:
     train: TrainConfig = TrainConfig()
     seed: int = 1
     preset: str | None = None
+    tuned: str | None = None
 
     def to_dict(self) -> dict[str, Any]:
         """Plain data for JSON."""
@@ -142,19 +148,26 @@ class RunConfig:
 
 @dataclass(frozen=True)
 class MethodDefaults:
-    """A method's block in ``methods.yaml``.
+    """A method's block in ``methods.yaml`` or in a preset.
 
     Attributes:
         method: arguments of the method itself.
         train: the fields of :class:`TrainConfig` that differ from its defaults.
+        tuned: where the values are from, if they were chosen for one data set.
     """
 
     method: Mapping[str, Any] = field(default_factory=dict)
     train: Mapping[str, Any] = field(default_factory=dict)
+    tuned: str | None = None
+
+    def names(self) -> set[str]:
+        """What it sets."""
+        return {*self.method, *self.train}
 
 
 @cache
-def _read(name: str) -> dict[str, dict[str, dict[str, Any]]]:
+def read_packaged(name: str) -> Any:
+    """A YAML file of the package's ``configs``; empty if there is none."""
     resource = files("interlace").joinpath("configs", name)
     if not resource.is_file():
         return {}
@@ -163,12 +176,41 @@ def _read(name: str) -> dict[str, dict[str, dict[str, Any]]]:
 
 def method_defaults(name: str) -> MethodDefaults:
     """Defaults of a method; empty for one without a block."""
-    return MethodDefaults(**_read("methods.yaml").get(name, {}))
+    return MethodDefaults(**read_packaged("methods.yaml").get(name, {}))
 
 
-def preset_defaults(preset: str, method: str) -> MethodDefaults:
-    """What ``configs/presets/<preset>.yaml`` changes for a method; empty where it says nothing."""
-    return MethodDefaults(**_read(f"presets/{preset}.yaml").get(method, {}))
+def preset_defaults(preset: str, method: str) -> list[MethodDefaults]:
+    """What a preset changes for a method, the later over the earlier; empty where nothing.
+
+    Args:
+        preset: name of a file in ``configs/presets``, or ``published/<protocol>/<data set>``: what
+            the method's authors published for all data sets, and for this one.
+        method: key of the method.
+
+    Raises:
+        InterlaceError: if there is no such preset.
+    """
+    if preset in preset_names():
+        own = read_packaged(f"presets/{preset}.yaml").get(method)
+        return [MethodDefaults(**own)] if own else []
+    kind, *rest = preset.split("/")
+    if kind != PUBLISHED or len(rest) not in (0, 2):
+        raise InterlaceError(
+            f"no preset {preset!r}: there are {', '.join((*preset_names(), PUBLISHED))}"
+        )
+    if not rest:
+        raise InterlaceError(
+            "published values differ by protocol and data set: "
+            "preset='published/few_shot/eurosat' is one"
+        )
+    protocol, data = rest
+    block = read_packaged(f"presets/{PUBLISHED}/{method}.yaml").get(protocol, {})
+    own = block.get("data_sets", {}).get(data)
+    if own is None:
+        return []
+    # what follows from a rule for all data sets was not chosen for one of them
+    tuned = block["source"] if own and "rule" not in block else None
+    return [MethodDefaults(**block.get("all", {})), MethodDefaults(**own, tuned=tuned)]
 
 
 def resolve(
@@ -186,10 +228,10 @@ def resolve(
         known_arguments: names of the method's own arguments.
         settings: the caller's values; each belongs to the method or to training by its name.
         seed: the run's seed.
-        preset: name of a preset, or None.
+        preset: name of a preset as in :func:`preset_defaults`, or None.
 
     Raises:
-        InterlaceError: if a setting is unknown or a value out of range.
+        InterlaceError: if a setting or the preset is unknown, or a value out of range.
     """
     known = set(known_arguments)
     for name in settings:
@@ -200,22 +242,24 @@ def resolve(
                 f"no setting {name!r}{hint} {method} takes {', '.join(sorted(known)) or 'none'}; "
                 f"training takes {', '.join(sorted(TRAINING))}"
             )
-    layers = [method_defaults(method)]
-    if preset is not None:
-        layers.append(preset_defaults(preset, method))
+    layers = [] if preset is None else preset_defaults(preset, method)
     arguments: dict[str, Any] = {}
     train: dict[str, Any] = {}
-    for layer in layers:
+    for layer in (method_defaults(method), *layers):
         arguments |= layer.method
         train |= layer.train
     arguments |= {k: v for k, v in settings.items() if k in known}
     train |= {k: v for k, v in settings.items() if k in TRAINING}
-    changed = preset if preset is not None and _says_something(layers[-1]) else None
-    return RunConfig(method, arguments, _build(TrainConfig(), train, "train"), seed, changed)
-
-
-def _says_something(defaults: MethodDefaults) -> bool:
-    return bool(defaults.method or defaults.train)
+    # what the caller sets anew is no longer the published choice
+    tuned = [own.tuned for own in layers if own.tuned and own.names() - set(settings)]
+    return RunConfig(
+        method,
+        arguments,
+        _build(TrainConfig(), train, "train"),
+        seed,
+        preset=preset if layers else None,
+        tuned=tuned[0] if tuned else None,
+    )
 
 
 def _build(base: TrainConfig, values: Mapping[str, Any], where: str) -> TrainConfig:

@@ -49,7 +49,8 @@ def fit(
         method: key of the method; :func:`interlace.list_methods` lists them.
         seed: decides initial values, order of images and augmentation.
         preset: name of a preset of defaults; ``auto`` takes the one named after the model where
-            there is one, None none.
+            there is one, None none. ``published/few_shot/eurosat`` is what the method's authors
+            published for a protocol and a data set of the field.
         output: folder to save to. A fit that was interrupted there is resumed, to the same result.
         overwrite: replace what the folder holds.
         device: ``auto``, ``cpu``, ``cuda``, ...; the model is moved there.

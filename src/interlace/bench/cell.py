@@ -17,12 +17,13 @@ from interlace import methods, protocols
 from interlace.backbone.load import load
 from interlace.bench.details import details
 from interlace.bench.measure import Measured, circumstances
-from interlace.config import TRAINING, read_settings, resolve
+from interlace.config import PUBLISHED, TRAINING, read_settings, resolve
 from interlace.data.catalog import is_known
 from interlace.data.loader import Images
 from interlace.errors import InterlaceError
 from interlace.fitting import fit
 from interlace.protocols.base import CLEAN, Condition, Setting, Target, score, test_images
+from interlace.published import check_preset, preset_name
 
 FORMAT = "interlace.cell/1"
 
@@ -44,7 +45,8 @@ class CellSpec:
         targets: what to score besides, as the protocol takes it.
         condition: what a robustness study changes.
         model: the frozen model, as :func:`interlace.load` takes it.
-        preset: as in :func:`interlace.fit`.
+        preset: as in :func:`interlace.fit`; ``published`` is what the method's authors published
+            for this protocol and data set.
         template: prompt instead of the data's own.
         split: stored draws to use, with ``{seed}`` in the place of the seed.
     """
@@ -113,9 +115,11 @@ def grid(
         **rest: the other fields of :class:`CellSpec`.
 
     Raises:
-        InterlaceError: if a protocol, a method or a setting is not known, or nothing is asked for.
+        InterlaceError: if a protocol, a method, a setting or a preset is not known, or nothing is
+            asked for.
     """
     chosen = protocols.get(protocol)
+    check_preset(rest.get("preset"))
     if not (data and names and shots and seeds):
         raise InterlaceError("a grid needs at least one data set, method, number of shots and seed")
     order = list(dict.fromkeys(["zero_shot", *names]))
@@ -214,6 +218,9 @@ def _head(spec: CellSpec) -> dict[str, Any]:
 def _run(spec: CellSpec, root: Path | str | None, device: str) -> dict[str, Any]:
     clip = _load(spec.model)
     plan = protocols.get(spec.protocol).plan(setting_of(spec, clip.template, root))
+    preset = spec.preset
+    if preset == PUBLISHED:
+        preset = preset_name(spec.protocol, spec.data, root)
     cost = Measured(device)
     with cost.measure("fit"):
         adapted = fit(
@@ -221,7 +228,7 @@ def _run(spec: CellSpec, root: Path | str | None, device: str) -> dict[str, Any]
             plan.task,
             spec.key,
             seed=spec.seed,
-            preset=spec.preset,
+            preset=preset,
             device=device,
             **settings_of(spec.method, spec.settings),
         )
@@ -231,7 +238,7 @@ def _run(spec: CellSpec, root: Path | str | None, device: str) -> dict[str, Any]
     own = not is_known(spec.data, root)
     return {
         "run": adapted.config.to_dict(),
-        "tuned": None,
+        "tuned": adapted.config.tuned,
         "split_hash": plan.task.split_hash,
         "backbone": {"source": clip.source, "fingerprint": _fingerprint(spec.model)},
         "parameters": sum(p.numel() for p in adapted.method.parameters()),

@@ -8,7 +8,19 @@ from typing import Annotated
 
 import typer
 
-from interlace.cli import bench, compare, data, demo, evaluate, export, fit, predict, report, show
+from interlace.cli import (
+    bench,
+    compare,
+    data,
+    demo,
+    evaluate,
+    export,
+    fit,
+    predict,
+    report,
+    reproduce,
+    show,
+)
 from interlace.cli._output import errors, out
 
 app = typer.Typer(
@@ -20,7 +32,7 @@ app = typer.Typer(
     rich_markup_mode="markdown",
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for command in (fit, evaluate, predict, compare, bench, report, export, show, demo):
+for command in (fit, evaluate, predict, compare, bench, report, reproduce, export, show, demo):
     app.command(command.NAME)(command.run)
 app.add_typer(data.app, name=data.NAME)
 

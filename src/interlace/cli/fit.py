@@ -48,7 +48,13 @@ def run(
         list[str] | None, typer.Option("--set", help="key=value, such as lr=1e-3; repeatable.")
     ] = None,
     config: Annotated[Path | None, typer.Option(help="YAML file of such settings.")] = None,
-    preset: Annotated[str, typer.Option(help="Preset of defaults: auto, none or a name.")] = "auto",
+    preset: Annotated[
+        str,
+        typer.Option(
+            help="Preset of defaults: auto, none, a name, or published: what the authors of the "
+            "method published for this data set."
+        ),
+    ] = "auto",
     device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1, ...")] = "auto",
     overwrite: Annotated[
         bool, typer.Option("--overwrite", help="Replace what the output folder holds.")
@@ -71,15 +77,21 @@ def run(
     """
     from interlace import methods
     from interlace.backbone.load import load
-    from interlace.config import read_settings, resolve
+    from interlace.config import PUBLISHED, read_settings, resolve
     from interlace.data.catalog import is_known
     from interlace.data.task import FewShotTask
     from interlace.evaluation.plots import confusion_png
     from interlace.fitting import fit
     from interlace.protocols import few_shot
+    from interlace.published import check_preset, preset_name
     from interlace.train.tracking import make_tracker
 
     values = read_settings(config, settings or [])
+    chosen = None if preset == "none" else preset
+    if preset == PUBLISHED:
+        protocol = "base_to_novel" if classes == "base" else "few_shot"
+        chosen = None if classes == "novel" else preset_name(protocol, data, data_root)
+    check_preset(chosen)
     resolve(method, methods.parameters(method), values)  # a misspelt name fails before any reading
     tracker = make_tracker(track, output) if track else None
     task = FewShotTask.load(
@@ -106,7 +118,7 @@ def run(
             task,
             method,
             seed=seed,
-            preset=None if preset == "none" else preset,
+            preset=chosen,
             output=output,
             overwrite=overwrite,
             device=device,
@@ -117,6 +129,13 @@ def run(
         )
     if tracker is not None:
         tracker.close()
+    if preset == PUBLISHED and adapted.config.preset is None:
+        err.print(
+            f"no published values of {method} for {data}: the method's own defaults were used",
+            markup=False,
+            highlight=False,
+            soft_wrap=True,
+        )
     trained = sum(p.numel() for p in adapted.method.parameters())
     result: dict[str, Any] = {
         "task": task.name,
@@ -150,5 +169,12 @@ def run(
             )
         )
     out.print(f"{trained:,} trained parameters", highlight=False)
+    if adapted.config.tuned:
+        out.print(
+            f"tuned: published values for this data set ({adapted.config.tuned})",
+            markup=False,
+            highlight=False,
+            soft_wrap=True,
+        )
     files = "confusion.png, result.json, split.json" if task.test else "result.json, split.json"
     out.print(f"adapted model in {output} ({files})", highlight=False, soft_wrap=True)

@@ -161,6 +161,7 @@ def _run(folder: Path) -> dict[str, Any]:
         "backbone": header["backbone"]["source"],
         "fingerprint": header["backbone"]["fingerprint"],
         "preset": header["run"]["preset"] or "none",
+        "tuned": header["run"].get("tuned") or "no",
         "arguments": header["run"]["arguments"],
         "training": header["run"]["train"],
         "seed": header["run"]["seed"],

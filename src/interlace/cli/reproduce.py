@@ -1,0 +1,227 @@
+"""``interlace reproduce``: a published setting run here, its numbers beside the published ones."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from interlace.cli._bench_view import View
+from interlace.cli._options import DataRoot, Json
+from interlace.cli._output import err, print_json
+from interlace.cli._reproduce_view import say, show, show_all
+from interlace.cli.bench import EngineName, _engine, drawable, numbers, split_list
+from interlace.errors import InterlaceError
+
+if TYPE_CHECKING:
+    from interlace.bench.cell import CellSpec
+    from interlace.bench.store import Store
+    from interlace.published import Recipe
+    from interlace.reproducing import Reproduction
+
+NAME = "reproduce"
+
+
+def run(
+    name: Annotated[
+        str | None, typer.Argument(help="METHOD/PROTOCOL, such as mmrl/base_to_novel.")
+    ] = None,
+    show_list: Annotated[bool, typer.Option("--list", help="List what there is.")] = False,
+    data: Annotated[
+        str, typer.Option(help="Some of the published data sets, separated by commas; all.")
+    ] = "",
+    data_root: DataRoot = None,
+    model: Annotated[
+        str | None, typer.Option(help="ViT-B-16:openai, hf:NAME, or a path; the published one.")
+    ] = None,
+    seeds: Annotated[
+        str | None, typer.Option(help="Seeds, separated by commas; the published ones.")
+    ] = None,
+    shots: Annotated[
+        str | None, typer.Option(help="Images per class, separated by commas; the published ones.")
+    ] = None,
+    split: Annotated[
+        str | None,
+        typer.Option(
+            help="Stored draws to use, with {data} (its folder), {shots} and {seed} in their "
+            "places: DATA/{data}/split_fewshot/shot_{shots}-seed_{seed}.pkl."
+        ),
+    ] = None,
+    output: Annotated[
+        Path, typer.Option("--output", "-o", help="Folder of the records, one file per cell.")
+    ] = Path("runs/reproduce"),
+    settings: Annotated[
+        list[str] | None,
+        typer.Option("--set", help="key=value for a trial; no longer the published setting."),
+    ] = None,
+    engine: Annotated[
+        EngineName, typer.Option(help="Processes of this machine, or a Ray cluster.")
+    ] = EngineName.local,
+    workers: Annotated[
+        int | None, typer.Option(help="Cells at a time; one per GPU, or else per core.", min=1)
+    ] = None,
+    device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1, ...")] = "auto",
+    as_json: Json = False,
+) -> None:
+    """Run a method as it was published, and print our numbers beside the published ones.
+
+    Nothing is run that has a result in the output folder already: an interrupted command goes on.
+
+    Example: interlace reproduce mmrl/base_to_novel --data eurosat,dtd --data-root DATA
+    """
+    from interlace.bench.store import Store
+    from interlace.config import read_settings
+    from interlace.reproducing import find, incomplete, rows
+
+    if name is None or show_list:
+        show_all(as_json)
+        return
+    asked = find(name)
+    recipe = asked.setting()
+    chosen = asked.chosen(split_list(data))
+    _check_data(asked, chosen, data_root)
+    values = read_settings(None, settings or [])
+    own_seeds = numbers(seeds, "seeds") if seeds else list(recipe.seeds)
+    specs = asked.cells(
+        chosen,
+        model or recipe.model,
+        own_seeds,
+        numbers(shots, "shots") if shots else recipe.shots,
+        values,
+        split,
+    )
+    store = Store(output)
+    if not all(map(store.is_done, specs)):
+        _check_model(specs[0].model)
+    specs = drawable(specs, data_root)
+    short = incomplete(asked.needed(chosen), data_root)
+    records = _run(specs, store, engine, workers, data_root, device)
+    failed = [record for record in records if record["status"] == "failed"]
+    done = [record for record in records if record["status"] == "done"]
+    found = rows(asked, done)
+    used = {record["backbone"]["source"] for record in done}
+    notes = _notes(recipe, used, own_seeds, values, short)
+    tuned = {r["spec"]["data"]: r["tuned"] for r in done if r["tuned"]}
+    if as_json:
+        print_json(
+            {
+                "name": asked.name,
+                "setting": recipe.source,
+                "model": sorted(used),
+                "published_model": recipe.model,
+                "as_published": not notes,
+                "notes": notes,
+                "tuned": tuned,
+                "rows": [row.to_dict() for row in found],
+                "failed": len(failed),
+                "records": str(output),
+            }
+        )
+    elif found:
+        show(asked, recipe, found, notes, tuned)
+        if set(chosen) != set(asked.data_sets):
+            say(f"No average: it is over {len(asked.data_sets)} data sets, {len(chosen)} ran.")
+    if failed:
+        first = failed[0]["error"]["message"]
+        _tell(f"{len(failed)} cells failed, the first with: {first}")
+        raise typer.Exit(1)
+
+
+def _check_data(asked: Reproduction, chosen: Sequence[str], root: Path | None) -> None:
+    """See that all data sets are there.
+
+    Raises:
+        InterlaceError: naming those that are not, how to get them, and what can run without them.
+    """
+    from interlace.reproducing import missing
+
+    needed = asked.needed(chosen)
+    absent = missing(needed, root)
+    if not absent:
+        return
+    sources = set(needed) - set(chosen)
+    there = [] if sources & set(absent) else [one for one in chosen if one not in absent]
+    hint = f"; those that are there run with --data {','.join(there)}" if there else ""
+    raise InterlaceError(
+        f"{asked.name}: not there or not complete: {', '.join(absent)}: interlace data check NAME "
+        f"says what is missing, interlace data get NAME downloads images{hint}"
+    )
+
+
+def _check_model(model: str) -> None:
+    """See that the model is there, once and not in every process.
+
+    Raises:
+        InterlaceError: if it is not.
+    """
+    from interlace.backbone.load import load
+
+    log = logging.getLogger("huggingface_hub")
+    level = log.level
+    log.setLevel(logging.ERROR)  # each retry would be told; the error below says it once
+    try:
+        load(model)
+    except InterlaceError as error:
+        raise InterlaceError(
+            f"the model {model} is not there: {error}; --model also takes a local folder or file"
+        ) from None
+    finally:
+        log.setLevel(level)
+
+
+def _run(
+    specs: list[CellSpec],
+    store: Store,
+    engine: EngineName,
+    workers: int | None,
+    root: Path | None,
+    device: str,
+) -> list[dict[str, Any]]:
+    """The records of all cells; those that have none are run."""
+    from interlace.bench.run import run_grid
+
+    waiting = [spec for spec in specs if not store.is_done(spec)]
+    if len(waiting) < len(specs):
+        err.print(f"{len(specs) - len(waiting)} of {len(specs)} cells are done already")
+    if not waiting:
+        return list(store.records(specs))
+    try:
+        where = _engine(engine, workers, root, device)
+        with View(waiting, where.workers, err) as view:
+            return run_grid(specs, store, where, started=view.started, finished=view.finished)
+    except KeyboardInterrupt:
+        err.print(f"interrupted: the same command goes on with what is in {store.folder}")
+        raise typer.Exit(130) from None
+
+
+def _notes(
+    recipe: Recipe,
+    used: set[str],
+    seeds: Sequence[int],
+    settings: dict[str, Any],
+    incomplete: Sequence[str],
+) -> list[str]:
+    """What sets these runs apart from the published ones."""
+    notes = []
+    others = sorted(used - {recipe.model})
+    if others:
+        notes.append(
+            f"NOT COMPARABLE: the model is {', '.join(others)}, the published numbers are of "
+            f"{recipe.model}."
+        )
+    if settings:
+        changed = ", ".join(f"{name}={value}" for name, value in settings.items())
+        notes.append(f"NOT THE PUBLISHED SETTING: {changed}.")
+    if incomplete:
+        notes.append(f"NOT THE PUBLISHED DATA: {'; '.join(incomplete)}.")
+    if sorted(seeds) != sorted(recipe.seeds):
+        own, theirs = (", ".join(map(str, some)) for some in (seeds, recipe.seeds))
+        notes.append(f"Seeds {own}; the published runs have {theirs}.")
+    return notes
+
+
+def _tell(line: str) -> None:
+    err.print(line, style="bold red", markup=False, highlight=False, soft_wrap=True)
