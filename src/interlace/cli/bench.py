@@ -74,7 +74,9 @@ def run(
         list[str] | None, typer.Option("--set", help="key=value for all methods; repeatable.")
     ] = None,
     config: Annotated[Path | None, typer.Option(help="YAML file of such settings.")] = None,
-    preset: Annotated[str, typer.Option(help="Preset of defaults: auto, none or a name.")] = "auto",
+    preset: Annotated[
+        str, typer.Option(help="auto, none, published (docs/reproduce.md), or a name.")
+    ] = "auto",
     engine: Annotated[
         EngineName, typer.Option(help="Processes of this machine, or a Ray cluster.")
     ] = EngineName.local,
@@ -131,7 +133,7 @@ def run(
     if len(waiting) < len(specs):
         err.print(f"{len(specs) - len(waiting)} of {len(specs)} cells are done already")
     try:
-        where = _engine(engine, workers, data_root, device) if waiting else None
+        where = make_engine(engine, workers, data_root, device) if waiting else None
         if where is None:
             records = list(store.records(specs))
         else:
@@ -223,7 +225,8 @@ def _say(line: str) -> None:
     err.print(line, markup=False, highlight=False, soft_wrap=True)
 
 
-def _engine(name: EngineName, workers: int | None, root: Path | None, device: str) -> Engine:
+def make_engine(name: EngineName, workers: int | None, root: Path | None, device: str) -> Engine:
+    """The engine of a name."""
     if name is EngineName.ray:
         from interlace.bench.cluster import Ray
 

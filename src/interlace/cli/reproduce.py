@@ -13,8 +13,8 @@ from interlace.cli._bench_view import View
 from interlace.cli._options import DataRoot, Json
 from interlace.cli._output import err, print_json
 from interlace.cli._reproduce_view import say, show, show_all
-from interlace.cli.bench import EngineName, _engine, drawable, numbers, split_list
-from interlace.errors import InterlaceError
+from interlace.cli.bench import EngineName, make_engine, numbers, split_list
+from interlace.errors import InterlaceError, TooFewImages
 
 if TYPE_CHECKING:
     from interlace.bench.cell import CellSpec
@@ -96,7 +96,7 @@ def run(
     store = Store(output)
     if not all(map(store.is_done, specs)):
         _check_model(specs[0].model)
-    specs = drawable(specs, data_root)
+    specs = _drawable(specs, data_root)
     short = incomplete(asked.needed(chosen), data_root)
     records = _run(specs, store, engine, workers, data_root, device)
     failed = [record for record in records if record["status"] == "failed"]
@@ -128,6 +128,32 @@ def run(
         first = failed[0]["error"]["message"]
         _tell(f"{len(failed)} cells failed, the first with: {first}")
         raise typer.Exit(1)
+
+
+def _drawable(specs: Sequence[CellSpec], root: Path | None) -> list[CellSpec]:
+    """Leave out the shots that a data set has too few images for, and say so.
+
+    Raises:
+        InterlaceError: if nothing is left.
+    """
+    from interlace import protocols
+    from interlace.bench.cell import setting_of
+
+    short: dict[tuple[str, int], bool] = {}
+    for spec in specs:
+        key = (spec.data, spec.shots)
+        if key in short:
+            continue
+        try:
+            protocols.get(spec.protocol).plan(setting_of(spec, "{}", root))
+            short[key] = False
+        except TooFewImages as error:
+            short[key] = True
+            say(f"left out: {spec.data} with {spec.shots} shots: {error}")
+    kept = [spec for spec in specs if not short[spec.data, spec.shots]]
+    if not kept:
+        raise InterlaceError("no data set has enough images for the published shots")
+    return kept
 
 
 def _check_data(asked: Reproduction, chosen: Sequence[str], root: Path | None) -> None:
@@ -189,7 +215,7 @@ def _run(
     if not waiting:
         return list(store.records(specs))
     try:
-        where = _engine(engine, workers, root, device)
+        where = make_engine(engine, workers, root, device)
         with View(waiting, where.workers, err) as view:
             return run_grid(specs, store, where, started=view.started, finished=view.finished)
     except KeyboardInterrupt:
