@@ -149,7 +149,7 @@ def test_a_list_longer_than_the_gallery() -> None:
     longer, whole = metrics_at(*case, (200, None))
     for name in ("ap", "standard_ap", "ap_all", "precision"):
         assert torch.equal(getattr(longer, name), getattr(whole, name))
-    assert torch.allclose(longer.precision, longer.relevant / 12)
+    assert torch.allclose(longer.precision, longer.relevant.double() / 12)
 
 
 def test_length_of_features_does_not_matter() -> None:

@@ -214,8 +214,9 @@ def _check(
             )
         if not len(features):
             raise InterlaceError(f"no {name} image: there must be at least one")
-        if not features.isfinite().all():
-            rows = int((~features.isfinite()).any(1).sum())
+        # in parts: the answer for all of them at once would be a matrix as large as the features
+        rows = sum(int((~part.isfinite()).any(1).sum()) for part in features.split(_MOST_COLUMNS))
+        if rows:
             raise InterlaceError(
                 f"{name} features of {rows} of {len(features)} images are not numbers"
             )
