@@ -111,6 +111,7 @@ FIELD_RETRIEVAL: Mapping[str, RetrievalEntry] = MappingProxyType(
 """The field's retrieval data sets by name."""
 
 PICTO_GALLERY = "fluent-3d"
+PICTO_UNSEEN_SHARE = 0.5  # a class has one drawing in a style: many classes make enough queries
 PICTO_SETTINGS = (
     Setting("openmoji-black", "symbola"),
     Setting("symbola", "openmoji-black"),
@@ -309,7 +310,7 @@ def _picto() -> RetrievalSet:
     """The packaged drawings of the styles that pretraining has not seen.
 
     The styles that trained the embedded model, or its teacher, take no part. Classes are the
-    concepts that the gallery's style draws; a fifth of them is unseen, by the hashes of their code
+    concepts that the gallery's style draws; half of them are unseen, by the hashes of their code
     points.
     """
     from interlace.data import picto
@@ -327,7 +328,7 @@ def _picto() -> RetrievalSet:
         for image, name, image_id, style in zip(*columns, strict=True)
         if style in unknown and name in label_of
     ]
-    unseen = set(unseen_by_hash(concepts.values()))
+    unseen = set(unseen_by_hash(concepts.values(), PICTO_UNSEEN_SHARE))
     return RetrievalSet(
         source=Source(
             name="picto/retrieval",
