@@ -106,17 +106,23 @@ class TrainConfig:
             ("warmup_lr", 0),
             ("workers", 0),
             ("margin", 0),
-            ("per_class", 2),
         ):
             value = getattr(self, name)
             if not isinstance(value, int | float) or isinstance(value, bool) or value < least:
                 raise InterlaceError(f"{name}={value!r}: must be a number of at least {least}")
+        if not isinstance(self.per_class, int) or self.per_class < 2:
+            raise InterlaceError(f"per_class={self.per_class!r}: must be a whole number, 2 or more")
         for name in ("lr", "temperature"):
             value = getattr(self, name)
             if not isinstance(value, int | float) or isinstance(value, bool) or value <= 0:
                 raise InterlaceError(f"{name}={value!r}: must be a positive number")
         if not isinstance(self.crop_scale, int | float) or not 0 < self.crop_scale <= 1:
             raise InterlaceError(f"crop_scale={self.crop_scale!r}: must be above 0 and at most 1")
+        if self.groups and self.batch_size < 2 * self.per_class:
+            raise InterlaceError(
+                f"batch_size={self.batch_size}: must be at least {2 * self.per_class}, to hold "
+                f"images of two classes with per_class={self.per_class} of each"
+            )
         for name in ("flip", "shortcuts", "compile"):
             if not isinstance(getattr(self, name), bool):
                 raise InterlaceError(f"{name}={getattr(self, name)!r}: must be true or false")

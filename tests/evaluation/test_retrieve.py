@@ -139,7 +139,8 @@ def test_ties_count_against_the_ranking_in_any_order() -> None:
 
 def test_features_that_tell_nothing_apart_score_worst() -> None:
     ones = torch.ones(6, 4)
-    scores = retrieval_metrics(ones[:1], torch.tensor([0]), ones, torch.tensor([0, 0, 1, 1, 1, 1]), 4)
+    labels = torch.tensor([0, 0, 1, 1, 1, 1])
+    scores = retrieval_metrics(ones[:1], labels[:1], ones, labels, 4)
     assert scores.ap_all.item() == pytest.approx((1 / 5 + 2 / 6) / 2)
     assert scores.precision.item() == 0
 

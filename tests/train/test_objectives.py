@@ -103,7 +103,12 @@ def test_methods_on_features_refuse_it() -> None:
         ({"sampler": "x"}, "sampler='x': must be one of auto, shuffle, domains"),
         ({"temperature": 0}, "temperature=0: must be a positive number"),
         ({"margin": -1}, "margin=-1: must be a number of at least 0"),
-        ({"per_class": 1}, "per_class=1: must be a number of at least 2"),
+        ({"per_class": 1}, "per_class=1: must be a whole number, 2 or more"),
+        ({"per_class": 2.5}, "per_class=2.5: must be a whole number"),
+        (
+            {"objective": "retrieve", "batch_size": 4},
+            "batch_size=4: must be at least 8, to hold images of two classes with per_class=4",
+        ),
     ],
 )
 def test_bad_settings(settings: dict, message: str) -> None:
@@ -136,10 +141,17 @@ def test_a_fit_lowers_it_and_repeats(task: FewShotTask) -> None:
 
 
 def test_shortcuts_give_the_same_fit(task: FewShotTask) -> None:
-    assert losses(task, epochs=2) == pytest.approx(losses(task, epochs=2, shortcuts=False), rel=1e-4)
+    assert losses(task, epochs=2) == pytest.approx(
+        losses(task, epochs=2, shortcuts=False), rel=1e-4
+    )
 
 
 def test_the_settings_reach_the_fit(task: FewShotTask) -> None:
-    changes = ({"margin": 0.1}, {"temperature": 0.5}, {"sampler": "shuffle"}, {"objective": "classify"})
+    changes = (
+        {"margin": 0.1},
+        {"temperature": 0.5},
+        {"sampler": "shuffle"},
+        {"objective": "classify"},
+    )
     seen = [losses(task, epochs=1, lr=1e-9, **change)[0] for change in ({}, *changes)]
     assert len(set(seen)) == 5

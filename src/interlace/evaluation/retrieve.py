@@ -113,6 +113,8 @@ def metrics_at(
             not a number, or a `k` is below 1.
     """
     _check(query, query_labels, gallery, gallery_labels, ks)
+    if not ks:
+        return ()
     count, total = len(query), len(gallery)
     # one row per measure: published, standard and precision of each k, and AP over all
     values = torch.zeros(3 * len(ks) + 1, count, dtype=torch.double)
@@ -131,9 +133,10 @@ def metrics_at(
             length = total if k is None else min(k, total)
             values[3 * column + 2, at_rows] = hits.double().cpu() / length
         values[-1, at_rows] = (precision.sum(1) / n_relevant.clamp_min(1)).cpu()
+    by_length = zip(ks, values[:-1].unflatten(0, (-1, 3)), strict=True)
     return tuple(
-        RetrievalScores(k, *values[3 * i : 3 * i + 2], values[-1], values[3 * i + 2], relevant)
-        for i, k in enumerate(ks)
+        RetrievalScores(k, ap, standard_ap, values[-1], precision, relevant)
+        for k, (ap, standard_ap, precision) in by_length
     )
 
 

@@ -6,7 +6,7 @@ https://arxiv.org/abs/2108.08356; with few shots as in MAIL (NeurIPS 2025).
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -105,24 +105,29 @@ def score(
     row = {record.key: position for position, record in enumerate(kept)}
     results: dict[str, dict[str, float]] = {}
     for name, target in plan.targets.items():
-        sides: list[Tensor] = []
-        for what, own in (("queries", target.queries), ("gallery images", target.gallery)):
-            left = [record for record in own if record.key in row]
-            if not left:
-                raise InterlaceError(f"{name}: all {len(own)} {what} were used to fit this model")
-            labels = torch.tensor([record.label for record in left], device=features.device)
-            sides += [features[[row[record.key] for record in left]], labels]
+        queries, query_labels = _side(name, "queries", target.queries, features, row)
+        gallery, gallery_labels = _side(name, "gallery images", target.gallery, features, row)
         means: dict[str, float] = {}
-        for scores in metrics_at(*sides, LENGTHS):
+        for scores in metrics_at(queries, query_labels, gallery, gallery_labels, LENGTHS):
             means |= scores.means()
-        n_queries, n_gallery = len(sides[0]), len(sides[2])
         results[name] = {
             **means,
-            "n_queries": n_queries,
-            "n_gallery": n_gallery,
-            "n_left_out": len(target.queries) + len(target.gallery) - n_queries - n_gallery,
+            "n_queries": len(queries),
+            "n_gallery": len(gallery),
+            "n_left_out": sum(r.key in used for r in (*target.queries, *target.gallery)),
         }
     return results
+
+
+def _side(
+    name: str, what: str, records: Sequence[Record], features: Tensor, row: Mapping[str, int]
+) -> tuple[Tensor, Tensor]:
+    """Features and labels of the records that are left, which have a row."""
+    left = [record for record in records if record.key in row]
+    if not left:
+        raise InterlaceError(f"{name}: all {len(records)} {what} were used to fit this model")
+    labels = torch.tensor([record.label for record in left], device=features.device)
+    return features[[row[record.key] for record in left]], labels
 
 
 @torch.no_grad()

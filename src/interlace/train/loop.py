@@ -213,9 +213,7 @@ def _images(method: Method, records: Sequence[Record], config: TrainConfig, seed
     return parts
 
 
-def _order(
-    records: Sequence[Record], config: TrainConfig, seed: int, epoch: int
-) -> Sequence[int]:
+def _order(records: Sequence[Record], config: TrainConfig, seed: int, epoch: int) -> Sequence[int]:
     """The order in which an epoch takes the shots; batches are its consecutive parts."""
     if config.groups:
         return grouped_order(records, config.per_class, (seed, epoch))
