@@ -9,7 +9,7 @@ from torch import Tensor
 
 from interlace.errors import InterlaceError
 from interlace.evaluation import retrieve
-from interlace.evaluation.retrieve import metrics_at, retrieval_metrics
+from interlace.evaluation.retrieve import metrics_at, retrieval_metrics, top_hits
 
 GOLDEN = Path(__file__).parents[1] / "golden" / "retrieval.npz"
 
@@ -158,6 +158,17 @@ def test_length_of_features_does_not_matter() -> None:
     scale = torch.arange(1, len(gallery) + 1)[:, None] * 0.37
     first = retrieval_metrics(query, ql, gallery, gl, 10)
     assert torch.equal(retrieval_metrics(query * 9, ql, gallery * scale, gl, 10).ap, first.ap)
+
+
+@pytest.mark.parametrize("memory", [1, 3_000, 1 << 28])
+def test_top_hits(memory: int) -> None:
+    query, _, gallery, _ = random_case(4)
+    cosine = torch.nn.functional.normalize(query) @ torch.nn.functional.normalize(gallery).T
+    expected = cosine.topk(10).indices
+    assert torch.equal(top_hits(query, gallery, 10, memory=memory), expected)
+    assert top_hits(query, gallery, 500, memory=memory).shape == (37, 211)
+    ties = top_hits(query[:1], gallery[:1].repeat(9, 1), 4, memory=memory)
+    assert ties.tolist() == [[0, 1, 2, 3]]
 
 
 @pytest.mark.parametrize(

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from PIL import Image
 from torch.nn import functional as F
 
 import interlace
@@ -15,8 +16,10 @@ from interlace.data.retrieval import RetrievalSet
 from interlace.data.retrieval_sets import open_retrieval
 from interlace.data.retrieval_task import RetrievalTask
 from interlace.errors import InterlaceError
+from interlace.evaluation.plots import hits_png
 from interlace.evaluation.retrieve import retrieval_metrics
 from interlace.protocols.ucdr import PROTOCOLS, retrieval_features, score
+from interlace.protocols.ucdr_sheet import hit_rows
 from tests import models
 from tests.data.conftest import write_photo
 
@@ -136,3 +139,24 @@ def test_every_image_is_encoded_once(plan: RetrievalTask, frozen: Adapted) -> No
     mixed = plan.targets["ucdr/cctv->phone/mixed"]
     total = len(mixed.queries) + len(mixed.gallery)
     assert seen[-1] == (total, total)
+
+
+def test_a_sheet_of_hits(plan: RetrievalTask, frozen: Adapted, tmp_path: Path) -> None:
+    name = "ucdr/cctv->phone/mixed"
+    gallery = plan.targets[name].gallery
+    # a query that stands in the gallery finds itself first
+    target = replace(plan.targets[name], queries=gallery[::3])
+    rows = hit_rows(frozen, frozen, replace(plan, targets={name: target}), name, queries=3, hits=4)
+    assert [len(row.after) for row in rows] == [4, 4, 4]
+    for row in rows:
+        assert row.before[0][1] and row.before[0][0].tobytes() == row.query.tobytes()
+        assert [right for _, right in row.before] == [right for _, right in row.after]
+    assert not all(right for row in rows for _, right in row.after)
+    hits_png(tmp_path / "hits.png", rows, "title")
+    with Image.open(tmp_path / "hits.png") as image:
+        colours = {pixel for _, pixel in image.convert("RGB").getcolors(1 << 20)}
+    assert {(0x1A, 0x7F, 0x4B), (0xB4, 0x23, 0x18)} <= colours
+    with pytest.raises(InterlaceError, match="no target 'x': there are ucdr/cctv->phone"):
+        hit_rows(frozen, frozen, plan, "x")
+    with pytest.raises(InterlaceError, match="no query to draw"):
+        hits_png(tmp_path / "none.png", [])

@@ -140,6 +140,47 @@ def metrics_at(
     )
 
 
+def top_hits(query: Tensor, gallery: Tensor, count: int, *, memory: int = DEFAULT_MEMORY) -> Tensor:
+    """Finds the gallery items that are nearest to each query.
+
+    Args:
+        query: [Q, E].
+        gallery: [G, E].
+        count: How many; at most G are given.
+        memory: Bound in bytes on what is held at a time beside the arguments.
+
+    Returns:
+        Rows of the gallery [Q, count], int64, best first; of equal ones the first comes first.
+
+    Raises:
+        InterlaceError: As `metrics_at`.
+    """
+    none = query.new_zeros(max(len(query), len(gallery)), dtype=torch.long)
+    _check(query, none[: len(query)], gallery, none[: len(gallery)], (count,))
+    found: list[Tensor] = []
+    columns, height = _block(len(gallery), count, memory)
+    for rows in query.split(height):
+        q = F.normalize(rows.double(), dim=-1)
+        best = torch.empty(len(q), 0, device=q.device)
+        index = torch.empty(len(q), 0, dtype=torch.long, device=q.device)
+        for start in range(0, len(gallery), columns):
+            distance = _distances(q, gallery[start : start + columns])
+            own = torch.arange(start, start + distance.shape[1], device=q.device)
+            # earlier items stand in front, and sorting is stable
+            distance = torch.cat([best, distance], dim=1)
+            index = torch.cat([index, own.expand(len(q), -1)], dim=1)
+            order = distance.sort(dim=1, stable=True).indices[:, :count]
+            best, index = distance.gather(1, order), index.gather(1, order)
+        found.append(index)
+    return torch.cat(found)
+
+
+def _block(n_gallery: int, beside: int, memory: int) -> tuple[int, int]:
+    """Gives the columns and the rows of a block, with so many cells beside each row's own."""
+    columns = min(n_gallery, _MOST_COLUMNS, max(1, memory // _BYTES_PER_CELL))
+    return columns, max(1, memory // (_BYTES_PER_CELL * (columns + beside)))
+
+
 def _ranked(
     query: Tensor, query_labels: Tensor, gallery: Tensor, gallery_labels: Tensor, memory: int
 ) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
@@ -155,8 +196,7 @@ def _ranked(
     first = torch.searchsorted(sorted_labels, query_labels)
     last = torch.searchsorted(sorted_labels, query_labels, right=True)
     most = max(1, int((last - first).max()))
-    columns = min(len(gallery), _MOST_COLUMNS, max(1, memory // _BYTES_PER_CELL))
-    height = max(1, memory // (_BYTES_PER_CELL * (columns + most)))
+    columns, height = _block(len(gallery), most, memory)
     for rows in asked.split(height):
         q, labels = F.normalize(query[rows].double(), dim=-1), query_labels[rows]
         own = _own_distances(q, labels, first[rows], last[rows], gallery, by_label)
