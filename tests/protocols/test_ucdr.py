@@ -128,6 +128,9 @@ def test_images_of_the_fit_are_left_out(plan: RetrievalTask, tmp_path: Path) -> 
     result = score(adapted, replace(plan, targets={name: more}))[name]
     assert result["n_left_out"] == 1 and result["n_gallery"] == len(target.gallery)
     assert result["map_all"] == score(adapted, plan)[name]["map_all"]
+    # the frozen model has no shots of its own, and is scored on the same images
+    frozen = score(adapted.zero_shot(), replace(plan, targets={name: more}))[name]
+    assert frozen["n_left_out"] == 1
     only = replace(target, queries=(again,))
     with pytest.raises(InterlaceError, match="all 1 queries were used to fit"):
         score(adapted, replace(plan, targets={name: only}))

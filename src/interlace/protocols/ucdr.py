@@ -79,8 +79,8 @@ def score(
 ) -> dict[str, dict[str, float]]:
     """Search the galleries of a plan with its queries, by image features alone.
 
-    Images that the model was fitted on are left out, whatever their names. An image that stands in
-    several targets is encoded once.
+    Images that are among the plan's shots, or the model's, are left out, whatever their names: so
+    every model is scored on the same images. One that stands in several targets is encoded once.
 
     Args:
         adapted: fitted on ``plan.fit``, or the frozen model.
@@ -99,7 +99,8 @@ def score(
         for target in plan.targets.values()
         for record in (*target.queries, *target.gallery)
     }
-    used = {key for key, r in records.items() if adapted.shots and r.digest() in adapted.shots}
+    shots = adapted.shots.union(record.digest() for record in plan.fit.train)
+    used = {key for key, record in records.items() if record.digest() in shots}
     kept = [record for key, record in records.items() if key not in used]
     features = retrieval_features(adapted, kept, plan.train_classes, report)
     row = {record.key: position for position, record in enumerate(kept)}
