@@ -17,6 +17,8 @@ from interlace.errors import InterlaceError
 Optimizer = Literal["adamw", "adam", "sgd"]
 Precision = Literal["auto", "float32", "bfloat16", "float16"]
 Select = Literal["last", "best"]
+Objective = Literal["classify", "retrieve"]
+Sampler = Literal["auto", "shuffle", "domains"]
 
 #: The preset that holds what the methods' authors published for each data set.
 PUBLISHED = "published"
@@ -25,6 +27,8 @@ _CHOICES = {
     "optimizer": ("adamw", "adam", "sgd"),
     "precision": ("auto", "float32", "bfloat16", "float16"),
     "select": ("last", "best"),
+    "objective": ("classify", "retrieve"),
+    "sampler": ("auto", "shuffle", "domains"),
 }
 
 
@@ -49,6 +53,14 @@ class TrainConfig:
             result, to check that it does not.
         compile: whether ``torch.compile`` takes the towers; worth its start of a minute or more in
             long fits on a GPU.
+        objective: ``classify`` is the method's own loss; ``retrieve`` puts cross-entropy at
+            ``temperature`` and a hard triplet at ``margin`` in the place of its cross-entropy.
+        temperature: of the cosines of images with class texts, under ``objective=retrieve``.
+        margin: by how much, in cosine, an image is to be nearer to all of its class in the batch
+            than to any other image, under ``objective=retrieve``.
+        sampler: ``shuffle`` draws images alone, ``domains`` in groups of one class from several
+            domains; ``auto`` is ``domains`` for ``objective=retrieve``.
+        per_class: images in such a group.
     """
 
     epochs: int = 50
@@ -65,6 +77,18 @@ class TrainConfig:
     workers: int = 0
     shortcuts: bool = True
     compile: bool = False
+    objective: Objective = "classify"
+    temperature: float = 0.07
+    margin: float = 0.5
+    sampler: Sampler = "auto"
+    per_class: int = 4
+
+    @property
+    def groups(self) -> bool:
+        """Whether batches hold groups of one class."""
+        return self.sampler == "domains" or (
+            self.sampler == "auto" and self.objective == "retrieve"
+        )
 
     @property
     def augments(self) -> bool:
@@ -84,14 +108,24 @@ class TrainConfig:
             ("warmup_epochs", 0),
             ("warmup_lr", 0),
             ("workers", 0),
+            ("margin", 0),
         ):
             value = getattr(self, name)
             if not isinstance(value, int | float) or isinstance(value, bool) or value < least:
                 raise InterlaceError(f"{name}={value!r}: must be a number of at least {least}")
-        if not isinstance(self.lr, int | float) or self.lr <= 0:
-            raise InterlaceError(f"lr={self.lr!r}: must be a positive number")
+        if not isinstance(self.per_class, int) or self.per_class < 2:
+            raise InterlaceError(f"per_class={self.per_class!r}: must be a whole number, 2 or more")
+        for name in ("lr", "temperature"):
+            value = getattr(self, name)
+            if not isinstance(value, int | float) or isinstance(value, bool) or value <= 0:
+                raise InterlaceError(f"{name}={value!r}: must be a positive number")
         if not isinstance(self.crop_scale, int | float) or not 0 < self.crop_scale <= 1:
             raise InterlaceError(f"crop_scale={self.crop_scale!r}: must be above 0 and at most 1")
+        if self.groups and self.batch_size < 2 * self.per_class:
+            raise InterlaceError(
+                f"batch_size={self.batch_size}: must be at least {2 * self.per_class}, to hold "
+                f"images of two classes with per_class={self.per_class} of each"
+            )
         for name in ("flip", "shortcuts", "compile"):
             if not isinstance(getattr(self, name), bool):
                 raise InterlaceError(f"{name}={getattr(self, name)!r}: must be true or false")

@@ -3,7 +3,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from interlace.data.loader import Images, batches
+from interlace.data.loader import Images, batches, grouped_order
 from interlace.data.records import Record
 from interlace.data.transforms import Preprocess
 from interlace.errors import InterlaceError
@@ -114,3 +114,56 @@ def test_batch_size_must_be_positive(records: list[Record]) -> None:
 def test_no_records_give_no_batches() -> None:
     assert list(batches([], PLAIN, 4)) == []
     assert list(batches([], PLAIN, 4, shuffle_seed=(1, 1))) == []
+
+
+def shots(counts: dict[tuple[int, str], int]) -> list[Record]:
+    return [
+        Record(b"", label, f"{label}/{domain}/{number}", domain)
+        for (label, domain), count in counts.items()
+        for number in range(count)
+    ]
+
+
+def test_groups_hold_one_class_across_domains() -> None:
+    own = shots({(label, domain): 2 for label in range(5) for domain in ("a", "b", "c")})
+    order = grouped_order(own, 3, (1, 0))
+    assert sorted(order) == list(range(30))
+    groups = [[own[i] for i in order[start : start + 3]] for start in range(0, 30, 3)]
+    for group in groups:
+        assert len({record.label for record in group}) == 1
+        assert {record.domain for record in group} == {"a", "b", "c"}
+    # each round over the classes takes every class once
+    for turn in (groups[:5], groups[5:]):
+        assert sorted(group[0].label for group in turn) == list(range(5))
+    assert [g[0].label for g in groups[:5]] != [g[0].label for g in groups[5:]]
+
+
+def test_groups_of_uneven_classes_leave_no_image_alone() -> None:
+    own = shots({(0, "a"): 5, (1, "a"): 1, (1, "b"): 4, (2, ""): 2, (3, "a"): 9})
+    order = grouped_order(own, 4, (3, 2))
+    assert sorted(order) == list(range(21))
+    runs = [[own[order[0]].label, 0]]
+    for index in order:
+        if own[index].label != runs[-1][0]:
+            runs.append([own[index].label, 0])
+        runs[-1][1] += 1
+    assert all(2 <= length <= 4 for _, length in runs if length != 6)
+    assert runs[0][1] <= 4
+
+
+def test_groups_are_a_function_of_seed_and_epoch() -> None:
+    own = shots({(label, domain): 3 for label in range(4) for domain in "ab"})
+    first = grouped_order(own, 4, (1, 5))
+    torch.manual_seed(7)
+    assert grouped_order(own, 4, (1, 5)) == first
+    assert grouped_order(own, 4, (1, 6)) != first
+    assert grouped_order(own, 4, (2, 5)) != first
+
+
+def test_batches_follow_an_order_that_is_given(records: list[Record]) -> None:
+    order = [4, 1, 6, 0, 2, 5, 3]
+    parts = list(batches(records, AUGMENT, 3, shuffle_seed=(1, 5), order=order))
+    assert torch.cat([labels for _, labels in parts]).tolist() == order
+    images, labels = epoch(records, 1, 5)
+    # what is drawn for a sample does not depend on its place
+    assert torch.equal(parts[0][0][0], images[labels == 4][0])

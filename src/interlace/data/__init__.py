@@ -7,6 +7,9 @@ from interlace.data.field import field_names
 from interlace.data.images import open_image, verify_image
 from interlace.data.loader import Images, batches
 from interlace.data.records import Record, Skipped
+from interlace.data.retrieval import RetrievalSet, Setting
+from interlace.data.retrieval_sets import open_retrieval
+from interlace.data.retrieval_task import RetrievalTask, draw_retrieval
 from interlace.data.source import Source
 from interlace.data.splits import Split
 from interlace.data.task import FewShotTask
@@ -17,14 +20,19 @@ __all__ = [
     "Images",
     "Preprocess",
     "Record",
+    "RetrievalSet",
+    "RetrievalTask",
+    "Setting",
     "Skipped",
     "Source",
     "Split",
     "batches",
     "catalog_names",
     "check",
+    "draw_retrieval",
     "field_names",
     "open_image",
+    "open_retrieval",
     "read_draw",
     "verify_image",
 ]

@@ -2,6 +2,7 @@
 
 import hashlib
 from collections.abc import Iterator, Sequence
+from itertools import pairwise, zip_longest
 
 import torch
 from PIL import Image
@@ -75,6 +76,7 @@ def batches(
     batch_size: int,
     *,
     shuffle_seed: tuple[int, int] | None = None,
+    order: Sequence[int] | None = None,
     workers: int = 0,
 ) -> Iterator[tuple[Tensor, Tensor]]:
     """Goes through images once.
@@ -89,6 +91,7 @@ def batches(
         transform: Makes a float32 tensor [3, H, W] of a PIL RGB image.
         batch_size: Images per batch; the last batch may be smaller.
         shuffle_seed: The seed and the epoch, or None to keep the order of the records.
+        order: Indices of the images in the order to take; None for that of `shuffle_seed`.
         workers: Processes that prepare batches; 0 uses this one.
 
     Yields:
@@ -108,7 +111,7 @@ def batches(
     loader = DataLoader(
         samples,
         batch_size,
-        sampler=epoch_order(len(images), shuffle_seed),
+        sampler=epoch_order(len(images), shuffle_seed) if order is None else order,
         num_workers=workers,
         collate_fn=_collate,
         # without one of its own, the loader would take a number from the global generator
@@ -126,6 +129,38 @@ def epoch_order(count: int, shuffle_seed: tuple[int, int] | None) -> Sequence[in
         return range(count)
     generator = torch.Generator().manual_seed(_mix(*shuffle_seed))
     return torch.randperm(count, generator=generator).tolist()
+
+
+def grouped_order(
+    records: Sequence[Record], per_class: int, shuffle_seed: tuple[int, int]
+) -> Sequence[int]:
+    """Gives an order in which images of one class stand together, from several domains.
+
+    Every image comes once. A class is dealt into groups of at most `per_class` images whose sizes
+    differ by one at most; neighbours in a group come from different domains as long as the class
+    has others left. The groups go round over the classes, each round in a random order, so that a
+    batch holds different classes. A function of the seed and the epoch.
+
+    Args:
+        records: The images.
+        per_class: Images of a group.
+        shuffle_seed: The seed and the epoch.
+    """
+    random = epoch_order(len(records), shuffle_seed)
+    by_class: dict[int, dict[str, list[int]]] = {}
+    for index in random:
+        domains = by_class.setdefault(records[index].label, {})
+        domains.setdefault(records[index].domain, []).append(index)
+    groups: list[tuple[int, list[int]]] = []
+    for domains in by_class.values():
+        rounds = zip_longest(*domains.values())
+        own = [index for drawn in rounds for index in drawn if index is not None]
+        count = -(-len(own) // per_class)
+        edges = [len(own) * number // count for number in range(count + 1)]
+        groups += [(turn, own[a:b]) for turn, (a, b) in enumerate(pairwise(edges))]
+    rank = {index: position for position, index in enumerate(random)}
+    groups.sort(key=lambda group: (group[0], rank[group[1][0]]))
+    return [index for _, group in groups for index in group]
 
 
 class _Samples(Dataset[tuple[Tensor, int] | InterlaceError]):

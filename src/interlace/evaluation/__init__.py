@@ -8,11 +8,13 @@ from interlace.evaluation.classify import (
     mean_per_class,
     top1,
 )
+from interlace.evaluation.retrieve import RetrievalScores, retrieval_metrics
 from interlace.evaluation.stats import Interval, PairedDifference, mean_interval, paired_difference
 
 __all__ = [
     "Interval",
     "PairedDifference",
+    "RetrievalScores",
     "Scores",
     "confusion_matrix",
     "expected_calibration_error",
@@ -20,5 +22,6 @@ __all__ = [
     "mean_interval",
     "mean_per_class",
     "paired_difference",
+    "retrieval_metrics",
     "top1",
 ]

@@ -214,6 +214,10 @@ class Method(nn.Module):
         """Cross-entropy of ``out.logits`` [B, C] with ``labels`` [B]."""
         return F.cross_entropy(out.logits, labels)
 
+    def penalty(self, out: Output) -> Tensor:
+        """What :meth:`loss` adds to its cross-entropy whatever the labels are; usually nothing."""
+        return out.logits.new_zeros(())
+
 
 def _ensemble(features: Tensor, templates: int) -> Tensor:
     """Mean of the normalised features [C * T, E] of each class, [C, E]."""

@@ -148,13 +148,28 @@ class _SharedSpace(Method):
         loss = self.alpha * F.cross_entropy(out.logits_class, labels)
         if out.logits_rep is not None:
             loss = loss + (1 - self.alpha) * F.cross_entropy(out.logits_rep, labels)
+        return loss + self.penalty(out)
+
+    def penalty(self, out: Output) -> Tensor:
+        """Distance of both towers' features from the frozen model's, times ``reg``.
+
+        Args:
+            out: from :meth:`forward`, so with the frozen model's features.
+
+        Raises:
+            InterlaceError: if ``out`` lacks the frozen features and ``reg`` is not 0.
+        """
         if not self.needs_frozen:
-            return loss
-        if out.frozen_image_features is None or out.frozen_text_features is None:
+            return super().penalty(out)
+        if (
+            not isinstance(out, MMRLOutput)
+            or out.frozen_image_features is None
+            or out.frozen_text_features is None
+        ):
             raise InterlaceError("MMRL's loss needs an output of method(images, prompts)")
         image_cos = (out.image_features * out.frozen_image_features).sum(dim=-1).mean()
         text_cos = (out.text_features * out.frozen_text_features).sum(dim=-1).mean()
-        return loss + self.reg * (1 - image_cos) + self.reg * (1 - text_cos)
+        return self.reg * (1 - image_cos) + self.reg * (1 - text_cos)
 
 
 def _normalised(features: Tensor | None) -> Tensor | None:

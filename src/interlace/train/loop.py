@@ -12,13 +12,14 @@ import torch
 from interlace.backbone.text import Prompts
 from interlace.backbone.tower import Begun, TowerOutput
 from interlace.config import TrainConfig
-from interlace.data.loader import Images, batches, epoch_order
+from interlace.data.loader import Images, batches, epoch_order, grouped_order
 from interlace.data.records import Record
 from interlace.errors import InterlaceError
 from interlace.inference import encode_images, encode_prompts, logits, take
 from interlace.methods.base import Method, Output
 from interlace.train import memory
 from interlace.train.checkpoint import Checkpoint, State
+from interlace.train.objectives import make_objective
 from interlace.train.optim import autocast_dtype, learning_rate, make_optimizer
 from interlace.train.tracking import Tracker
 
@@ -112,6 +113,7 @@ def _loop(
     """The epochs of :func:`train`."""
     clip = method.clip
     device, dtype = clip.device, autocast_dtype(config, clip.device)
+    objective = make_objective(method, config)
     optimizer = make_optimizer(method.parameters(), config)
     scaler = torch.amp.GradScaler(device.type) if dtype is torch.float16 else None
     state = State() if checkpoint is None else checkpoint.load(method, optimizer, scaler)
@@ -138,7 +140,7 @@ def _loop(
             for step, (compute, labels) in enumerate(epoch_batches(epoch), 1):
                 with torch.autocast(device.type, dtype) if dtype else nullcontext():
                     out = compute()
-                    loss = method.loss(out, labels)
+                    loss = objective(out, labels)
                 where = f"epoch {epoch + 1}, step {step}"
                 _step(method, loss, out, optimizer, scaler, where)
                 total_loss += loss.item() * len(labels)
@@ -191,6 +193,7 @@ def _images(method: Method, records: Sequence[Record], config: TrainConfig, seed
             transform,
             config.batch_size,
             shuffle_seed=(seed, epoch),
+            order=_order(records, config, seed, epoch),
             workers=config.workers,
         ):
             yield batch.to(clip.device), labels.to(clip.device)
@@ -203,11 +206,18 @@ def _images(method: Method, records: Sequence[Record], config: TrainConfig, seed
     begun, labels = whole
 
     def parts(epoch: int) -> Iterator[tuple[Begun, torch.Tensor]]:
-        order = torch.tensor(epoch_order(len(labels), (seed, epoch)), device=labels.device)
+        order = torch.tensor(_order(records, config, seed, epoch), device=labels.device)
         for rows in order.split(config.batch_size):
             yield begun.take(rows), labels[rows]
 
     return parts
+
+
+def _order(records: Sequence[Record], config: TrainConfig, seed: int, epoch: int) -> Sequence[int]:
+    """The order in which an epoch takes the shots; batches are its consecutive parts."""
+    if config.groups:
+        return grouped_order(records, config.per_class, (seed, epoch))
+    return epoch_order(len(records), (seed, epoch))
 
 
 def _begun(method: Method, images: Images, frozen: bool) -> tuple[Begun, torch.Tensor] | None:
@@ -259,7 +269,7 @@ def _features(
     image, labels, text = _encode(method, prompts, Images(records))
 
     def epoch_batches(epoch: int) -> Batches:
-        order = torch.tensor(epoch_order(len(labels), (seed, epoch)), device=labels.device)
+        order = torch.tensor(_order(records, config, seed, epoch), device=labels.device)
         for rows in order.split(config.batch_size):
             yield partial(method.score, take(image, rows), text), labels[rows]
 

@@ -1,0 +1,167 @@
+"""Retrieval across classes and domains: unseen classes, unseen domains, or both.
+
+Paul, Dutta and Biswas, "Universal Cross-Domain Retrieval", ICCV 2021,
+https://arxiv.org/abs/2108.08356; with few shots as in MAIL (NeurIPS 2025).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from interlace.adapted import Adapted
+from interlace.data.loader import batches
+from interlace.data.records import Record
+from interlace.data.retrieval import RetrievalSet
+from interlace.data.retrieval_task import Protocol, RetrievalTask, draw_retrieval
+from interlace.errors import InterlaceError
+from interlace.evaluation.retrieve import metrics_at
+from interlace.inference import encode_prompts
+
+#: Lengths of the list at which every target is measured.
+LENGTHS = (1, 100, 200)
+
+Report = Callable[[int, int], None]
+
+
+@dataclass(frozen=True)
+class CrossDomainRetrieval:
+    """One of the three protocols.
+
+    Attributes:
+        key: ``ucdr`` (unseen classes of an unseen domain ask), ``uccdr`` (unseen classes of a
+            training domain) or ``udcdr`` (training classes of an unseen domain).
+    """
+
+    key: Protocol
+
+    def conditions(self, data: RetrievalSet) -> tuple[str, ...]:
+        """The settings of ``data`` that have queries for this protocol, by name."""
+        asking = "seen" if self.key == "uccdr" else "held_out"
+        return tuple(s.name for s in data.settings if getattr(s, asking))
+
+    def plan(
+        self, data: RetrievalSet, shots: int = 2, seed: int = 1, condition: str | None = None
+    ) -> RetrievalTask:
+        """Draw what is fitted on (``.fit``) and what is then searched (``.targets``).
+
+        Args:
+            data: images of several domains.
+            shots: images per training class and training domain.
+            seed: of the draw.
+            condition: one of :meth:`conditions`; None where there is only one.
+
+        Raises:
+            InterlaceError: as :func:`~interlace.data.retrieval_task.draw_retrieval`.
+        """
+        return draw_retrieval(data, self.key, shots, seed, condition)
+
+    def score(
+        self, adapted: Adapted, plan: RetrievalTask, report: Report | None = None
+    ) -> dict[str, dict[str, float]]:
+        """Search the galleries of ``plan`` with its queries: see :func:`score`."""
+        return score(adapted, plan, report)
+
+
+#: The protocols by name.
+PROTOCOLS = {
+    "ucdr": CrossDomainRetrieval("ucdr"),
+    "uccdr": CrossDomainRetrieval("uccdr"),
+    "udcdr": CrossDomainRetrieval("udcdr"),
+}
+
+
+def score(
+    adapted: Adapted, plan: RetrievalTask, report: Report | None = None
+) -> dict[str, dict[str, float]]:
+    """Search the galleries of a plan with its queries, by image features alone.
+
+    Images that are among the plan's shots, or the model's, are left out, whatever their names: so
+    every model is scored on the same images. One that stands in several targets is encoded once.
+
+    Args:
+        adapted: fitted on ``plan.fit``, or the frozen model.
+        plan: what asks and what is searched.
+        report: called with the number of images encoded, and of all, after each batch.
+
+    Returns:
+        For each target ``map_200``, ``standard_map_200``, ``prec_200`` and the like at 1 and 100,
+        ``map_all``, and the counts ``n_queries``, ``n_gallery`` and ``n_left_out``.
+
+    Raises:
+        InterlaceError: if a target has no queries or no gallery left.
+    """
+    records = {
+        record.key: record
+        for target in plan.targets.values()
+        for record in (*target.queries, *target.gallery)
+    }
+    shots = adapted.shots.union(record.digest() for record in plan.fit.train)
+    used = {key for key, record in records.items() if record.digest() in shots}
+    kept = [record for key, record in records.items() if key not in used]
+    features = retrieval_features(adapted, kept, plan.train_classes, report)
+    row = {record.key: position for position, record in enumerate(kept)}
+    results: dict[str, dict[str, float]] = {}
+    for name, target in plan.targets.items():
+        queries, query_labels = _side(name, "queries", target.queries, features, row)
+        gallery, gallery_labels = _side(name, "gallery images", target.gallery, features, row)
+        means: dict[str, float] = {}
+        for scores in metrics_at(queries, query_labels, gallery, gallery_labels, LENGTHS):
+            means |= scores.means()
+        results[name] = {
+            **means,
+            "n_queries": len(queries),
+            "n_gallery": len(gallery),
+            "n_left_out": sum(r.key in used for r in (*target.queries, *target.gallery)),
+        }
+    return results
+
+
+def _side(
+    name: str, what: str, records: Sequence[Record], features: Tensor, row: Mapping[str, int]
+) -> tuple[Tensor, Tensor]:
+    """Features and labels of the records that are left, which have a row."""
+    left = [record for record in records if record.key in row]
+    if not left:
+        raise InterlaceError(f"{name}: all {len(records)} {what} were used to fit this model")
+    labels = torch.tensor([record.label for record in left], device=features.device)
+    return features[[row[record.key] for record in left]], labels
+
+
+@torch.no_grad()
+def retrieval_features(
+    adapted: Adapted,
+    records: Sequence[Record],
+    classes: Sequence[str],
+    report: Report | None = None,
+    batch_size: int = 64,
+) -> Tensor:
+    """The image features by which a method searches: [N, E], normalised.
+
+    They are the ``image_features`` of its output, as for classes it has not been trained on. So a
+    method that decouples (MMRL) searches by its class features, and one that adapts features
+    (CLIP-Adapter) by the adapted ones. No class name is needed, but for a method whose image
+    features look at the classes (Multi-Modal Adapter): it looks at those it was fitted on.
+
+    Args:
+        adapted: the model.
+        records: N images.
+        classes: the classes of the fit.
+        report: called with the number of images encoded, and N, after each batch.
+        batch_size: images encoded at a time.
+    """
+    method = adapted.method.eval()
+    edits = method.edits()
+    text = encode_prompts(method, method.prompts(classes, adapted.template))
+    parts: list[Tensor] = []
+    done = 0
+    for images, _ in batches(records, adapted.clip.preprocess.eval_transform(), batch_size):
+        image = method.encode_image(images.to(adapted.clip.device), edits=edits)
+        parts.append(method.score(image, text, seen=False).image_features.float())
+        done += len(images)
+        if report is not None:
+            report(done, len(records))
+    return torch.cat(parts)

@@ -1,0 +1,57 @@
+"""What queries find before and after a model is adapted, to be looked at."""
+
+from __future__ import annotations
+
+from PIL import Image
+
+from interlace.adapted import Adapted
+from interlace.data.images import open_image
+from interlace.data.records import Record
+from interlace.data.retrieval_task import RetrievalTask
+from interlace.errors import InterlaceError
+from interlace.evaluation.hits_plot import HitRow
+from interlace.evaluation.retrieve import top_hits
+from interlace.protocols.ucdr import retrieval_features
+
+
+def hit_rows(
+    before: Adapted,
+    after: Adapted,
+    plan: RetrievalTask,
+    target: str,
+    queries: int = 8,
+    hits: int = 10,
+) -> list[HitRow]:
+    """What some queries of a target find with two models, to be drawn with ``hits_png``.
+
+    The queries are spread evenly over those of the target; no result decides which.
+
+    Args:
+        before: the frozen model.
+        after: the adapted one.
+        plan: what asks and what is searched.
+        target: one of ``plan.targets``.
+        queries: how many queries.
+        hits: how many hits of each.
+
+    Raises:
+        InterlaceError: if there is no such target.
+    """
+    if target not in plan.targets:
+        raise InterlaceError(f"no target '{target}': there are {', '.join(plan.targets)}")
+    asked, gallery = plan.targets[target].queries, plan.targets[target].gallery
+    count = min(queries, len(asked))
+    asked = tuple(asked[number * len(asked) // count] for number in range(count))
+    found = []
+    for adapted in (before, after):
+        features = retrieval_features(adapted, (*asked, *gallery), plan.train_classes)
+        found.append(top_hits(features[:count], features[count:], hits).tolist())
+
+    def images(query: Record, rows: list[int]) -> list[tuple[Image.Image, bool]]:
+        own = (gallery[row] for row in rows)
+        return [(open_image(hit.image), hit.label == query.label) for hit in own]
+
+    return [
+        HitRow(open_image(q.image), plan.classes[q.label], images(q, first), images(q, then))
+        for q, first, then in zip(asked, *found, strict=True)
+    ]
