@@ -7,8 +7,8 @@ import pytest
 import interlace
 from interlace.data import picto
 
-CLASSES = {"dog face": 0, "guitar": 0, "rocket": 0}
-PER_CLASS = 5
+CLASSES = ("rocket", "guitar", "banana")
+PER_CLASS = 4
 
 
 @pytest.fixture(scope="session")
@@ -16,32 +16,39 @@ def clip():
     return interlace.load("picto")
 
 
-def drawings():
-    """Encoded drawings of a few concepts: (concept, image)."""
-    table = picto.images()
-    for name, image in zip(
-        table["name"].to_pylist(), table["image"].to_pylist(), strict=True
-    ):
-        if name in CLASSES:
-            yield name, image
-
-
 @pytest.fixture(scope="session")
 def drawn():
-    """Five drawings of each of three concepts, by name."""
+    """Encoded drawings of three concepts, by name: four for the folder, and two more."""
+    table = picto.images()
     found = {name: [] for name in CLASSES}
-    for name, image in drawings():
-        found[name].append(image)
-    assert all(len(images) >= PER_CLASS + 1 for images in found.values())
-    return {name: images[: PER_CLASS + 1] for name, images in found.items()}
+    for name, image in zip(table["name"].to_pylist(), table["image"].to_pylist(), strict=True):
+        if name in found and len(found[name]) < PER_CLASS + 2:
+            found[name].append(image)
+    return found
 
 
 @pytest.fixture
 def photos(tmp_path, drawn):
-    """A folder with one sub-folder per concept; the sixth drawing of each stays outside."""
+    """A folder with one sub-folder per concept, and a picture beside them."""
     root = tmp_path / "photos"
     for name, images in drawn.items():
         (root / name).mkdir(parents=True)
         for number, image in enumerate(images[:PER_CLASS]):
-            (root / name / f"{number}.png").write_bytes(image)
+            (root / name / f"{number}.webp").write_bytes(image)
+    (root / "loose.webp").write_bytes(drawn["rocket"][PER_CLASS])
     return root
+
+
+@pytest.fixture
+def encoded(monkeypatch):
+    """How many images were encoded, as a list that grows."""
+    from interlace.search.encoder import Encoder
+
+    seen, images = [], Encoder.images
+
+    def count(self, pixels):
+        seen.extend([1] * len(pixels))
+        return images(self, pixels)
+
+    monkeypatch.setattr(Encoder, "images", count)
+    return seen

@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from interlace.cli import compare, data, demo, evaluate, export, fit, predict, show
+from interlace.cli import compare, data, demo, embed, evaluate, export, fit, predict, search, show
 from interlace.cli._output import errors, out
 
 app = typer.Typer(
@@ -20,9 +20,10 @@ app = typer.Typer(
     rich_markup_mode="markdown",
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for command in (fit, evaluate, predict, compare, export, show, demo):
+for command in (fit, evaluate, predict, compare, export, show, demo, embed):
     app.command(command.NAME)(command.run)
 app.add_typer(data.app, name=data.NAME)
+app.add_typer(search.app, name=search.NAME)
 
 
 def _version(wanted: bool) -> None:

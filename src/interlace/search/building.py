@@ -86,7 +86,7 @@ def bring_up_to_date(
     added = changed = reused = 0
     if todo.look:
         ready = encoder()
-        workers = default_workers() if workers is None else workers
+        workers = default_workers(ready.clip.device) if workers is None else workers
         with Writer(table, ready.id.dim, known) as writer:
             for batch in _batches(table, ready, todo.look, known, batch_size, workers):
                 writer.put(batch.rows)

@@ -204,7 +204,8 @@ class Gallery:
             photos: the folder of images; by default the one it was built from.
             strict: whether a file that cannot be used is an error instead of being skipped.
             batch_size: images encoded at a time.
-            workers: threads that read and decode; by default one per core.
+            workers: threads that read and decode; by default one per core beside a GPU, and a
+                quarter of the cores beside an encoder on the CPU.
             progress: told of every batch.
 
         Raises:

@@ -55,7 +55,7 @@ class Flat:
         # all that reach the k-th score, so that ties do not hang on the order of the rows
         best = np.flatnonzero(scores >= least).tolist()
         best.sort(key=lambda row: (-scores[row], self.keys[row]))
-        return [(self.keys[i], self.labels[i], float(scores[i])) for i in best[:count]]
+        return [(self.keys[i], self.labels[i], min(1.0, float(scores[i]))) for i in best[:count]]
 
 
 @dataclass(frozen=True)
@@ -78,7 +78,7 @@ class Indexed:
         search = search.nprobes(self.probes).refine_factor(self.refine).limit(k)
         rows = search.select(["path", "label", "_distance"]).to_arrow().to_pydict()
         found = [
-            (key, label, 1.0 - distance)
+            (key, label, min(1.0, 1.0 - distance))
             for key, label, distance in zip(
                 rows["path"], rows["label"], rows["_distance"], strict=True
             )

@@ -11,6 +11,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import TypeVar
 
+import torch
 from PIL import Image
 from torch import Tensor
 
@@ -84,9 +85,10 @@ def _thumbnail(image: Image.Image, side: int) -> bytes:
     return buffer.getvalue()
 
 
-def default_workers() -> int:
-    """One thread per core, and not more than decoding can use."""
-    return min(16, os.cpu_count() or 1)
+def default_workers(device: torch.device) -> int:
+    """One thread per core beside a GPU; an encoder on the CPU needs most cores itself."""
+    cores = os.cpu_count() or 1
+    return max(1, cores // 4) if device.type == "cpu" else min(16, cores)
 
 
 def ahead(

@@ -91,7 +91,7 @@ def _picture(
 
 def _words(pen: ImageDraw.ImageDraw, query: str) -> None:
     """A query of words, broken into lines; what does not fit into the cell ends in dots."""
-    _line(pen, "query", GAP, GAP + CELL + 3, _INK, bold=True)
+    _line(pen, "query", GAP, GAP, _FAINT)
     font, lines = _font(16, True), [""]
     for word in query.split():
         longer = f"{lines[-1]} {word}".strip()
@@ -99,11 +99,11 @@ def _words(pen: ImageDraw.ImageDraw, query: str) -> None:
             lines.append(word)
         else:
             lines[-1] = longer
-    shown = lines[:7]
+    shown = lines[:6]
     if len(lines) > len(shown):
         shown[-1] += " ..."
     for number, line in enumerate(shown):
-        pen.text((GAP, GAP + 22 * number), _fit(pen, line, font), _INK, font)
+        pen.text((GAP, GAP + 22 * (number + 1)), _fit(pen, line, font), _INK, font)
 
 
 def _line(

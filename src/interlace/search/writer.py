@@ -22,20 +22,10 @@ class Writer:
         table: the gallery's table.
         dim: E, the length of a vector.
         known: keys that have a row already, which is replaced.
-        rows: rows of a commit.
-        seconds: time between two commits, at most.
     """
 
-    def __init__(
-        self,
-        table: PhotoTable,
-        dim: int,
-        known: Collection[str],
-        rows: int = ROWS,
-        seconds: float = SECONDS,
-    ) -> None:
+    def __init__(self, table: PhotoTable, dim: int, known: Collection[str]) -> None:
         self._table, self._dim, self._known = table, dim, known
-        self._limit, self._seconds = rows, seconds
         self._rows: list[Mapping[str, Any]] = []
         self._since = time.monotonic()
         self._pool = ThreadPoolExecutor(1, thread_name_prefix="interlace-commit")
@@ -59,8 +49,8 @@ class Writer:
     def put(self, rows: Sequence[Mapping[str, Any]]) -> None:
         """Take rows; they are in the table at the latest when the writer is left."""
         self._rows += rows
-        due = time.monotonic() - self._since >= self._seconds
-        if len(self._rows) >= self._limit or due:
+        due = time.monotonic() - self._since >= SECONDS
+        if len(self._rows) >= ROWS or due:
             self._commit()
 
     def _commit(self) -> None:
