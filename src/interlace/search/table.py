@@ -11,6 +11,7 @@ import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -65,16 +66,22 @@ class PhotoTable:
             ) from None
         self.where = str(where)
         self.local = None if "://" in self.where else Path(where).expanduser()
+        self._options = None if storage_options is None else dict(storage_options)
+        self._connect = lancedb.connect
+        self._table = self._open(PHOTOS)
+
+    @cached_property
+    def _db(self) -> Any:
+        """The database; LanceDB makes its folder when it connects, so that waits for a need."""
         try:
             # each read looks for the latest state, so that a build may go on beside a query
-            self._db = lancedb.connect(
+            return self._connect(
                 self.where if self.local is None else self.local,
                 read_consistency_interval=timedelta(0),
-                storage_options=None if storage_options is None else dict(storage_options),
+                storage_options=self._options,
             )
         except Exception as error:  # whatever the storage answers
             raise InterlaceError(f"cannot open {self.where}: {_first_line(error)}") from None
-        self._table = self._open(PHOTOS)
 
     @property
     def exists(self) -> bool:
