@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -38,11 +38,11 @@ class Embedder:
     def __call__(self, batch: dict[str, np.ndarray]) -> dict[str, list[Any]]:
         """Embed units; an error is handed on, since Ray would wrap it into a long traceback."""
         images, errors = [], []
-        for number, unit in zip(batch["number"], batch["unit"], strict=True):
+        for number in batch["item"].tolist():
             count, error = 0, self._error
             if not error:
                 try:
-                    count = self._parts.write(int(number), *self._worker.embed(unit))
+                    count = self._parts.write(number, *self._worker.embed(self._units[number]))
                 except InterlaceError as problem:
                     error = str(problem)
             images.append(count)
@@ -77,12 +77,14 @@ def run(
         context = ray.data.DataContext.get_current()
         context.enable_progress_bars = False
         logging.getLogger("ray.data").setLevel(logging.WARNING)
-        rows = [{"number": number, "unit": unit} for number, unit in left]
-        embedded = ray.data.from_items(rows, override_num_blocks=len(rows)).map_batches(
+        numbers = [number for number, _ in left]
+        encoders, needs = _share(ray.cluster_resources(), len(left), device)
+        embedded = ray.data.from_items(numbers, override_num_blocks=len(left)).map_batches(
             Embedder,
-            fn_constructor_args=(model, parts, device, settings),
+            fn_constructor_args=(model, parts, dict(left), device, settings),
             batch_size=1,
-            **_share(ray.cluster_resources(), len(left), device),
+            compute=ray.data.ActorPoolStrategy(size=encoders),
+            **needs,
         )
         for row in embedded.iter_rows():
             if row["error"]:
@@ -111,11 +113,11 @@ def _start(ray: Any) -> None:
         raise InterlaceError(f"cannot reach or start {where}: {reason}") from None
 
 
-def _share(resources: dict[str, float], units: int, device: str) -> dict[str, Any]:
+def _share(resources: Mapping[str, float], units: int, device: str) -> tuple[int, dict[str, float]]:
     """How many encoders the cluster takes, and what each needs of it."""
     gpus = 0 if device == "cpu" else int(resources.get("GPU", 0))
     cores = max(1, int(resources.get("CPU", 1)) - 1)  # one is left for Ray Data itself
     if gpus:
-        return {"concurrency": min(gpus, units), "num_gpus": 1, "num_cpus": max(1, cores // gpus)}
+        return min(gpus, units), {"num_gpus": 1, "num_cpus": max(1, cores // gpus)}
     own = min(CORES, cores)
-    return {"concurrency": max(1, min(cores // own, units)), "num_cpus": own}
+    return max(1, min(cores // own, units)), {"num_cpus": own}
