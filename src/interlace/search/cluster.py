@@ -23,10 +23,17 @@ CORES = 4
 class Embedder:
     """An encoder on one machine of the cluster; Ray Data makes it once and feeds it units."""
 
-    def __init__(self, model: ModelId, parts: Parts, device: str, settings: dict[str, Any]) -> None:
+    def __init__(
+        self,
+        model: ModelId,
+        parts: Parts,
+        units: Mapping[int, Unit],
+        device: str,
+        settings: dict[str, Any],
+    ) -> None:
         from interlace.search.embed import Worker
 
-        self._parts, self._error = parts, ""
+        self._parts, self._units, self._error = parts, units, ""
         try:
             encoder = Encoder(model.source, device)
             if encoder.id.hash != model.hash:
@@ -84,12 +91,16 @@ def run(
             fn_constructor_args=(model, parts, dict(left), device, settings),
             batch_size=1,
             compute=ray.data.ActorPoolStrategy(size=encoders),
-            **needs,
+            num_cpus=needs["num_cpus"],
+            num_gpus=needs["num_gpus"],
         )
         for row in embedded.iter_rows():
             if row["error"]:
                 raise InterlaceError(row["error"])
             yield int(row["images"])
+    except ray.exceptions.RayError as error:
+        last = (str(error).strip().splitlines() or [""])[-1]
+        raise InterlaceError(f"Ray gave up: {type(error).__name__}: {last}") from None
     finally:
         if begun:
             ray.shutdown()
@@ -118,6 +129,6 @@ def _share(resources: Mapping[str, float], units: int, device: str) -> tuple[int
     gpus = 0 if device == "cpu" else int(resources.get("GPU", 0))
     cores = max(1, int(resources.get("CPU", 1)) - 1)  # one is left for Ray Data itself
     if gpus:
-        return min(gpus, units), {"num_gpus": 1, "num_cpus": max(1, cores // gpus)}
+        return min(gpus, units), {"num_cpus": max(1, cores // gpus), "num_gpus": 1}
     own = min(CORES, cores)
-    return max(1, min(cores // own, units)), {"num_cpus": own}
+    return max(1, min(cores // own, units)), {"num_cpus": own, "num_gpus": 0}
