@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import io
 import json
 import tarfile
@@ -13,6 +14,7 @@ import pytest
 
 from interlace import Gallery, InterlaceError
 from interlace.search import embed as module
+from interlace.search.cluster import Embedder
 from interlace.search.embed import Parts, Worker, embed
 from interlace.search.encoder import Encoder
 from interlace.search.sources import find_source
@@ -182,6 +184,19 @@ def test_engines_that_cannot_be_had(photos, tmp_path, clip, monkeypatch):
         embed(photos, tmp_path / "out.parquet", clip, engine="ray")
 
 
+def test_an_encoder_of_a_cluster_hands_errors_on(photos, tmp_path, clip):
+    (photos / "banana" / "broken.png").write_bytes(b"not a picture")
+    units, parts = find_source(photos, 4).units, Parts(tmp_path / "out.parquet", 4)
+    parts.begin("run", False)
+    model, batch = Encoder(clip).id, {"item": np.arange(len(units))}
+    arguments = (parts, dict(enumerate(units)), "cpu", {"strict": True})
+    done = Embedder(model, *arguments)(batch)
+    assert [images for images in done["images"] if images] == [4, 4, 2]
+    assert [e for e in done["error"] if e] == ["banana/broken.png: not an image of a known format"]
+    other = Embedder(dataclasses.replace(model, hash="other"), *arguments)(batch)
+    assert all("a machine of the cluster loads picto" in error for error in other["error"])
+
+
 def test_ray_gives_the_vectors_of_the_local_engine(photos, tmp_path, clip):
     ray = pytest.importorskip("ray")
     (photos / "banana" / "broken.png").write_bytes(b"not a picture")
@@ -201,9 +216,6 @@ def test_ray_gives_the_vectors_of_the_local_engine(photos, tmp_path, clip):
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr(module.Parts, "begin", began)
             report = embed(photos, output, clip, engine="ray", unit=4, batch_size=3, device="cpu")
-        (photos / "banana" / "late.png").write_bytes(b"not a picture")
-        with pytest.raises(InterlaceError, match=r"^banana/(broken|late)\.png: not an image"):
-            embed(photos, tmp_path / "no.parquet", clip, engine="ray", strict=True)
     finally:
         ray.shutdown()
     assert report.resumed == 1 and report.skipped == local.skipped and len(local.skipped) == 1
