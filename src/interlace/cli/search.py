@@ -119,7 +119,9 @@ def build(
 @app.command("query")
 def query(
     gallery: GalleryFolder,
-    query: Annotated[str, typer.Argument(help="An image file, or words in quotes.")],
+    query: Annotated[
+        str, typer.Argument(metavar="QUERY", help="An image file, or words in quotes.")
+    ],
     top: Annotated[int, typer.Option("--top", "-k", help="Images to find.", min=1)] = 10,
     image: Annotated[bool, typer.Option("--image", help="The query is an image.")] = False,
     text: Annotated[bool, typer.Option("--text", help="The query is words.")] = False,
