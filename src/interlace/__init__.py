@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from interlace.fitting import fit
     from interlace.methods import available as list_methods
     from interlace.protocols import evaluate
+    from interlace.search.gallery import Gallery
 
 __version__ = "0.1.0"
 
@@ -27,6 +28,7 @@ __all__ = [
     "DualEncoder",
     "Edit",
     "FewShotTask",
+    "Gallery",
     "InterlaceError",
     "LowRank",
     "NotMergeable",
@@ -50,6 +52,7 @@ _HOMES = {
     "DualEncoder": "backbone.dual",
     "Edit": "backbone.edits",
     "FewShotTask": "data.task",
+    "Gallery": "search.gallery",
     "InterlaceError": "errors",
     "LowRank": "backbone.edits",
     "NotMergeable": "export.merge",

@@ -13,12 +13,14 @@ from interlace.cli import (
     compare,
     data,
     demo,
+    embed,
     evaluate,
     export,
     fit,
     predict,
     report,
     reproduce,
+    search,
     show,
 )
 from interlace.cli._output import errors, out
@@ -32,9 +34,10 @@ app = typer.Typer(
     rich_markup_mode="markdown",
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for command in (fit, evaluate, predict, compare, bench, report, reproduce, export, show, demo):
+for command in (fit, evaluate, predict, compare, bench, report, reproduce, export, embed, show, demo):
     app.command(command.NAME)(command.run)
 app.add_typer(data.app, name=data.NAME)
+app.add_typer(search.app, name=search.NAME)
 
 
 def _version(wanted: bool) -> None:

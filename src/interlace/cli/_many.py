@@ -1,0 +1,57 @@
+"""What commands over many images share: their bar, their interrupt, what they skip."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+import typer
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    TextColumn,
+    TimeRemainingColumn,
+)
+
+from interlace.cli._output import err
+
+if TYPE_CHECKING:
+    from interlace.data.records import Skipped
+
+SHOWN = 10
+
+
+@contextmanager
+def image_bar(title: str, goes_on: str) -> Iterator[Callable[[int, int | None], None]]:
+    """A progress bar over images; it takes how many are done and how many there are.
+
+    Args:
+        title: what is done with them.
+        goes_on: what an interrupt says after "interrupted:".
+    """
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(bar_width=24),
+        MofNCompleteColumn(),
+        TextColumn("images"),
+        TimeRemainingColumn(),
+    )
+    try:
+        with Progress(*columns, console=err, transient=True) as progress:
+            bar = progress.add_task(title, total=None)
+            yield lambda done, total: progress.update(bar, completed=done, total=total)
+    except KeyboardInterrupt:
+        err.print(f"interrupted: {goes_on}")
+        raise typer.Exit(130) from None
+
+
+def tell_skipped(skipped: Sequence[Skipped]) -> None:
+    """The first few files that were left out, and how many more there are."""
+    for item in skipped[:SHOWN]:
+        err.print(
+            f"  skipped {item.key}: {item.reason}", highlight=False, markup=False, soft_wrap=True
+        )
+    if len(skipped) > SHOWN:
+        err.print(f"  and {len(skipped) - SHOWN} more", highlight=False)

@@ -1,0 +1,176 @@
+"""Bringing a gallery up to date with its folder: what to encode, what to keep, what to forget."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from interlace.data.records import Skipped
+from interlace.errors import InterlaceError
+from interlace.search import index, scan
+from interlace.search.encoder import Encoder
+from interlace.search.pipeline import THUMBNAIL, Prepared, ahead, default_workers, prepare
+from interlace.search.scan import Known, Photo
+from interlace.search.table import About, PhotoTable
+from interlace.search.writer import Writer
+
+#: Called with files done, files to do, and files skipped so far.
+Progress = Callable[[int, int, int], None]
+
+Row = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class BuildReport:
+    """What a build or an update did.
+
+    Attributes:
+        added: files that are new.
+        changed: files whose row was renewed.
+        reused: how many of the two have the content of a known image, and were not encoded.
+        removed: files that are gone, or cannot be read any more.
+        unchanged: files that were not opened.
+        skipped: files that could not be used.
+        count: images the gallery holds now.
+    """
+
+    added: int
+    changed: int
+    reused: int
+    removed: int
+    unchanged: int
+    skipped: tuple[Skipped, ...]
+    count: int
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Rows that are ready, files that are not, and how many rows took a known vector."""
+
+    rows: list[Row]
+    broken: list[Skipped]
+    reused: int
+
+
+def bring_up_to_date(
+    table: PhotoTable,
+    encoder: Callable[[], Encoder],
+    photos: Path | str | None,
+    strict: bool,
+    batch_size: int,
+    workers: int | None,
+    progress: Progress | None,
+) -> BuildReport:
+    """What :meth:`interlace.Gallery.update` does; ``encoder`` is asked for only where needed.
+
+    Known images are deleted last: until then their vectors serve files that were renamed.
+    """
+    if batch_size < 1:
+        raise InterlaceError(f"batch size = {batch_size}: must be 1 or more")
+    about = table.about()
+    folder = Path(photos if photos is not None else about.photos)
+    found, skipped = scan.list_photos(folder)
+    if not found:
+        raise scan.only_skipped(folder, skipped)
+    known = table.known()
+    twice = [key for key, row in known.items() if row.size < 0]
+    table.delete(twice)
+    known = {key: row for key, row in known.items() if row.size >= 0}
+    todo = scan.difference(found, known)
+    if (todo.look or todo.removed) and about.complete:
+        table.set_about(About(resolved(folder), False, about.skipped))
+    added = changed = reused = 0
+    if todo.look:
+        ready = encoder()
+        workers = default_workers(ready.clip.device) if workers is None else workers
+        with Writer(table, ready.id.dim, known) as writer:
+            for batch in _batches(table, ready, todo.look, known, batch_size, workers):
+                writer.put(batch.rows)
+                renewed = sum(row["path"] in known for row in batch.rows)
+                changed += renewed
+                added += len(batch.rows) - renewed
+                reused += batch.reused
+                skipped += batch.broken
+                if strict and skipped:
+                    raise InterlaceError(f"{folder / skipped[0].key}: {skipped[0].reason}")
+                if progress is not None:
+                    progress(added + changed + len(skipped), len(todo.look), len(skipped))
+    gone = [*todo.removed, *(item.key for item in skipped if item.key in known)]
+    table.delete(gone)
+    if added or changed or gone or not about.complete:
+        table.tidy()
+        index.ensure(table)
+    after = About(resolved(folder), True, tuple(skipped))
+    if after != table.about():
+        table.set_about(after)
+    return BuildReport(
+        added, changed, reused, len(gone), todo.unchanged, after.skipped, table.count()
+    )
+
+
+def _batches(
+    table: PhotoTable,
+    encoder: Encoder,
+    photos: Sequence[Photo],
+    known: Mapping[str, Known],
+    batch_size: int,
+    workers: int,
+) -> Iterator[Batch]:
+    """Go through files in their order, decoding ahead of the encoder."""
+    hashes = {row.hash for row in known.values()}
+    transform = encoder.clip.preprocess.eval_transform()
+
+    def work(photo: Photo, hashes: set[str] = hashes) -> tuple[Photo, Prepared]:
+        return photo, prepare(photo.path.read_bytes, transform, hashes, THUMBNAIL)
+
+    def finish(batch: list[tuple[Photo, Prepared]]) -> Batch:
+        wanted = [image.hash for _, image in batch if image.is_known]
+        stored = table.by_hash(wanted) if wanted else {}
+        # its row may have been overwritten meanwhile, as where two files swap their names
+        batch = [
+            work(photo, set()) if image.is_known and image.hash not in stored else (photo, image)
+            for photo, image in batch
+        ]
+        pixels = [image.pixels for _, image in batch if image.pixels is not None]
+        vectors = iter(encoder.images(torch.stack(pixels)) if pixels else ())
+        rows = [
+            _row(photo, image, next(vectors))
+            if image.pixels is not None
+            else _row(photo, image, **stored[image.hash])
+            for photo, image in batch
+            if not image.reason
+        ]
+        broken = [Skipped(photo.key, image.reason) for photo, image in batch if image.reason]
+        return Batch(rows, broken, len(rows) - len(pixels))
+
+    batch: list[tuple[Photo, Prepared]] = []
+    fresh = 0
+    for item in ahead(photos, work, workers, 2 * batch_size):
+        batch.append(item)
+        fresh += item[1].pixels is not None
+        if fresh == batch_size or len(batch) == 8 * batch_size:
+            yield finish(batch)
+            batch, fresh = [], 0
+    if batch:
+        yield finish(batch)
+
+
+def _row(photo: Photo, image: Prepared, vector: Any, thumbnail: bytes | None = None) -> Row:
+    return {
+        "path": photo.key,
+        "hash": image.hash,
+        "label": scan.label_of(photo.key),
+        "vector": vector,
+        "thumbnail": image.thumbnail if thumbnail is None else thumbnail,
+        "size": photo.size,
+        "mtime": photo.mtime,
+    }
+
+
+def resolved(folder: Path | str) -> str:
+    """A folder as it is remembered, whatever folder the next command runs in."""
+    return str(Path(folder).expanduser().resolve())

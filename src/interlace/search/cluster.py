@@ -1,0 +1,134 @@
+"""Embedding on a Ray cluster: Ray Data hands units to encoders, which write their part files."""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from interlace.errors import InterlaceError
+from interlace.search.encoder import Encoder, ModelId
+
+if TYPE_CHECKING:
+    from interlace.search.embed import Parts
+    from interlace.search.sources import Unit
+
+#: Cores of an encoder that has no GPU, where the cluster has as many.
+CORES = 4
+
+
+class Embedder:
+    """An encoder on one machine of the cluster; Ray Data makes it once and feeds it units."""
+
+    def __init__(
+        self,
+        model: ModelId,
+        parts: Parts,
+        units: Mapping[int, Unit],
+        device: str,
+        settings: dict[str, Any],
+    ) -> None:
+        from interlace.search.embed import Worker
+
+        self._parts, self._units, self._error = parts, units, ""
+        try:
+            encoder = Encoder(model.source, device)
+            if encoder.id.hash != model.hash:
+                raise InterlaceError(f"a machine of the cluster loads {encoder.id} for {model}")
+            self._worker = Worker(encoder, **settings)
+        except InterlaceError as error:
+            self._error = str(error)
+
+    def __call__(self, batch: dict[str, np.ndarray]) -> dict[str, list[Any]]:
+        """Embed units; an error is handed on, since Ray would wrap it into a long traceback."""
+        images, errors = [], []
+        for number in batch["item"].tolist():
+            count, error = 0, self._error
+            if not error:
+                try:
+                    count = self._parts.write(number, *self._worker.embed(self._units[number]))
+                except InterlaceError as problem:
+                    error = str(problem)
+            images.append(count)
+            errors.append(error)
+        return {"images": images, "error": errors}
+
+
+def run(
+    model: ModelId,
+    parts: Parts,
+    left: Sequence[tuple[int, Unit]],
+    device: str,
+    settings: dict[str, Any],
+) -> Iterator[int]:
+    """Embed units on the cluster; the number of images of each as it is finished.
+
+    Raises:
+        InterlaceError: if Ray is not installed, its cluster cannot be reached, or a unit cannot be
+            embedded.
+    """
+    try:
+        import ray
+        import ray.data
+    except ImportError:
+        raise InterlaceError(
+            "ray is not installed: pip install 'ray[data]', or interlace with [ray]"
+        ) from None
+    begun = not ray.is_initialized()
+    if begun:
+        _start(ray)
+    try:
+        context = ray.data.DataContext.get_current()
+        context.enable_progress_bars = False
+        logging.getLogger("ray.data").setLevel(logging.WARNING)
+        numbers = [number for number, _ in left]
+        encoders, needs = _share(ray.cluster_resources(), len(left), device)
+        embedded = ray.data.from_items(numbers, override_num_blocks=len(left)).map_batches(
+            Embedder,
+            fn_constructor_args=(model, parts, dict(left), device, settings),
+            batch_size=1,
+            compute=ray.data.ActorPoolStrategy(size=encoders),
+            num_cpus=needs["num_cpus"],
+            num_gpus=needs["num_gpus"],
+        )
+        for row in embedded.iter_rows():
+            if row["error"]:
+                raise InterlaceError(row["error"])
+            yield int(row["images"])
+    except ray.exceptions.RayError as error:
+        last = (str(error).strip().splitlines() or [""])[-1]
+        raise InterlaceError(f"Ray gave up: {type(error).__name__}: {last}") from None
+    finally:
+        if begun:
+            ray.shutdown()
+
+
+def _start(ray: Any) -> None:
+    address = os.environ.get("RAY_ADDRESS")
+    try:
+        if address:
+            ray.init(address="auto", log_to_driver=False, logging_level=logging.WARNING)
+        else:
+            ray.init(
+                address="local",
+                include_dashboard=False,
+                log_to_driver=False,
+                logging_level=logging.WARNING,
+            )
+    except Exception as error:  # whatever keeps it from starting
+        reason = (str(error).splitlines() or [type(error).__name__])[0]
+        where = f"the Ray cluster at {address}" if address else "a Ray cluster on this machine"
+        raise InterlaceError(f"cannot reach or start {where}: {reason}") from None
+
+
+def _share(resources: Mapping[str, float], units: int, device: str) -> tuple[int, dict[str, float]]:
+    """How many encoders the cluster takes, and what each needs of it."""
+    gpus = 0 if device == "cpu" else int(resources.get("GPU", 0))
+    cores = max(1, int(resources.get("CPU", 1)) - 1)  # one is left for Ray Data itself
+    if gpus:
+        return min(gpus, units), {"num_cpus": max(1, cores // gpus), "num_gpus": 1}
+    own = min(CORES, cores)
+    return max(1, min(cores // own, units)), {"num_cpus": own, "num_gpus": 0}

@@ -1,0 +1,152 @@
+"""What makes the vectors: a plain model or an adapted one, and the hash that names it.
+
+Shapes: B images, E embedding.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from interlace.adapted import Adapted
+from interlace.backbone.dual import DualEncoder
+from interlace.backbone.load import load
+from interlace.errors import InterlaceError
+from interlace.export.bundle import HEADER, load_adapted
+from interlace.methods.base import Method
+from interlace.train.optim import resolve_device
+
+Model = DualEncoder | Adapted | Path | str
+
+
+@dataclass(frozen=True)
+class ModelId:
+    """Which model made a set of vectors.
+
+    Attributes:
+        kind: ``model`` for what :func:`interlace.load` takes, ``run`` for a saved adapted model.
+        source: its name or path; empty where it was never saved.
+        hash: over the backbone's weights, its image constants, and what a method trained.
+        dim: E, the length of a vector.
+    """
+
+    kind: Literal["model", "run"]
+    source: str
+    hash: str
+    dim: int
+
+    def to_dict(self) -> dict[str, Any]:
+        """The fields as plain JSON values."""
+        return asdict(self)
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> ModelId:
+        """Reverse :meth:`to_dict`."""
+        return cls(values["kind"], values["source"], values["hash"], int(values["dim"]))
+
+    def __str__(self) -> str:
+        return f"{self.source or 'a model that was not saved'} ({self.hash})"
+
+
+class Encoder:
+    """Turns images and texts into vectors of length 1.
+
+    Args:
+        model: a plain or an adapted model, a name that :func:`interlace.load` takes, or the folder
+            of an adapted model.
+        device: ``auto``, ``cpu``, ``cuda``, ...; where the model was named, it is moved there. A
+            model that is given stays where it is.
+
+    Raises:
+        InterlaceError: if the model cannot be loaded, or its method changes no vector.
+    """
+
+    def __init__(self, model: Model, device: str = "auto") -> None:
+        source = ""
+        if isinstance(model, str | Path):
+            folder = Path(model).expanduser()
+            if (folder / HEADER).is_file():
+                source = str(folder.resolve())
+                model = load_adapted(folder, device=device)
+            else:
+                model = load(model).to(resolve_device(device))
+        self._kind: Literal["model", "run"] = "run" if isinstance(model, Adapted) else "model"
+        self.method: Method | None = None
+        self._arguments: dict[str, Any] = {}
+        if isinstance(model, Adapted):
+            self.clip, self.method = model.clip, model.method.eval()
+            self._arguments = dict(model.config.arguments)
+            self._source = source
+            _refuse_feature_method(self.method)
+        else:
+            self.clip = model
+            self._source = model.source
+
+    @cached_property
+    def id(self) -> ModelId:
+        """Which model this is."""
+        digest = hashlib.sha256(self.clip.fingerprint().encode())
+        digest.update(_json(self.clip.preprocess.to_dict()))
+        if self.method is not None:
+            digest.update(_json([self.method.key, self._arguments]))
+            for name, tensor in sorted(self.method.state_dict().items()):
+                digest.update(f"{name}{tuple(tensor.shape)}".encode())
+                values = tensor.detach().to("cpu", torch.float32).contiguous()
+                digest.update(values.numpy().tobytes())
+        dim = self.clip.spec.embed_dim
+        return ModelId(self._kind, self._source, digest.hexdigest()[:16], dim)
+
+    @torch.no_grad()
+    def images(self, images: Tensor) -> np.ndarray:
+        """Vectors [B, E] of preprocessed images [B, 3, H, W]."""
+        there = images.to(self.clip.device)
+        if self.method is None:
+            features = self.clip.encode_image(there)
+        else:
+            features = self.method.encode_image(there, edits=self._edits).features
+        return F.normalize(features.float(), dim=-1).cpu().numpy()
+
+    @torch.no_grad()
+    def text(self, text: str) -> np.ndarray:
+        """The vector [E] of a text, which is taken as it is: no template is put around it.
+
+        Raises:
+            InterlaceError: if the text is empty or too long, or the model has no tokenizer.
+        """
+        if not text.strip():
+            raise InterlaceError("an empty query: give words, or an image")
+        if self.method is None:
+            features = self.clip.encode_text(self.clip.prompts([text], "{}").ids)
+        else:
+            prompts = self.method.prompts([text], "{}")
+            features = self.method.encode_text(prompts, edits=self._edits).features
+        vector: np.ndarray = F.normalize(features.float(), dim=-1)[0].cpu().numpy()
+        return vector
+
+    @cached_property
+    def _edits(self) -> Any:
+        """The method's edits, which are the same for every input."""
+        return None if self.method is None else self.method.edits()
+
+
+def _refuse_feature_method(method: Method) -> None:
+    if method.on_features:
+        source = method.clip.source
+        raise InterlaceError(
+            f"{method.key} compares vectors in another way and changes none: "
+            f"its vectors are those of the plain model{f', {source}' if source else ''}; give that"
+        )
+
+
+def _json(value: Any) -> bytes:
+    return json.dumps(value, sort_keys=True, default=str).encode()

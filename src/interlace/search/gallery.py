@@ -1,0 +1,297 @@
+"""A gallery: one's own images as vectors, to be searched by an image or by words.
+
+Shapes: N images of the gallery, E embedding.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import torch
+from PIL import Image
+
+from interlace.data.images import EXTENSIONS, open_image
+from interlace.data.records import Skipped
+from interlace.errors import InterlaceError
+from interlace.search import index, scan, sheet
+from interlace.search.building import BuildReport, Progress, bring_up_to_date, resolved
+from interlace.search.encoder import Encoder, Model, ModelId
+from interlace.search.table import About, PhotoTable
+
+Query = str | Path | bytes | Image.Image
+Kind = Literal["auto", "image", "text"]
+
+
+@dataclass(frozen=True, slots=True)
+class Hit:
+    """An image that was found.
+
+    Attributes:
+        path: the file, in the folder the gallery was built from.
+        score: cosine with the query, -1 to 1.
+        label: name of the class folder it lies in, if it does.
+        key: its path below the gallery's folder of photos.
+    """
+
+    path: str
+    score: float
+    label: str | None
+    key: str
+
+
+class Gallery:
+    """The vectors of a folder of images, in an embedded LanceDB table.
+
+    Use :meth:`build` or :meth:`open`.
+
+    Args:
+        table: where the vectors are.
+        encoder: what makes vectors; by default the model the table names, loaded when needed.
+        device: where that model is moved to.
+    """
+
+    def __init__(
+        self, table: PhotoTable, encoder: Encoder | None = None, device: str = "auto"
+    ) -> None:
+        self._table, self._encoder, self._device = table, encoder, device
+        self._finder: tuple[int, index.Flat | index.Indexed, Path] | None = None
+        self.report: BuildReport | None = None
+        if encoder is not None:
+            self._check(encoder)
+
+    @classmethod
+    def build(
+        cls,
+        folder: Path | str,
+        photos: Path | str,
+        model: Model | None = None,
+        *,
+        overwrite: bool = False,
+        device: str = "auto",
+        storage_options: Mapping[str, str] | None = None,
+        **settings: Any,
+    ) -> Gallery:
+        """Make the gallery of a folder of images, or bring it up to date; see :meth:`update`.
+
+        Args:
+            folder: where the gallery is kept: a folder, or an address that LanceDB takes.
+            photos: the images, at any depth; the first sub-folder is a photo's label.
+            model: a model, a name that :func:`interlace.load` takes, or the folder of an adapted
+                model; by default the one the gallery was built with.
+            overwrite: whether to start anew, with another model perhaps.
+            device: ``auto``, ``cpu``, ``cuda``, ...
+            storage_options: handed to LanceDB.
+            **settings: those of :meth:`update`.
+
+        Returns:
+            The gallery; its ``report`` says what was done.
+
+        Raises:
+            InterlaceError: as :meth:`update`; if a new gallery gets no model, or the gallery was
+                built with another one and ``overwrite`` is off.
+        """
+        table = PhotoTable(folder, storage_options)
+        encoder = None if model is None else Encoder(model, device)
+        if overwrite or not table.exists:
+            if encoder is None:
+                raise InterlaceError(
+                    f"{folder} is a new gallery: say which model makes its vectors"
+                    if not overwrite
+                    else "a gallery that is built anew needs a model"
+                )
+            found, skipped = scan.list_photos(Path(photos))
+            if not found:
+                raise scan.only_skipped(Path(photos), skipped)
+            table.create(encoder.id)
+            table.set_about(About(resolved(photos)))
+        gallery = cls(table, encoder, device)
+        gallery.update(photos, **settings)
+        return gallery
+
+    @classmethod
+    def open(
+        cls,
+        folder: Path | str,
+        model: Model | None = None,
+        *,
+        device: str = "auto",
+        storage_options: Mapping[str, str] | None = None,
+    ) -> Gallery:
+        """Open a gallery that is there.
+
+        Args:
+            folder: the gallery's folder, or an address that LanceDB takes.
+            model: the model it was built with; by default it is loaded from where it came from.
+            device: ``auto``, ``cpu``, ``cuda``, ...
+            storage_options: handed to LanceDB.
+
+        Raises:
+            InterlaceError: if there is no gallery, or it was built with another model.
+        """
+        table = PhotoTable(folder, storage_options)
+        table.model  # noqa: B018 - says at once what is wrong with a table
+        return cls(table, None if model is None else Encoder(model, device), device)
+
+    @property
+    def model(self) -> ModelId:
+        """The model that made the vectors."""
+        return self._table.model
+
+    @property
+    def encoder(self) -> Encoder:
+        """What makes vectors, loaded at the first use.
+
+        Raises:
+            InterlaceError: if the gallery's model cannot be loaded, or is another one by now.
+        """
+        if self._encoder is None:
+            model = self.model
+            if not model.source:
+                raise InterlaceError(f"{self._table.where}: its model was not saved, so give it")
+            try:
+                encoder = Encoder(model.source, self._device)
+            except InterlaceError as error:
+                raise InterlaceError(
+                    f"cannot load the model of {self._table.where}: {error}; give the model"
+                ) from None
+            self._check(encoder)
+            self._encoder = encoder
+        return self._encoder
+
+    @property
+    def photos(self) -> str:
+        """The folder the gallery was built from."""
+        return self._table.about().photos
+
+    @property
+    def complete(self) -> bool:
+        """Whether the last build reached its end; what an unfinished one holds can be searched."""
+        return self._table.about().complete
+
+    @property
+    def skipped(self) -> tuple[Skipped, ...]:
+        """Files that the last complete build could not use."""
+        return self._table.about().skipped
+
+    def __len__(self) -> int:
+        """Number of images."""
+        return self._table.count()
+
+    def index(self) -> str:
+        """How it is searched, in words."""
+        return index.describe(self._table)
+
+    def update(
+        self,
+        photos: Path | str | None = None,
+        *,
+        strict: bool = False,
+        batch_size: int = 64,
+        workers: int | None = None,
+        progress: Progress | None = None,
+    ) -> BuildReport:
+        """Make the gallery equal to its folder: encode new and changed files, forget removed ones.
+
+        Files of the same size and time are not opened; those with the content of a known image,
+        such as renamed ones, are not encoded. Rows are committed as they come: after an
+        interruption the same call goes on.
+
+        Args:
+            photos: the folder of images; by default the one it was built from.
+            strict: whether a file that cannot be used is an error instead of being skipped.
+            batch_size: images encoded at a time.
+            workers: threads that read and decode; by default one per core beside a GPU, and a
+                quarter of the cores beside an encoder on the CPU.
+            progress: told of every batch.
+
+        Raises:
+            InterlaceError: if the folder is missing or holds no image, the model cannot be loaded,
+                or ``strict`` is set and a file cannot be used.
+        """
+        self._finder = None
+        self.report = bring_up_to_date(
+            self._table, lambda: self.encoder, photos, strict, batch_size, workers, progress
+        )
+        return self.report
+
+    def query(self, query: Query, k: int = 10, *, kind: Kind = "auto") -> list[Hit]:
+        """Find the images nearest to an image or to words.
+
+        Args:
+            query: words; or an image as a path, encoded bytes or a PIL image. A string that is the
+                path of a file is an image.
+            k: how many to find; fewer come back where the gallery is smaller.
+            kind: ``image`` or ``text`` to decide what a string is.
+
+        Returns:
+            The best first; equal scores in the order of their keys.
+
+        Raises:
+            InterlaceError: if the query cannot be read, or the gallery's model not be loaded.
+        """
+        if self.is_image(query, kind):
+            clip = self.encoder.clip
+            pixels = clip.preprocess.eval_transform()(open_image(query))
+            vector = self.encoder.images(torch.stack([pixels]))[0]
+        else:
+            vector = self.encoder.text(str(query))
+        return self.nearest(vector, k)
+
+    def nearest(self, vector: np.ndarray, k: int = 10) -> list[Hit]:
+        """Find the images nearest to a vector [E] of length 1.
+
+        Raises:
+            InterlaceError: if ``k`` is not positive, or the vector has another length.
+        """
+        dim = self.model.dim
+        if k < 1:
+            raise InterlaceError(f"k = {k}: must be 1 or more")
+        if vector.shape != (dim,):
+            raise InterlaceError(f"a query of shape {list(vector.shape)}: expected [{dim}]")
+        version = self._table.version()
+        if self._finder is None or self._finder[0] != version:
+            self._finder = (version, index.finder(self._table), Path(self.photos))
+        _, finder, root = self._finder
+        found = finder.nearest(vector.astype(np.float32), k)
+        return [Hit(str(root / key), score, label, key) for key, label, score in found]
+
+    def sheet(self, query: Query, hits: list[Hit], kind: Kind = "auto") -> Image.Image:
+        """Draw the query and what was found with rank, score and label.
+
+        Raises:
+            InterlaceError: if the query is an image that cannot be read.
+        """
+        asked = open_image(query) if self.is_image(query, kind) else str(query)
+        small = self._table.thumbnails([hit.key for hit in hits]) if hits else {}
+        return sheet.contact_sheet(asked, hits, small)
+
+    @staticmethod
+    def is_image(query: Query, kind: Kind = "auto") -> bool:
+        """Whether a query is an image.
+
+        Raises:
+            InterlaceError: if it looks like the path of an image and there is no such file, or
+                words were asked for and it is none.
+        """
+        if kind not in ("auto", "image", "text"):
+            raise InterlaceError(f"kind = {kind!r}: must be auto, image or text")
+        if kind == "text" and not isinstance(query, str):
+            raise InterlaceError(f"a query of type {type(query).__name__} is no text")
+        if kind != "auto" or not isinstance(query, str):
+            return kind != "text"
+        if len(query) < 4096 and Path(query).is_file():
+            return True
+        if Path(query).suffix.lower() in EXTENSIONS:
+            raise InterlaceError(f"no such file: {query} (to search for these words: kind text)")
+        return False
+
+    def _check(self, encoder: Encoder) -> None:
+        if encoder.id.hash != self.model.hash:
+            raise InterlaceError(
+                f"{self._table.where} was built with {self.model}; {encoder.id} makes other "
+                "vectors: use that model, or build another gallery"
+            )

@@ -1,0 +1,118 @@
+"""Reading, decoding and resizing in threads, ahead of the encoder and in order."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import os
+from collections import deque
+from collections.abc import Callable, Collection, Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass, field
+from typing import TypeVar
+
+import torch
+from PIL import Image
+from torch import Tensor
+
+from interlace.data.images import open_image
+from interlace.data.transforms import Transform
+from interlace.errors import InterlaceError
+
+THUMBNAIL = 160
+_QUALITY = 80
+
+Item = TypeVar("Item")
+Result = TypeVar("Result")
+
+
+@dataclass(frozen=True, slots=True)
+class Prepared:
+    """An encoded image on its way to a vector.
+
+    Attributes:
+        hash: of its bytes, 16 hex digits; "" where they could not be read.
+        pixels: what the model takes, [3, H, W]; None where the vector is known or there is none.
+        thumbnail: a small JPEG; empty where none was asked for.
+        reason: why it cannot be used; "" where it can.
+    """
+
+    hash: str
+    pixels: Tensor | None = field(default=None, repr=False)
+    thumbnail: bytes = field(default=b"", repr=False)
+    reason: str = ""
+
+    @property
+    def is_known(self) -> bool:
+        """Whether its vector need not be computed."""
+        return self.pixels is None and not self.reason
+
+
+def prepare(
+    read: Callable[[], bytes],
+    transform: Transform,
+    known: Collection[str] = (),
+    thumbnail: int = 0,
+) -> Prepared:
+    """Read one image and make it ready for the model; a broken one is told, not raised.
+
+    Args:
+        read: gives the encoded bytes.
+        transform: makes the model's input of an RGB image.
+        known: hashes of images whose vectors are known; they are not decoded.
+        thumbnail: longest side of the thumbnail in pixels; 0 for none.
+    """
+    try:
+        content = read()
+    except OSError as error:
+        return Prepared("", reason=str(error.strerror or error))
+    digest = hashlib.sha256(content).hexdigest()[:16]
+    if digest in known:
+        return Prepared(digest)
+    try:
+        image = open_image(content)
+    except InterlaceError as error:
+        return Prepared(digest, reason=str(error).split(": ", 1)[-1])
+    small = _thumbnail(image, thumbnail) if thumbnail else b""
+    return Prepared(digest, transform(image), small)
+
+
+def _thumbnail(image: Image.Image, side: int) -> bytes:
+    copy = image.copy()
+    copy.thumbnail((side, side), Image.Resampling.BICUBIC)
+    buffer = io.BytesIO()
+    copy.save(buffer, "JPEG", quality=_QUALITY)
+    return buffer.getvalue()
+
+
+def default_workers(device: torch.device) -> int:
+    """One thread per core beside a GPU; an encoder on the CPU needs most cores itself."""
+    cores = os.cpu_count() or 1
+    return max(1, cores // 4) if device.type == "cpu" else min(16, cores)
+
+
+def ahead(
+    items: Iterable[Item], work: Callable[[Item], Result], workers: int, depth: int
+) -> Iterator[Result]:
+    """Apply ``work`` to items in threads, in order, at most ``depth`` results ahead.
+
+    PIL decodes and resizes without the interpreter's lock, so this overlaps with an encoder that
+    computes between two results.
+
+    Raises:
+        InterlaceError: if there is no worker.
+    """
+    if workers < 1:
+        raise InterlaceError(f"workers = {workers}: must be 1 or more")
+    waiting: deque[Future[Result]] = deque()
+    with ThreadPoolExecutor(workers, thread_name_prefix="interlace-decode") as pool:
+        try:
+            for item in items:
+                waiting.append(pool.submit(work, item))
+                if len(waiting) > depth:
+                    yield waiting.popleft().result()
+            while waiting:
+                yield waiting.popleft().result()
+        finally:
+            for future in waiting:
+                future.cancel()

@@ -1,0 +1,112 @@
+"""What a folder holds, and what of it a gallery does not know yet."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+
+from interlace.data.images import EXTENSIONS
+from interlace.data.readers import visible_files
+from interlace.data.records import Skipped
+from interlace.errors import InterlaceError
+
+
+@dataclass(frozen=True, slots=True)
+class Photo:
+    """An image file as the file system describes it.
+
+    Attributes:
+        key: its path below the scanned folder, with forward slashes.
+        path: where it is.
+        size: in bytes.
+        mtime: time of its last change, in nanoseconds.
+    """
+
+    key: str
+    path: Path
+    size: int
+    mtime: int
+
+
+@dataclass(frozen=True, slots=True)
+class Known:
+    """What a gallery remembers of a file."""
+
+    size: int
+    mtime: int
+    hash: str
+
+
+@dataclass(frozen=True)
+class Difference:
+    """What to do to make a gallery equal to a folder.
+
+    Attributes:
+        look: files that are new, or whose size or time differs, in the folder's order.
+        removed: keys of files that are gone.
+        unchanged: how many files need not be opened.
+    """
+
+    look: tuple[Photo, ...]
+    removed: tuple[str, ...]
+    unchanged: int
+
+
+def list_photos(folder: Path) -> tuple[list[Photo], list[Skipped]]:
+    """Find the image files of a folder, at any depth, in a fixed order; nothing is opened.
+
+    Returns:
+        The files whose names end like an image's, and those that cannot be looked at.
+
+    Raises:
+        InterlaceError: if there is no such folder.
+    """
+    if not folder.is_dir():
+        raise InterlaceError(
+            f"{folder} is a file: expected a folder of images"
+            if folder.exists()
+            else f"no such folder: {folder}"
+        )
+    photos: list[Photo] = []
+    skipped: list[Skipped] = []
+    for path in visible_files(folder):
+        if path.suffix.lower() not in EXTENSIONS:
+            continue
+        key = path.relative_to(folder).as_posix()
+        try:
+            key.encode()
+            state = path.stat()
+        except UnicodeEncodeError:
+            readable = key.encode(errors="replace").decode()
+            skipped.append(Skipped(readable, "the file's name is not valid text"))
+        except OSError as error:
+            skipped.append(Skipped(key, str(error.strerror)))
+        else:
+            photos.append(Photo(key, path, state.st_size, state.st_mtime_ns))
+    return photos, skipped
+
+
+def difference(photos: Sequence[Photo], known: Mapping[str, Known]) -> Difference:
+    """Compare a folder with what a gallery knows of it, by size and time of change."""
+    look = tuple(photo for photo in photos if not _same(photo, known.get(photo.key)))
+    here = {photo.key for photo in photos}
+    gone = tuple(key for key in known if key not in here)
+    return Difference(look, gone, len(photos) - len(look))
+
+
+def _same(photo: Photo, known: Known | None) -> bool:
+    return known is not None and (photo.size, photo.mtime) == (known.size, known.mtime)
+
+
+def label_of(key: str) -> str | None:
+    """The class folder a file lies in: the first part of its key, if there is more than one."""
+    parts = PurePosixPath(key).parts
+    return parts[0] if len(parts) > 1 else None
+
+
+def only_skipped(folder: Path, skipped: Iterable[Skipped]) -> InterlaceError:
+    """Says that there is nothing to make a gallery of."""
+    first = next(iter(skipped), None)
+    reason = f" ({first.key}: {first.reason})" if first else ", such as .jpg or .png"
+    return InterlaceError(f"no image in {folder}{reason}")

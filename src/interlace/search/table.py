@@ -1,0 +1,251 @@
+"""The embedded vector table of a gallery: LanceDB in a folder, or wherever LanceDB can reach.
+
+Everything a gallery needs lies in two tables of one LanceDB database. ``photos`` has one row per
+image, and the model that made the vectors stands in its schema. ``about`` has one row: where the
+photos are, whether the last build finished, and what it skipped.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+
+from interlace.data.records import Skipped
+from interlace.errors import InterlaceError
+from interlace.search.encoder import ModelId
+from interlace.search.scan import Known
+
+FORMAT = 1
+PHOTOS = "photos"
+ABOUT = "about"
+_METADATA = b"interlace"
+#: Older states of the table are dropped after this time; a reader may still be at one of them.
+_KEEP = timedelta(minutes=1)
+
+
+@dataclass(frozen=True)
+class About:
+    """What changes about a gallery from build to build.
+
+    Attributes:
+        photos: the folder its keys are relative to.
+        complete: whether the last build reached its end.
+        skipped: files that could not be used.
+    """
+
+    photos: str = ""
+    complete: bool = False
+    skipped: tuple[Skipped, ...] = ()
+
+
+class PhotoTable:
+    """The two tables of a gallery; a build writes to them, a query reads them.
+
+    Args:
+        where: folder, or an address that LanceDB takes, such as ``s3://bucket/gallery``.
+        storage_options: what LanceDB takes under that name: keys, region, endpoint.
+
+    Raises:
+        InterlaceError: if LanceDB is not installed, or cannot open the place.
+    """
+
+    def __init__(self, where: Path | str, storage_options: Mapping[str, str] | None = None) -> None:
+        try:
+            import lancedb
+        except ImportError:
+            raise InterlaceError(
+                "lancedb is not installed: pip install lancedb, or interlace with [search]"
+            ) from None
+        self.where = str(where)
+        self.local = None if "://" in self.where else Path(where).expanduser()
+        self._options = None if storage_options is None else dict(storage_options)
+        self._connect = lancedb.connect
+        self._table = self._open(PHOTOS)
+
+    @cached_property
+    def _db(self) -> Any:
+        """The database; LanceDB makes its folder when it connects, so that waits for a need."""
+        try:
+            # each read looks for the latest state, so that a build may go on beside a query
+            return self._connect(
+                self.where if self.local is None else self.local,
+                read_consistency_interval=timedelta(0),
+                storage_options=self._options,
+            )
+        except Exception as error:  # whatever the storage answers
+            raise InterlaceError(f"cannot open {self.where}: {_first_line(error)}") from None
+
+    @property
+    def exists(self) -> bool:
+        """Whether there is a table of photos."""
+        return self._table is not None
+
+    @property
+    def table(self) -> Any:
+        """The LanceDB table of photos.
+
+        Raises:
+            InterlaceError: if there is none.
+        """
+        if self._table is None:
+            raise InterlaceError(
+                f"{self.where} holds no gallery: make one with interlace search build"
+            )
+        return self._table
+
+    @property
+    def model(self) -> ModelId:
+        """The model that made the vectors.
+
+        Raises:
+            InterlaceError: if the table does not say it, or says it in another format.
+        """
+        written = (self.table.schema.metadata or {}).get(_METADATA)
+        try:
+            facts = json.loads(written or b"{}")
+            if facts["format"] == FORMAT:
+                return ModelId.from_dict(facts["model"])
+        except (ValueError, KeyError, TypeError):
+            pass
+        raise InterlaceError(
+            f"{self.where} does not say which model made its vectors (format {FORMAT} expected): "
+            "build it again with overwrite"
+        )
+
+    def create(self, model: ModelId) -> None:
+        """Make an empty table bound to ``model``; one that is there is replaced."""
+        facts = json.dumps({"format": FORMAT, "model": model.to_dict()})
+        mode = "overwrite" if self.exists else "create"
+        self._table = self._db.create_table(
+            PHOTOS, schema=_schema(model.dim).with_metadata({_METADATA: facts}), mode=mode
+        )
+
+    def about(self) -> About:
+        """What the last build left; a gallery without it is not complete."""
+        table = self._open(ABOUT)
+        rows = [] if table is None else table.to_arrow().to_pylist()
+        if len(rows) != 1:
+            return About()
+        skipped = tuple(Skipped(key, reason) for key, reason in json.loads(rows[0]["skipped"]))
+        return About(rows[0]["photos"], rows[0]["complete"], skipped)
+
+    def set_about(self, about: About) -> None:
+        """Replace it, in one step."""
+        row = pa.table(
+            {
+                "photos": [about.photos],
+                "complete": [about.complete],
+                "skipped": [json.dumps([[item.key, item.reason] for item in about.skipped])],
+            }
+        )
+        mode = "create" if self._open(ABOUT) is None else "overwrite"
+        self._db.create_table(ABOUT, row, mode=mode)
+
+    def count(self) -> int:
+        """Number of images."""
+        return int(self.table.count_rows())
+
+    def version(self) -> int:
+        """Number of the table's state; every change makes a new one."""
+        return int(self.table.version)
+
+    def known(self) -> dict[str, Known]:
+        """Size, time and hash of each file that has a row, by key.
+
+        A key that has several rows, as two builds at once could leave, is given a size that no
+        file has, so that it is read again.
+        """
+        found = self._columns(["path", "size", "mtime", "hash"]).to_pydict()
+        known: dict[str, Known] = {}
+        for key, size, mtime, digest in zip(
+            found["path"], found["size"], found["mtime"], found["hash"], strict=True
+        ):
+            known[key] = Known(-1 if key in known else size, mtime, digest)
+        return known
+
+    def add(self, rows: pa.Table) -> None:
+        """Append rows, in one step."""
+        self.table.add(rows)
+
+    def replace(self, rows: pa.Table) -> None:
+        """Put rows in the place of those with the same path, in one step."""
+        merge = self.table.merge_insert("path")
+        merge.when_matched_update_all().when_not_matched_insert_all().execute(rows)
+
+    def delete(self, keys: Sequence[str]) -> None:
+        """Remove the rows of files."""
+        for start in range(0, len(keys), 500):
+            self.table.delete(_among("path", keys[start : start + 500]))
+
+    def by_hash(self, hashes: Sequence[str]) -> dict[str, Mapping[str, Any]]:
+        """Vector and thumbnail of the images with these hashes."""
+        columns = ["hash", "vector", "thumbnail"]
+        rows = self.table.search().where(_among("hash", hashes)).select(columns).to_arrow()
+        return {row.pop("hash"): row for row in rows.to_pylist()}
+
+    def thumbnails(self, keys: Sequence[str]) -> dict[str, bytes]:
+        """Thumbnails by key."""
+        rows = self.table.search().where(_among("path", keys)).select(["path", "thumbnail"])
+        found = rows.limit(len(keys)).to_arrow().to_pydict()
+        return dict(zip(found["path"], found["thumbnail"], strict=True))
+
+    def vectors(self) -> tuple[list[str], list[str | None], np.ndarray]:
+        """Keys, labels and vectors [N, E] of all images."""
+        found = self._columns(["path", "label", "vector"])
+        column = found["vector"].combine_chunks()
+        dim = found.schema.field("vector").type.list_size
+        matrix = column.flatten().to_numpy(zero_copy_only=False).reshape(-1, dim)
+        return found["path"].to_pylist(), found["label"].to_pylist(), matrix
+
+    def tidy(self) -> None:
+        """Join the small files of a build, take new rows into the index, drop old states."""
+        self.table.optimize(cleanup_older_than=_KEEP)
+
+    def _columns(self, names: list[str]) -> pa.Table:
+        return self.table.search().select(names).to_arrow()
+
+    def _open(self, name: str) -> Any:
+        if self.local is not None and not (self.local / f"{name}.lance").is_dir():
+            return None
+        try:
+            return self._db.open_table(name)
+        except (ValueError, FileNotFoundError):  # LanceDB's words for a table that is not there
+            return None
+        except Exception as error:
+            raise InterlaceError(f"cannot open {self.where}: {_first_line(error)}") from None
+
+
+def rows(values: Iterable[Mapping[str, Any]], dim: int) -> pa.Table:
+    """Rows of the table of photos."""
+    return pa.Table.from_pylist(list(values), schema=_schema(dim))
+
+
+def _schema(dim: int) -> pa.Schema:
+    return pa.schema(
+        [
+            pa.field("path", pa.string(), nullable=False),
+            pa.field("hash", pa.string()),
+            pa.field("label", pa.string()),
+            pa.field("vector", pa.list_(pa.float32(), dim)),
+            pa.field("thumbnail", pa.binary()),
+            pa.field("size", pa.int64()),
+            pa.field("mtime", pa.int64()),
+        ]
+    )
+
+
+def _among(column: str, values: Sequence[str]) -> str:
+    quoted = ", ".join("'" + value.replace("'", "''") + "'" for value in values)
+    return f"{column} IN ({quoted})"
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error).splitlines() or [type(error).__name__])[0]
