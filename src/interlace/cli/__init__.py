@@ -34,7 +34,19 @@ app = typer.Typer(
     rich_markup_mode="markdown",
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for command in (fit, evaluate, predict, compare, bench, report, reproduce, export, embed, show, demo):
+for command in (
+    fit,
+    evaluate,
+    predict,
+    compare,
+    bench,
+    report,
+    reproduce,
+    export,
+    embed,
+    show,
+    demo,
+):
     app.command(command.NAME)(command.run)
 app.add_typer(data.app, name=data.NAME)
 app.add_typer(search.app, name=search.NAME)

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Literal, get_args
 
+from interlace.backbone.text import Template
 from interlace.data.class_names import resolve_class_names
 from interlace.data.records import Record
 from interlace.data.retrieval import RetrievalSet, Setting, share_count
@@ -60,8 +61,8 @@ class RetrievalTask:
         return self.fit.classes
 
     @property
-    def template(self) -> str:
-        """The prompt, with `{}` where the class name goes."""
+    def template(self) -> Template:
+        """The prompt, with `{}` where the class name goes, or several."""
         return self.fit.template
 
     @cached_property
