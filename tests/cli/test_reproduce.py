@@ -39,7 +39,7 @@ def data(tmp_path, monkeypatch):
 @pytest.fixture
 def engine(monkeypatch, data):
     here = Here(data)
-    monkeypatch.setattr("interlace.cli.reproduce._engine", lambda *_: here)
+    monkeypatch.setattr("interlace.cli.reproduce.make_engine", lambda *_: here)
     threads = torch.get_num_threads()
     yield here
     torch.set_num_threads(threads)
