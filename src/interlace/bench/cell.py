@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import traceback
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from functools import lru_cache
 from pathlib import Path
@@ -19,10 +19,9 @@ from interlace.bench.details import details
 from interlace.bench.measure import Measured, circumstances
 from interlace.config import PUBLISHED, TRAINING, read_settings, resolve
 from interlace.data.catalog import is_known
-from interlace.data.loader import Images
 from interlace.errors import InterlaceError
 from interlace.fitting import fit
-from interlace.protocols.base import CLEAN, Condition, Setting, Target, score, test_images
+from interlace.protocols.base import CLEAN, Condition, Scored, Setting
 from interlace.published import check_preset, preset_name
 
 FORMAT = "interlace.cell/1"
@@ -217,7 +216,8 @@ def _head(spec: CellSpec) -> dict[str, Any]:
 
 def _run(spec: CellSpec, root: Path | str | None, device: str) -> dict[str, Any]:
     clip = _load(spec.model)
-    plan = protocols.get(spec.protocol).plan(setting_of(spec, clip.template, root))
+    protocol = protocols.get(spec.protocol)
+    plan = protocol.plan(setting_of(spec, clip.template, root))
     preset = spec.preset
     if preset == PUBLISHED:
         preset = preset_name(spec.protocol, spec.data, root)
@@ -232,18 +232,18 @@ def _run(spec: CellSpec, root: Path | str | None, device: str) -> dict[str, Any]
             device=device,
             **settings_of(spec.method, spec.settings),
         )
-    images = _decoded(plan.targets)
     with cost.measure("score"):
-        scored = score(adapted, plan.targets, images)
+        scored = protocol.score(adapted, plan)
     own = not is_known(spec.data, root)
     return {
         "run": adapted.config.to_dict(),
         "tuned": adapted.config.tuned,
-        "split_hash": plan.task.split_hash,
+        "split_hash": plan.split_hash,
         "backbone": {"source": clip.source, "fingerprint": _fingerprint(spec.model)},
         "parameters": sum(p.numel() for p in adapted.method.parameters()),
         "metrics": {
-            name: {**found.to_dict(), **({"details": details(found)} if own else {})}
+            name: found.to_dict()
+            | ({"details": details(found)} if own and isinstance(found, Scored) else {})
             for name, found in scored.items()
         },
         "seconds": cost.seconds,
@@ -269,14 +269,3 @@ def setting_of(spec: CellSpec, own_template: str, root: Path | str | None) -> Se
 @lru_cache(maxsize=1)
 def _fingerprint(model: str) -> str:
     return _load(model).fingerprint()
-
-
-_kept: list[Images] = []
-
-
-def _decoded(targets: Iterable[Target]) -> Images:
-    """The test images of ``targets``; those of the last cell stay decoded for the next."""
-    images = test_images(tuple(targets))
-    if not _kept or _kept[0].records != images.records:
-        _kept[:] = [images]
-    return _kept[0]

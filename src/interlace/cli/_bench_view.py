@@ -64,9 +64,10 @@ class View:
             return
         self._seconds[spec.method].append(time.monotonic() - began)
         for target, values in record["metrics"].items():
-            self._reached[spec.method][target].append(values["top1"])
+            self._reached[spec.method][target].append(_headline(values))
         if not self._console.is_terminal:
-            reached = ", ".join(f"{t} {percent(v['top1'])}" for t, v in record["metrics"].items())
+            found = record["metrics"].items()
+            reached = ", ".join(f"{target} {percent(_headline(own))}" for target, own in found)
             self._say(f"{self._count()}/{self._total} {spec}: {reached}, {self._left()} left")
 
     def _say(self, line: str) -> None:
@@ -115,3 +116,8 @@ class View:
         )
         running = [Text(str(spec), style="dim") for spec, _ in self._running.values()]
         return Group(table, Text(), bar, *running[:8])
+
+
+def _headline(values: dict[str, Any]) -> float:
+    """The measure that a target is known by: the first, before which a count may stand."""
+    return next(float(value) for name, value in values.items() if name != "n")

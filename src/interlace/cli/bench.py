@@ -32,7 +32,8 @@ def run(
     protocol: Annotated[
         str,
         typer.Argument(
-            help="few_shot, base_to_novel, cross_dataset, domain_generalization or robustness."
+            help="few_shot, base_to_novel, cross_dataset, domain_generalization, robustness; "
+            "retrieval, ucdr, uccdr, udcdr."
         ),
     ],
     data: Annotated[
@@ -99,7 +100,6 @@ def run(
     from interlace.bench.cell import setting_of
     from interlace.bench.run import run_grid
     from interlace.config import read_settings
-    from interlace.data.catalog import expand
 
     chosen = protocols.get(protocol)
     names = registry.available() if methods == "all" else split_list(methods)
@@ -118,7 +118,7 @@ def run(
         split=split,
     )
     specs = []
-    for one in [own for name in split_list(data) for own in expand(name)]:
+    for one in [own for name in split_list(data) for own in chosen.data_sets(name, data_root)]:
 
         def draw(count: int, one: str = one) -> None:
             first = own_grid([one], shots=[count])[0]

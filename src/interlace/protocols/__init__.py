@@ -15,6 +15,7 @@ from interlace.protocols.comparison import Comparison
 from interlace.protocols.cross_dataset import CrossDataset
 from interlace.protocols.domain_generalization import DomainGeneralization
 from interlace.protocols.few_shot import FewShot
+from interlace.protocols.retrieval import Retrieval
 from interlace.protocols.robustness import Robustness
 
 __all__ = [
@@ -40,6 +41,14 @@ PROTOCOLS: dict[str, Protocol] = {
         CrossDataset(),
         DomainGeneralization(),
         Robustness(),
+        Retrieval("ucdr", "Unseen classes of an unseen domain ask (2108.08356).", ("ucdr",)),
+        Retrieval("uccdr", "Unseen classes of a seen domain ask (2108.08356).", ("uccdr",)),
+        Retrieval("udcdr", "Seen classes of an unseen domain ask (2108.08356).", ("udcdr",)),
+        Retrieval(
+            "retrieval",
+            "The three protocols of retrieval on one fit (2108.08356).",
+            ("ucdr", "uccdr", "udcdr"),
+        ),
     )
 }
 

@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from pathlib import Path
 from typing import Any, ClassVar
+from typing import Protocol as StructuralType
 
 import torch
 
 from interlace.adapted import Adapted
 from interlace.backbone.text import Template
-from interlace.data.catalog import is_known, open_source
+from interlace.data.catalog import expand, is_known, open_source
 from interlace.data.field import data_root
 from interlace.data.loader import Images, batches
 from interlace.data.source import Source
@@ -132,6 +133,11 @@ class Plan:
     task: FewShotTask
     targets: tuple[Target, ...] = field(repr=False)
 
+    @property
+    def split_hash(self) -> str:
+        """Hash of what is fitted on: two runs are on identical shots where it is the same."""
+        return self.task.split_hash
+
 
 def without(task: FewShotTask, fitted: FewShotTask) -> FewShotTask:
     """Leave out of the test images those that ``fitted`` trains or validates on."""
@@ -153,6 +159,10 @@ class Protocol(ABC):
         """What is changed from cell to cell; nothing in most protocols."""
         return (CLEAN,)
 
+    def data_sets(self, name: str, root: Path | str | None = None) -> tuple[str, ...]:
+        """The data sets that a name stands for: those of a collection, or the one itself."""
+        return expand(name)
+
     @abstractmethod
     def plan(self, setting: Setting) -> Plan:
         """Draw the images to fit on and to score.
@@ -160,6 +170,25 @@ class Protocol(ABC):
         Raises:
             InterlaceError: if the data cannot be used in this way.
         """
+
+    def score(self, adapted: Adapted, plan: Plan) -> Mapping[str, Result]:
+        """Score a model that was fitted on ``plan.task``, or the frozen one.
+
+        Returns:
+            The figures of each target that the model can answer for, by its name.
+
+        Raises:
+            InterlaceError: if a target has nothing to score.
+        """
+        return score(adapted, plan.targets, _decoded(plan.targets))
+
+
+class Result(StructuralType):
+    """The figures of a target."""
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain data for JSON."""
+        ...
 
 
 @dataclass(frozen=True, eq=False)
@@ -225,6 +254,17 @@ def score(
             target, Scores.from_logits(reached, labels), reached.softmax(dim=-1)
         )
     return found
+
+
+_kept: list[Images] = []
+
+
+def _decoded(targets: Sequence[Target]) -> Images:
+    """The test images of ``targets``; the last ones stay decoded for the next model."""
+    images = test_images(targets)
+    if not _kept or _kept[0].records != images.records:
+        _kept[:] = [images]
+    return _kept[0]
 
 
 def test_images(targets: Sequence[Target]) -> Images:

@@ -14,7 +14,7 @@ from interlace.errors import InterlaceError
 FORMAT = "interlace.cell/1"
 CLEAN = "clean"
 #: What a target holds beside its measures.
-_NO_MEASURE = ("n", "details")
+_NO_MEASURE = ("n", "n_queries", "n_gallery", "n_left_out", "details")
 
 
 @dataclass(frozen=True, slots=True, order=True)

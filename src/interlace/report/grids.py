@@ -147,7 +147,7 @@ def by_data(results: Results, setup: Setup, protocol: str, key: str) -> list[Gri
             for data in sorted({s.data[0] for s in own if not s.averaged})
         ]
         columns.append(("average", _pick(own, panel, target)))
-        what = measure(key).label.capitalize() if target == "all" else target_label(target)
+        what = measure(key).title if target == "all" else target_label(target)
         title = f"{what} by data set, {_shots(panel.shots)}"
         if panel.condition.kind != CLEAN:
             title += f", {panel.condition.kind.replace('_', ' ')} {panel.condition.severity:g}"
@@ -241,7 +241,7 @@ def _notes(results: Results, columns: Sequence[Column], headline: int) -> list[s
     counts = sorted({len(s.seeds) for s in cells})
     seeds = " to ".join(str(n) for n in dict.fromkeys((counts[0], counts[-1])))
     plural = "seed" if counts == [1] else "seeds"
-    first = f"{shown.label.capitalize()} in %: mean of {seeds} {plural}"
+    first = f"{shown.title} in %: mean of {seeds} {plural}"
     if counts[-1] > 1:
         first += " ± half its 95 % t-interval"
     if any(s.averaged for s in main.cells.values()):
@@ -255,7 +255,8 @@ def _notes(results: Results, columns: Sequence[Column], headline: int) -> list[s
     if numbers[-1]:
         notes.append(
             f"▲ better, ▼ worse than {results.baseline}: paired t-test on identical shots, "
-            f"p < 0.05 after Holm's correction for the {compared} methods compared in a column. "
+            f"p < 0.05 after Holm's correction for the {compared} {_methods(numbers[-1])} compared in "
+            "a column. "
             "The best of a column is bold."
         )
     if any(s.target == HARMONIC for s in cells):
@@ -267,7 +268,7 @@ def _notes(results: Results, columns: Sequence[Column], headline: int) -> list[s
         notes.append(
             f"W/T/L: data sets on which a method is ahead of, tied with or behind "
             f"{results.baseline} in {main.label}. Wilcoxon p: signed-rank test over the data sets, "
-            f"after Holm; with {sets} data sets and {len(over)} methods its smallest possible "
+            f"after Holm; with {sets} data sets and {len(over)} {_methods(len(over))} its smallest possible "
             f"value is {p_value(least)}."
         )
     if any(len(column.cells) < len(columns[0].cells) for column in columns):
@@ -278,3 +279,7 @@ def _notes(results: Results, columns: Sequence[Column], headline: int) -> list[s
     if any(s.partial for s in cells):
         notes.append("† rests on fewer seeds or data sets than the others.")
     return notes
+
+
+def _methods(count: int) -> str:
+    return "method" if count == 1 else "methods"

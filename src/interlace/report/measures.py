@@ -32,6 +32,11 @@ class Measure:
     higher: bool = True
     harmonic: bool = False
 
+    @property
+    def title(self) -> str:
+        """The label as a sentence begins with it; mAP stays what it is."""
+        return self.label if self.label.startswith("mAP") else self.label.capitalize()
+
 
 #: In the order in which a report prefers and lists them.
 MEASURES = {
@@ -51,8 +56,13 @@ _PROTOCOLS = {
     "cross_dataset": "Cross-dataset transfer",
     "domain_generalization": "Domain generalization",
     "robustness": "Robustness",
+    "ucdr": "Retrieval: unseen classes, unseen domain",
+    "uccdr": "Retrieval: unseen classes, seen domain",
+    "udcdr": "Retrieval: seen classes, unseen domain",
+    "retrieval": "Retrieval across classes and domains",
 }
 _TARGETS = {"base": "base", "novel": "novel", HARMONIC: "HM", "joint": "joint", "all": "all"}
+_TARGETS |= {key: key for key in ("ucdr", "ucdr/mixed", "uccdr", "uccdr/mixed", "udcdr")}
 
 
 def measure(key: str) -> Measure:
@@ -63,10 +73,10 @@ def measure(key: str) -> Measure:
     return MEASURES.get(key) or Measure(key, key.replace("_", " "))
 
 
-def measure_order(key: str) -> tuple[int, str]:
+def measure_order(key: str) -> int:
     """Sorts measures: known ones first, the headline before all."""
     known = list(MEASURES)
-    return (known.index(key) if key in known else len(known), key)
+    return known.index(key) if key in known else len(known)
 
 
 def protocol_label(key: str) -> str:

@@ -108,9 +108,14 @@ class Results:
         return sorted(found, key=lambda panel: (panel.shots, panel.condition))
 
     def measures(self, setup: Setup, protocol: str) -> list[str]:
-        """Measures of a protocol; the first is the headline."""
+        """Measures of a protocol; the first is the headline.
+
+        Of measures that the report does not know by name, the order is that of the cells.
+        """
         found = {s.measure for s in self.summaries(protocol=protocol, setup=setup)}
-        return sorted(found, key=measure_order)
+        cells = (cell for cell in self.done if (cell.setup, cell.protocol) == (setup, protocol))
+        names = (name for cell in cells for own in cell.values.values() for name in own)
+        return sorted((n for n in dict.fromkeys(names) if n in found), key=measure_order)
 
     def against(self, baseline: str) -> Results:
         """Gives the same cells compared to another method."""

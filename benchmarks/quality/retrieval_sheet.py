@@ -1,0 +1,46 @@
+"""Draw what queries find before and after a model is adapted: rows of first hits, side by side.
+
+``python benchmarks/quality/retrieval_sheet.py picto/retrieval:symbola mail --set epochs=3
+--set objective=retrieve --set sampler=domains --set batch_size=60 -o sheet.png``
+"""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+import interlace
+from interlace import protocols
+from interlace.bench.cell import settings_of
+from interlace.config import read_settings
+from interlace.evaluation.plots import hits_png
+from interlace.protocols.base import Setting
+from interlace.protocols.ucdr_sheet import hit_rows
+
+
+def main() -> None:
+    """Fit one method and draw."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("data", help="a data set and what it holds out: picto/retrieval:symbola")
+    parser.add_argument("method", help="as for interlace bench: mail:rank=8")
+    parser.add_argument("--protocol", default="ucdr", help="ucdr, uccdr or udcdr")
+    parser.add_argument("--model", default="picto")
+    parser.add_argument("--shots", type=int, default=2)
+    parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--set", dest="settings", action="append", default=[])
+    parser.add_argument("-o", "--output", type=Path, default=Path("sheet.png"))
+    arguments = parser.parse_args()
+    setting = Setting(arguments.data, arguments.shots, arguments.seed)
+    (part,) = protocols.get(arguments.protocol).plan(setting).parts
+    settings = settings_of(arguments.method, read_settings(None, arguments.settings))
+    key = arguments.method.partition(":")[0]
+    clip = interlace.load(arguments.model)
+    adapted = interlace.fit(clip, part.fit, key, seed=arguments.seed, **settings)
+    target = next(iter(part.targets))
+    rows = hit_rows(adapted.zero_shot(), adapted, part, target)
+    hits_png(arguments.output, rows, f"{target}: before and after {arguments.method}")
+    print(f"{target}: {arguments.output}")
+
+
+if __name__ == "__main__":
+    main()

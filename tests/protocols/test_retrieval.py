@@ -1,0 +1,66 @@
+"""The retrieval protocols in a grid."""
+
+from __future__ import annotations
+
+import pytest
+
+import interlace
+from interlace import protocols
+from interlace.bench import grid, run_cell
+from interlace.errors import InterlaceError
+from interlace.protocols.base import Setting
+from interlace.protocols.ucdr import PROTOCOLS, score
+from tests.protocols.test_ucdr import write_photo
+
+SETTINGS = ("openmoji-black", "symbola", "emojione-v1")
+
+
+def test_a_data_set_stands_for_its_settings():
+    found = protocols.get("ucdr")
+    expected = tuple(f"picto/retrieval:{name}" for name in SETTINGS)
+    assert found.data_sets("picto") == found.data_sets("picto/retrieval") == expected
+    assert found.data_sets("picto/retrieval:symbola") == ("picto/retrieval:symbola",)
+    with pytest.raises(InterlaceError, match="no such folder or table: nowhere"):
+        found.data_sets("nowhere")
+
+
+def test_one_fit_serves_all_protocols():
+    setting = Setting("picto/retrieval:symbola", shots=2, seed=1)
+    plans = {name: protocols.get(name).plan(setting) for name in (*PROTOCOLS, "retrieval")}
+    assert len({plan.split_hash for plan in plans.values()}) == 1
+    assert [len(plan.parts) for plan in plans.values()] == [1, 1, 1, 3]
+    for plan in plans.values():
+        assert plan.task.train and not plan.targets
+
+
+def test_an_unknown_setting_is_named():
+    with pytest.raises(InterlaceError, match=r"oil: there are picto/retrieval:openmoji-black"):
+        protocols.get("ucdr").plan(Setting("picto/retrieval:oil", shots=2))
+
+
+@pytest.fixture(scope="module")
+def sketchy(tmp_path_factory):
+    """A tiny Sketchy-extended: one class of the 21 unseen ones would not do."""
+    from interlace.data.retrieval_sets import SKETCHY_UNSEEN
+
+    root = tmp_path_factory.mktemp("data")
+    for d, folder in enumerate(("sketch", "extended_photo")):
+        for c, name in enumerate((*SKETCHY_UNSEEN, "apple", "zebra")):
+            for i in range(3):
+                path = root / "Sketchy" / folder / name / f"{name}_{i}.png"
+                write_photo(path, 1000 * d + 10 * c + i, (8, 8))
+    return root
+
+
+def test_a_cell_holds_what_score_says(sketchy):
+    (spec,) = grid("uccdr", ["sketchy:sketch"], ["zero_shot"], [1], [1])
+    record = run_cell(spec, root=sketchy)
+    assert record["status"] == "done", record["error"]
+    plan = protocols.get("uccdr").plan(Setting("sketchy:sketch", 1, 1, root=sketchy))
+    adapted = interlace.fit("picto", plan.task, "zero_shot")
+    (expected,) = score(adapted, plan.parts[0]).values()
+    assert record["metrics"] == {"uccdr": expected}
+    # what is published for the data set stands first
+    assert list(record["metrics"]["uccdr"])[:2] == ["map_200", "prec_200"]
+    with pytest.raises(InterlaceError, match="sketchy:sketch"):
+        protocols.get("ucdr").plan(Setting("sketchy:sketch", 1, 1, root=sketchy))
