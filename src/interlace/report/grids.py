@@ -255,9 +255,8 @@ def _notes(results: Results, columns: Sequence[Column], headline: int) -> list[s
     if numbers[-1]:
         notes.append(
             f"▲ better, ▼ worse than {results.baseline}: paired t-test on identical shots, "
-            f"p < 0.05 after Holm's correction for the {compared} {_methods(numbers[-1])} compared in "
-            "a column. "
-            "The best of a column is bold."
+            f"p < 0.05 after Holm's correction for the {compared} {_methods(numbers[-1])} "
+            "compared in a column. The best of a column is bold."
         )
     if any(s.target == HARMONIC for s in cells):
         notes.append(HM_DEFINITION)
@@ -268,8 +267,8 @@ def _notes(results: Results, columns: Sequence[Column], headline: int) -> list[s
         notes.append(
             f"W/T/L: data sets on which a method is ahead of, tied with or behind "
             f"{results.baseline} in {main.label}. Wilcoxon p: signed-rank test over the data sets, "
-            f"after Holm; with {sets} data sets and {len(over)} {_methods(len(over))} its smallest possible "
-            f"value is {p_value(least)}."
+            f"after Holm; with {sets} data sets and {len(over)} {_methods(len(over))} its smallest "
+            f"possible value is {p_value(least)}."
         )
     if any(len(column.cells) < len(columns[0].cells) for column in columns):
         notes.append(
