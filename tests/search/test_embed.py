@@ -180,7 +180,9 @@ def test_engines_that_cannot_be_had(photos, tmp_path, clip, monkeypatch):
     with pytest.raises(InterlaceError, match="engine = 'spark': must be local or ray"):
         embed(photos, tmp_path / "out.parquet", clip, engine="spark")
     monkeypatch.setitem(__import__("sys").modules, "ray", None)
-    with pytest.raises(InterlaceError, match=r"ray is not installed: pip install 'ray\[data\]'"):
+    with pytest.raises(
+        InterlaceError, match=r"the engine ray needs a package: pip install 'interlace\[ray\]'"
+    ):
         embed(photos, tmp_path / "out.parquet", clip, engine="ray")
 
 
@@ -197,8 +199,10 @@ def test_an_encoder_of_a_cluster_hands_errors_on(photos, tmp_path, clip):
     assert all("a machine of the cluster loads picto" in error for error in other["error"])
 
 
-def test_ray_gives_the_vectors_of_the_local_engine(photos, tmp_path, clip):
-    ray = pytest.importorskip("ray")
+def test_ray_gives_the_vectors_of_the_local_engine(photos, tmp_path, clip, monkeypatch):
+    pytest.importorskip("ray")
+    # one of its own, whatever other tests run at the same time
+    monkeypatch.setenv("RAY_ADDRESS", "local")
     (photos / "banana" / "broken.png").write_bytes(b"not a picture")
     local = embed(photos, tmp_path / "local.parquet", clip, unit=4, batch_size=3)
     output = tmp_path / "ray.parquet"
@@ -211,13 +215,9 @@ def test_ray_gives_the_vectors_of_the_local_engine(photos, tmp_path, clip):
         self.write(0, *Worker(encoder, 3).embed(found.units[0]))
         return begin(self, identity, overwrite)
 
-    ray.init(num_cpus=2, include_dashboard=False, log_to_driver=False)
-    try:
-        with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(module.Parts, "begin", began)
-            report = embed(photos, output, clip, engine="ray", unit=4, batch_size=3, device="cpu")
-    finally:
-        ray.shutdown()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(module.Parts, "begin", began)
+        report = embed(photos, output, clip, engine="ray", unit=4, batch_size=3, device="cpu")
     assert report.resumed == 1 and report.skipped == local.skipped and len(local.skipped) == 1
     one, other = (pq.read_table(tmp_path / f"{name}.parquet") for name in ("local", "ray"))
     assert one.drop_columns("vector") == other.drop_columns("vector")

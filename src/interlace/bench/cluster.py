@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 from interlace.bench.cell import CellSpec, run_cell
 from interlace.bench.engines import TRIES, killed
-from interlace.errors import InterlaceError
+from interlace.cluster import connect
 
 
 class Ray:
@@ -23,7 +22,7 @@ class Ray:
         device: as in :func:`interlace.fit`.
 
     Raises:
-        InterlaceError: if Ray is not installed.
+        InterlaceError: if Ray is not installed, or there is no cluster to be had.
     """
 
     def __init__(
@@ -60,28 +59,3 @@ class Ray:
                     yield ray.get(reference)
                 except ray.exceptions.RayError as error:
                     yield killed(spec, f"{type(error).__name__}: {error}")
-
-
-def connect(workers: int | None = None) -> Any:
-    """The ``ray`` package, connected to the cluster that runs, or to a local one it starts.
-
-    Args:
-        workers: cores of a local one; by default those of the machine.
-
-    Raises:
-        InterlaceError: if it is not installed.
-    """
-    os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
-    try:
-        import ray
-    except ImportError:
-        raise InterlaceError(
-            "the engine ray needs a package: pip install 'interlace[ray]'"
-        ) from None
-    if not ray.is_initialized():
-        quiet: dict[str, Any] = {"log_to_driver": False, "logging_level": "error"}
-        try:
-            ray.init(address="auto", **quiet)
-        except ConnectionError:
-            ray.init(num_cpus=workers, include_dashboard=False, **quiet)
-    return ray

@@ -1,5 +1,6 @@
 """Options that several commands take."""
 
+from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
 
@@ -27,4 +28,18 @@ Split = Annotated[
         "or .jsonl."
     ),
 ]
+
+
+class EngineName(StrEnum):
+    """Where cells run."""
+
+    local = "local"
+    ray = "ray"
+
+
+Engine = Annotated[EngineName, typer.Option(help="Processes of this machine, or a Ray cluster.")]
+Workers = Annotated[
+    int | None, typer.Option(help="Cells at a time; one per GPU, or else per core.", min=1)
+]
+Device = Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1, ...")]
 Json = Annotated[bool, typer.Option("--json", help="Print the result as JSON.")]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from enum import StrEnum
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -11,21 +10,14 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from interlace.cli._bench_view import View
-from interlace.cli._options import DataRoot
+from interlace.cli._options import DataRoot, Device, Engine, EngineName, Workers
 from interlace.cli._output import err, out, print_json
 from interlace.errors import InterlaceError, TooFewImages
 
 if TYPE_CHECKING:
-    from interlace.bench.engines import Engine
+    from interlace.bench import engines
 
 NAME = "bench"
-
-
-class EngineName(StrEnum):
-    """Where cells run."""
-
-    local = "local"
-    ray = "ray"
 
 
 def run(
@@ -78,13 +70,9 @@ def run(
     preset: Annotated[
         str, typer.Option(help="auto, none, published (docs/reproduce.md), or a name.")
     ] = "auto",
-    engine: Annotated[
-        EngineName, typer.Option(help="Processes of this machine, or a Ray cluster.")
-    ] = EngineName.local,
-    workers: Annotated[
-        int | None, typer.Option(help="Cells at a time; one per GPU, or else per core.", min=1)
-    ] = None,
-    device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1, ...")] = "auto",
+    engine: Engine = EngineName.local,
+    workers: Workers = None,
+    device: Device = "auto",
     as_json: Annotated[bool, typer.Option("--json", help="Print all records as JSON.")] = False,
 ) -> None:
     """Run a grid of independent cells; those that have a result already are skipped.
@@ -225,7 +213,9 @@ def _say(line: str) -> None:
     err.print(line, markup=False, highlight=False, soft_wrap=True)
 
 
-def make_engine(name: EngineName, workers: int | None, root: Path | None, device: str) -> Engine:
+def make_engine(
+    name: EngineName, workers: int | None, root: Path | None, device: str
+) -> engines.Engine:
     """The engine of a name."""
     if name is EngineName.ray:
         from interlace.bench.cluster import Ray

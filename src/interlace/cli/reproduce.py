@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from interlace.cli._bench_view import View
-from interlace.cli._options import DataRoot, Json
+from interlace.cli._options import DataRoot, Device, Engine, EngineName, Json, Workers
 from interlace.cli._output import err, print_json
 from interlace.cli._reproduce_view import say, show, show_all
-from interlace.cli.bench import EngineName, make_engine, numbers, split_list
+from interlace.cli.bench import make_engine, numbers, split_list
 from interlace.errors import InterlaceError, TooFewImages
 
 if TYPE_CHECKING:
@@ -57,13 +57,9 @@ def run(
         list[str] | None,
         typer.Option("--set", help="key=value for a trial; no longer the published setting."),
     ] = None,
-    engine: Annotated[
-        EngineName, typer.Option(help="Processes of this machine, or a Ray cluster.")
-    ] = EngineName.local,
-    workers: Annotated[
-        int | None, typer.Option(help="Cells at a time; one per GPU, or else per core.", min=1)
-    ] = None,
-    device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1, ...")] = "auto",
+    engine: Engine = EngineName.local,
+    workers: Workers = None,
+    device: Device = "auto",
     as_json: Json = False,
 ) -> None:
     """Run a method as it was published, and print our numbers beside the published ones.

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import logging
-import os
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from interlace.cluster import connected
 from interlace.errors import InterlaceError
 from interlace.search.encoder import Encoder, ModelId
 
@@ -70,17 +70,9 @@ def run(
         InterlaceError: if Ray is not installed, its cluster cannot be reached, or a unit cannot be
             embedded.
     """
-    try:
-        import ray
+    with connected() as ray:
         import ray.data
-    except ImportError:
-        raise InterlaceError(
-            "ray is not installed: pip install 'ray[data]', or interlace with [ray]"
-        ) from None
-    begun = not ray.is_initialized()
-    if begun:
-        _start(ray)
-    try:
+
         context = ray.data.DataContext.get_current()
         context.enable_progress_bars = False
         logging.getLogger("ray.data").setLevel(logging.WARNING)
@@ -94,34 +86,14 @@ def run(
             num_cpus=needs["num_cpus"],
             num_gpus=needs["num_gpus"],
         )
-        for row in embedded.iter_rows():
-            if row["error"]:
-                raise InterlaceError(row["error"])
-            yield int(row["images"])
-    except ray.exceptions.RayError as error:
-        last = (str(error).strip().splitlines() or [""])[-1]
-        raise InterlaceError(f"Ray gave up: {type(error).__name__}: {last}") from None
-    finally:
-        if begun:
-            ray.shutdown()
-
-
-def _start(ray: Any) -> None:
-    address = os.environ.get("RAY_ADDRESS")
-    try:
-        if address:
-            ray.init(address="auto", log_to_driver=False, logging_level=logging.WARNING)
-        else:
-            ray.init(
-                address="local",
-                include_dashboard=False,
-                log_to_driver=False,
-                logging_level=logging.WARNING,
-            )
-    except Exception as error:  # whatever keeps it from starting
-        reason = (str(error).splitlines() or [type(error).__name__])[0]
-        where = f"the Ray cluster at {address}" if address else "a Ray cluster on this machine"
-        raise InterlaceError(f"cannot reach or start {where}: {reason}") from None
+        try:
+            for row in embedded.iter_rows():
+                if row["error"]:
+                    raise InterlaceError(row["error"])
+                yield int(row["images"])
+        except ray.exceptions.RayError as error:
+            last = (str(error).strip().splitlines() or [""])[-1]
+            raise InterlaceError(f"Ray gave up: {type(error).__name__}: {last}") from None
 
 
 def _share(resources: Mapping[str, float], units: int, device: str) -> tuple[int, dict[str, float]]:
