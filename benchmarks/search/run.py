@@ -16,13 +16,11 @@ import argparse
 import io
 import json
 import os
-import platform
 import subprocess
 import sys
 import tempfile
 import time
 from collections.abc import Iterator
-from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -35,6 +33,7 @@ from PIL import Image
 from interlace import DualEncoder, Gallery
 from interlace.backbone.load import load
 from interlace.backbone.spec import VIT_B_16
+from interlace.bench.measure import circumstances
 from interlace.data.images import open_image
 from interlace.search import index
 from interlace.search.encoder import Encoder, ModelId
@@ -52,27 +51,6 @@ def git(*arguments: str) -> str:
     """Output of a git command in this checkout."""
     command = ["git", "-C", str(HERE), *arguments]
     return subprocess.run(command, check=True, capture_output=True, text=True).stdout.strip()
-
-
-def circumstances() -> dict[str, Any]:
-    """Commit, machine, its load, and versions."""
-    return {
-        "date": datetime.now(UTC).isoformat(timespec="seconds"),
-        "commit": git("rev-parse", "HEAD"),
-        "uncommitted_changes": bool(git("status", "--porcelain", "--untracked-files=no")),
-        "machine": {
-            "system": platform.system(),
-            "processor": platform.machine(),
-            "cores": os.cpu_count(),
-            "threads": torch.get_num_threads(),
-            "gpu": torch.cuda.get_device_name() if torch.cuda.is_available() else None,
-            "load_before": [round(value, 2) for value in os.getloadavg()],
-        },
-        "versions": {
-            "python": platform.python_version(),
-            **{name: version(name) for name in ("interlace", "torch", "lancedb", "numpy")},
-        },
-    }
 
 
 def vectors(kind: str, count: int, seed: int) -> Iterator[np.ndarray]:
@@ -226,7 +204,13 @@ def main() -> None:
     if path.exists():
         sys.exit(f"{path} is there already: records are added, never edited")
     command = {key: str(v) if key == "output" else v for key, v in vars(arguments).items()}
-    record: dict[str, Any] = {"command": command, **circumstances(), "search": [], "build": []}
+    record: dict[str, Any] = {
+        "command": command,
+        **circumstances(torch.get_num_threads()),
+        "lancedb": version("lancedb"),
+        "search": [],
+        "build": [],
+    }
     record["command"].pop("output")
     queries = arguments.queries
     tasks = [

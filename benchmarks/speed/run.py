@@ -41,6 +41,7 @@ from torch import Tensor
 
 from interlace import DualEncoder, methods
 from interlace.backbone.packing import Packing
+from interlace.bench.measure import circumstances
 from interlace.config import resolve
 from interlace.train import memory
 
@@ -233,14 +234,6 @@ def text_lengths(clip: DualEncoder, counts: list[int]) -> dict[str, Any]:
     return lengths
 
 
-def circumstances() -> dict[str, Any]:
-    """Commit, machine and versions, as the records of accuracies hold them."""
-    sys.path.append(str(HERE.parents[1]))
-    from benchmarks.quality import run
-
-    return run.circumstances()
-
-
 def numbers(text: str) -> list[int]:
     """``10,50`` as integers."""
     return [int(part) for part in text.split(",")]
@@ -299,7 +292,11 @@ def main(given: list[str] | None = None) -> None:
     clip = make_clip(arguments.model, torch.device(arguments.device))
     command = {key: value for key, value in vars(arguments).items() if key != "folder"}
     started = time.perf_counter()
-    record: dict[str, Any] = {"command": command, **circumstances(), "finished": False}
+    record: dict[str, Any] = {
+        "command": command,
+        **circumstances(torch.get_num_threads()),
+        "finished": False,
+    }
     record["machine"]["memory_bytes"] = memory.available(clip.device)
     record["texts"] = text_lengths(clip, arguments.classes)
     record["cells"] = []
