@@ -26,7 +26,7 @@ import torch
 
 import interlace
 from interlace.bench.measure import circumstances
-from interlace.cli.compare import parse_seeds
+from interlace.cli._options import numbers
 from interlace.comparing import summarize
 from interlace.config import read_settings
 from interlace.errors import InterlaceError
@@ -61,7 +61,7 @@ def score(clip: interlace.DualEncoder, arguments: argparse.Namespace, settings: 
             clip,
             lambda seed, data=data: task(data, arguments.shots, seed),
             [arguments.method],
-            parse_seeds(arguments.seeds),
+            numbers(arguments.seeds, "seeds"),
             settings=settings,
             preset=None if arguments.preset == "none" else arguments.preset,
         )

@@ -6,6 +6,8 @@ from typing import Annotated
 
 import typer
 
+from interlace.errors import InterlaceError
+
 DataRoot = Annotated[
     Path | None,
     typer.Option(
@@ -43,3 +45,20 @@ Workers = Annotated[
 ]
 Device = Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1, ...")]
 Json = Annotated[bool, typer.Option("--json", help="Print the result as JSON.")]
+
+
+def split_list(text: str) -> list[str]:
+    """The parts of a list that is separated by commas."""
+    return [part.strip() for part in text.split(",") if part.strip()]
+
+
+def numbers(text: str, name: str) -> list[int]:
+    """Whole numbers of a list that is separated by commas.
+
+    Raises:
+        InterlaceError: if a part is no whole number of at least 0, or none is given.
+    """
+    parts = split_list(text)
+    if not parts or not all(part.isdigit() for part in parts):
+        raise InterlaceError(f"{name} {text!r}: expected whole numbers such as 1,2,3")
+    return [int(part) for part in parts]

@@ -10,7 +10,15 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from interlace.cli._bench_view import View
-from interlace.cli._options import DataRoot, Device, Engine, EngineName, Workers
+from interlace.cli._options import (
+    DataRoot,
+    Device,
+    Engine,
+    EngineName,
+    Workers,
+    numbers,
+    split_list,
+)
 from interlace.cli._output import err, out, print_json
 from interlace.errors import InterlaceError, TooFewImages
 
@@ -156,23 +164,6 @@ def show(records: Sequence[Mapping[str, Any]]) -> None:
     if any(record["status"] == "done" for record in records):
         for table in tables.terminal(results_of(records)):
             out.print(table)
-
-
-def split_list(text: str) -> list[str]:
-    """The parts of a list that is separated by commas."""
-    return [part.strip() for part in text.split(",") if part.strip()]
-
-
-def numbers(text: str, name: str) -> list[int]:
-    """Whole numbers of a list that is separated by commas.
-
-    Raises:
-        InterlaceError: if a part is no whole number of at least 0, or none is given.
-    """
-    parts = split_list(text)
-    if not parts or not all(part.isdigit() for part in parts):
-        raise InterlaceError(f"{name} {text!r}: expected whole numbers such as 1,2,4")
-    return [int(part) for part in parts]
 
 
 def usable_shots(

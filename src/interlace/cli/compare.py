@@ -10,9 +10,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.table import Table
 
-from interlace.cli._options import Data, DataRoot
+from interlace.cli._options import Data, DataRoot, numbers, split_list
 from interlace.cli._output import err, out, percent, print_json, signed_points, training_bar
-from interlace.errors import InterlaceError
 
 if TYPE_CHECKING:
     from interlace.adapted import Adapted
@@ -65,7 +64,7 @@ def run(
     from interlace.data.task import FewShotTask
     from interlace.train.loop import Progress
 
-    names = [name.strip() for name in methods.split(",") if name.strip()]
+    names = split_list(methods)
     values = read_settings(config, settings or [])
     clip = load(model)
     drawn_shots = shots
@@ -94,7 +93,7 @@ def run(
             clip,
             task,
             names,
-            parse_seeds(seeds),
+            numbers(seeds, "seeds"),
             settings=values,
             preset=None if preset == "none" else preset,
             device=device,
@@ -114,18 +113,6 @@ def run(
         print_json(record)
         return
     show(cells, f"{data}, {drawn_shots} shots per base class, seeds {seeds}: accuracy in %")
-
-
-def parse_seeds(text: str) -> list[int]:
-    """Seeds of ``1,2,3``.
-
-    Raises:
-        InterlaceError: if a part is no whole number of at least 0, or none is given.
-    """
-    parts = [part.strip() for part in text.split(",") if part.strip()]
-    if not parts or not all(part.isdigit() for part in parts):
-        raise InterlaceError(f"seeds {text!r}: expected whole numbers such as 1,2,3")
-    return [int(part) for part in parts]
 
 
 def tell(cell: Cell, adapted: Adapted) -> None:

@@ -10,10 +10,19 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from interlace.cli._bench_view import View
-from interlace.cli._options import DataRoot, Device, Engine, EngineName, Json, Workers
+from interlace.cli._options import (
+    DataRoot,
+    Device,
+    Engine,
+    EngineName,
+    Json,
+    Workers,
+    numbers,
+    split_list,
+)
 from interlace.cli._output import err, print_json
 from interlace.cli._reproduce_view import say, show, show_all
-from interlace.cli.bench import make_engine, numbers, split_list
+from interlace.cli.bench import make_engine
 from interlace.errors import InterlaceError, TooFewImages
 
 if TYPE_CHECKING:

@@ -227,7 +227,7 @@ def score(
     Args:
         adapted: the adapted model; its current classes do not matter.
         targets: what to score.
-        images: the test images of all targets, as :func:`test_images` lists them, where they are
+        images: the test images of all targets, as :func:`images_of` lists them, where they are
             kept decoded.
 
     Raises:
@@ -239,7 +239,7 @@ def score(
     for target in able:
         if not target.task.test:
             raise InterlaceError(f"{target.task.name} holds no test images to score {target.name}")
-    images = images or test_images(able)
+    images = images or images_of(able)
     rows = {record.image: row for row, record in enumerate(images.records)}
     loader = batches(images, adapted.clip.preprocess.eval_transform(), 64)
     encoded, _ = encode_images(method, loader)
@@ -261,16 +261,13 @@ _kept: list[Images] = []
 
 def _decoded(targets: Sequence[Target]) -> Images:
     """The test images of ``targets``; the last ones stay decoded for the next model."""
-    images = test_images(targets)
+    images = images_of(targets)
     if not _kept or _kept[0].records != images.records:
         _kept[:] = [images]
     return _kept[0]
 
 
-def test_images(targets: Sequence[Target]) -> Images:
+def images_of(targets: Sequence[Target]) -> Images:
     """The test images of all targets, each once."""
     records = (record for target in targets for record in target.task.test)
     return Images(list({record.image: record for record in records}.values()))
-
-
-test_images.__test__ = False  # type: ignore[attr-defined]

@@ -54,7 +54,7 @@ class DomainGeneralization(Protocol):
                 f"{setting.data}: which domains are held out does not follow from its images: name "
                 "them, or data sets to score, with --targets"
             )
-        return self._domains(setting, source, held)
+        return self._held_out(setting, source, held)
 
     def _data_sets(self, setting: Setting, targets: tuple[str, ...]) -> Plan:
         task = setting.draw()
@@ -69,7 +69,7 @@ class DomainGeneralization(Protocol):
                 )
         return Plan(task, (*source, *others))
 
-    def _domains(self, setting: Setting, source: Source, held: set[str]) -> Plan:
+    def _held_out(self, setting: Setting, source: Source, held: set[str]) -> Plan:
         inside = {
             part: [record for record in records if record.domain not in held]
             for part, records in source.pools.items()
