@@ -9,7 +9,13 @@ on data sets that are set aside for this and whose figures are not reported. Tha
 guide where shots and tests differ in style, as in picto: validation shots share the styles of the
 shots.
 
+With ``--on retrieval`` it is fitted and scored by the three retrieval protocols, on the training
+classes of ``picto/retrieval`` alone: half of them are unseen here, and queries and gallery are in
+styles in which the benchmark neither asks nor searches for these classes. So no image that the
+benchmark asks with or searches is scored.
+
     python benchmarks/quality/tune.py mmrl++ --grid lr=1e-3,2e-3 --grid epochs=10,20
+    python benchmarks/quality/tune.py mail --on retrieval --preset picto-retrieval --grid lr=1e-3
 """
 
 from __future__ import annotations
@@ -18,6 +24,7 @@ import argparse
 import itertools
 import json
 import sys
+import time
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -29,7 +36,11 @@ from interlace.bench.measure import circumstances
 from interlace.cli._options import numbers
 from interlace.comparing import summarize
 from interlace.config import read_settings
+from interlace.data.retrieval import RetrievalSet, Setting, unseen_by_hash
+from interlace.data.retrieval_sets import PICTO_UNSEEN_SHARE, open_retrieval
 from interlace.errors import InterlaceError
+from interlace.protocols import ucdr
+from interlace.protocols.ucdr import PROTOCOLS
 
 HERE = Path(__file__).parent / "tuning"
 #: Data sets of picto that are set aside for choosing settings.
@@ -40,6 +51,26 @@ def validation_task(data: str, shots: int, seed: int) -> interlace.FewShotTask:
     """The base classes of a task, with their validation shots in the place of test images."""
     base = interlace.FewShotTask.load(data, shots, seed).classes_subset("base")
     return replace(base, test=base.val, val=())
+
+
+def retrieval_set() -> RetrievalSet:
+    """The training classes of ``picto/retrieval``, divided anew, with other styles on trial.
+
+    The gallery's style takes no part in the benchmark. Those that ask train there, and ask there
+    for unseen classes only.
+    """
+    data = open_retrieval("picto/retrieval")
+    classes = [name for name in data.source.classes if name not in data.unseen]
+    label_of = {name: label for label, name in enumerate(classes)}
+    own = [(data.source.classes[record.label], record) for record in data.source.records()]
+    records = [replace(r, label=label_of[name]) for name, r in own if name in label_of]
+    return replace(
+        data,
+        source=replace(data.source, classes=tuple(classes), pools={"train": records}),
+        unseen=unseen_by_hash(classes, PICTO_UNSEEN_SHARE),
+        gallery="fluent-flat",
+        settings=(Setting("openmoji", "noto-mono"), Setting("noto-mono", "openmoji")),
+    )
 
 
 def grid(axes: list[str]) -> list[dict[str, Any]]:
@@ -75,12 +106,46 @@ def score(clip: interlace.DualEncoder, arguments: argparse.Namespace, settings: 
     return {"settings": settings, "seconds": sum(seconds) / len(seconds), **means}
 
 
+def retrieval_score(
+    clip: interlace.DualEncoder, arguments: argparse.Namespace, settings: dict
+) -> dict:
+    """Mean AP of what each protocol searches, over settings and seeds, and the gains."""
+    data = retrieval_set()
+    found: dict[str, list[float]] = {}
+    seconds = []
+    for setting, seed in itertools.product(data.settings, numbers(arguments.seeds, "seeds")):
+        plans = [one.plan(data, arguments.shots, seed, setting.name) for one in PROTOCOLS.values()]
+        started = time.perf_counter()
+        adapted = interlace.fit(
+            clip,
+            plans[0].fit,
+            arguments.method,
+            seed=seed,
+            preset=None if arguments.preset == "none" else arguments.preset,
+            **settings,
+        )
+        seconds.append(time.perf_counter() - started)
+        for key, plan in zip(PROTOCOLS, plans, strict=True):
+            before = ucdr.score(adapted.zero_shot(), plan)
+            for target, values in ucdr.score(adapted, plan).items():
+                name = f"{key}/mixed" if target.endswith("/mixed") else key
+                found.setdefault(name, []).append(values["map_all"])
+                gain = values["map_all"] - before[target]["map_all"]
+                found.setdefault(f"{name}_gain", []).append(gain)
+    means = {name: sum(values) / len(values) for name, values in found.items()}
+    gains = [value for name, value in means.items() if name.endswith("_gain")]
+    mean = {"gain": sum(gains) / len(gains)}
+    return {"settings": settings, "seconds": sum(seconds) / len(seconds), **mean, **means}
+
+
 def main() -> None:
     """Score the grid and write the record."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("method")
     parser.add_argument("--grid", action="append", default=[], help="name=value,value; repeatable")
-    parser.add_argument("--on", choices=("validation", "development"), default="development")
+    parser.add_argument(
+        "--on", choices=("validation", "development", "retrieval"), default="development"
+    )
     parser.add_argument("--data", default=TASKS)
     parser.add_argument("--model", default="picto")
     parser.add_argument("--shots", type=int, default=2)
@@ -92,10 +157,11 @@ def main() -> None:
     if arguments.name and path.exists():
         sys.exit(f"{path} is there already: records are added, never edited")
     clip = interlace.load(arguments.model)
+    scored = retrieval_score if arguments.on == "retrieval" else score
     rows = []
     for settings in grid(arguments.grid):
         try:
-            row = score(clip, arguments, settings)
+            row = scored(clip, arguments, settings)
         except InterlaceError as error:  # such as a loss that is no number: part of the finding
             row = {"settings": settings, "error": str(error)}
         rows.append(row)

@@ -21,9 +21,11 @@ def test_a_tiny_run_records_what_the_real_one_does(tmp_path, monkeypatch, capsys
     runpy.run_path(str(RUN), run_name="__main__")
     record = json.loads((tmp_path / "tiny.json").read_text())
     exact, indexed = record["search"]
-    assert exact["recall_at_10"] == 1 and exact["index"] == "exact"
-    assert indexed["recall_at_10"] >= 0.9 and indexed["index"].startswith("IVF")
-    assert indexed["build_seconds"] > 0 and 0 < indexed["median_ms"] <= indexed["p99_ms"]
+    assert exact["index"] == "exact" and indexed["index"].startswith("IVF")
+    assert [one["recall_at_10"] for one in exact["asked"]] == [1, 1]
+    assert [one["with"] for one in indexed["asked"]] == ["clustered", "words"]
+    assert indexed["asked"][0]["recall_at_10"] >= 0.9 and indexed["build_seconds"] > 0
+    assert all(0 < one["median_ms"] <= one["p99_ms"] for one in indexed["asked"])
     assert record["build"][0]["ratio_of_medians"] > 0 and record["commit"]
     with pytest.raises(SystemExit, match="records are added, never edited"):
         runpy.run_path(str(RUN), run_name="__main__")
