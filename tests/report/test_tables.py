@@ -45,6 +45,28 @@ def test_columns_of_a_transfer(results):
     assert found.main.label == "average"
 
 
+@pytest.mark.parametrize(
+    "key, title, divided",
+    [
+        ("map_200", "mAP@200", "among the first k"),
+        ("standard_map_200", "Standard mAP@200", "in the gallery"),
+        ("map_all", "mAP@all", None),
+        ("prec_100", "Precision@100", None),
+    ],
+)
+def test_tables_of_retrieval_say_which_ap_they_show(results, key, title, divided):
+    cells = [
+        cell(method, seed, {"ucdr": {key: value}, "ucdr/mixed": {key: value}}, protocol="ucdr")
+        for method, value in (("zero_shot", 0.4), ("mail", 0.5))
+        for seed in (1, 2)
+    ]
+    found = results(cells)
+    (grid,) = grids(found, found.setups[0], "ucdr", key)
+    assert grid.notes[0].startswith(f"{title} in %")
+    said = [note for note in grid.notes if "AP@k" in note]
+    assert [divided in note for note in said] == ([True] if divided else [])
+
+
 def test_shots_that_one_data_set_lacks_are_not_averaged(results):
     cells = [cell("mail", 1, 0.5, data=data, shots=k) for data, k in (("a", 1), ("b", 1), ("a", 8))]
     found = results(cells)

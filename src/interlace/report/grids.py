@@ -11,6 +11,7 @@ from interlace.report.measures import (
     AVERAGE,
     HARMONIC,
     HM_DEFINITION,
+    definition,
     measure,
     p_value,
     percent,
@@ -258,6 +259,9 @@ def _notes(results: Results, columns: Sequence[Column], headline: int) -> list[s
             f"p < 0.05 after Holm's correction for the {compared} {_methods(numbers[-1])} "
             "compared in a column. The best of a column is bold."
         )
+    defined = definition(shown.key)
+    if defined is not None:
+        notes.append(defined)
     if any(s.target == HARMONIC for s in cells):
         notes.append(HM_DEFINITION)
     over = [s for s in main.cells.values() if s.comparison and s.comparison.over]

@@ -15,6 +15,11 @@ HM_DEFINITION = (
     "the mean of each seed's own HM stands beside it."
 )
 
+AP_DEFINITIONS = {
+    "map": "AP@k as published in this field: divided by the relevant items among the first k.",
+    "standard_map": "Standard AP@k: divided by all relevant items in the gallery.",
+}
+
 
 @dataclass(frozen=True, slots=True)
 class Measure:
@@ -35,7 +40,9 @@ class Measure:
     @property
     def title(self) -> str:
         """The label as a sentence begins with it; mAP stays what it is."""
-        return self.label if self.label.startswith("mAP") else self.label.capitalize()
+        if self.label.startswith("mAP"):
+            return self.label
+        return self.label[:1].upper() + self.label[1:]
 
 
 #: In the order in which a report prefers and lists them.
@@ -47,8 +54,13 @@ MEASURES = {
         Measure("ece", "expected calibration error", higher=False),
     )
 }
-_AT = re.compile(r"(map|prec|recall)_(\d+|all)")
-_AT_LABELS = {"map": "mAP", "prec": "precision", "recall": "recall"}
+_AT = re.compile(r"(map|standard_map|prec|recall)_(\d+|all)")
+_AT_LABELS = {
+    "map": "mAP",
+    "standard_map": "standard mAP",
+    "prec": "precision",
+    "recall": "recall",
+}
 
 _PROTOCOLS = {
     "base_to_novel": "Base to novel",
@@ -71,6 +83,13 @@ def measure(key: str) -> Measure:
     if found:
         return Measure(key, f"{_AT_LABELS[found[1]]}@{found[2]}")
     return MEASURES.get(key) or Measure(key, key.replace("_", " "))
+
+
+def definition(key: str) -> str | None:
+    """Defines a measure that has more than one definition in use; None for any other."""
+    found = _AT.fullmatch(key)
+    # over the whole gallery the definitions agree
+    return None if found is None or found[2] == "all" else AP_DEFINITIONS.get(found[1])
 
 
 def measure_order(key: str) -> int:

@@ -28,6 +28,13 @@ _EXPLAINED = {
     "domain_generalization": "Fitted on one domain (source); scored there and on the same kind of "
     "things in other looks.",
     "robustness": "What a growing disturbance costs.",
+    "ucdr": "Images of unseen classes from an unseen domain ask; another domain is searched.",
+    "uccdr": "Images of unseen classes from a training domain ask; another domain is searched.",
+    "udcdr": "Images of training classes from an unseen domain ask; another domain is searched.",
+    "retrieval": "Images from one domain ask and another is searched, by image features alone: "
+    "unseen classes from an unseen domain (ucdr) and from a training domain (uccdr), and training "
+    "classes from an unseen domain (udcdr); in a mixed gallery images of training classes stand "
+    "beside the unseen ones.",
 }
 _COSTS = (
     ("parameters", "trained parameters"),
