@@ -199,12 +199,12 @@ def test_a_preset_that_is_none_is_refused(preset):
     with pytest.raises(InterlaceError, match="preset"):
         resolve("mmrl", methods.parameters("mmrl"), {}, preset=preset)
     if preset != "published":
-        with pytest.raises(InterlaceError, match="picto, published"):
+        with pytest.raises(InterlaceError, match="picto, picto-retrieval, published"):
             grid("few_shot", ["eurosat"], ["mmrl"], [1], [1], preset=preset)
 
 
 def test_the_folder_of_published_presets_is_no_preset():
-    assert preset_names() == ["picto"]
+    assert preset_names() == ["picto", "picto-retrieval"]
 
 
 def test_preset_names_of_data_sets(tmp_path, monkeypatch):

@@ -1,7 +1,7 @@
 """Draw what queries find before and after a model is adapted: rows of first hits, side by side.
 
-``python benchmarks/quality/retrieval_sheet.py picto/retrieval:symbola mail --set epochs=3
---set objective=retrieve --set sampler=domains --set batch_size=60 -o sheet.png``
+``python benchmarks/quality/retrieval_sheet.py picto/retrieval:symbola mail --preset picto-retrieval
+-o sheet.png``
 """
 
 from __future__ import annotations
@@ -27,6 +27,7 @@ def main() -> None:
     parser.add_argument("--model", default="picto")
     parser.add_argument("--shots", type=int, default=2)
     parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--preset", default="auto")
     parser.add_argument("--set", dest="settings", action="append", default=[])
     parser.add_argument("-o", "--output", type=Path, default=Path("sheet.png"))
     arguments = parser.parse_args()
@@ -35,7 +36,8 @@ def main() -> None:
     settings = settings_of(arguments.method, read_settings(None, arguments.settings))
     key = arguments.method.partition(":")[0]
     clip = interlace.load(arguments.model)
-    adapted = interlace.fit(clip, part.fit, key, seed=arguments.seed, **settings)
+    preset = None if arguments.preset == "none" else arguments.preset
+    adapted = interlace.fit(clip, part.fit, key, seed=arguments.seed, preset=preset, **settings)
     target = next(iter(part.targets))
     rows = hit_rows(adapted.zero_shot(), adapted, part, target)
     hits_png(arguments.output, rows, f"{target}: before and after {arguments.method}")
