@@ -19,6 +19,7 @@ from interlace.config import (
     resolve,
 )
 from interlace.data.field import FIELD
+from interlace.data.retrieval_sets import FIELD_RETRIEVAL
 from interlace.errors import InterlaceError
 from interlace.published import preset_name, recipe, values
 from tests.data import trees
@@ -28,6 +29,7 @@ TARGETS = {
     "cross_dataset": ELEVEN - {"imagenet"},
     "domain_generalization": set(FIELD) - ELEVEN,
 }
+RETRIEVAL = {"retrieval", "ucdr", "uccdr", "udcdr"}
 FILES = sorted(
     item.name.removesuffix(".yaml")
     for item in files("interlace").joinpath("configs", "presets", "published").iterdir()
@@ -86,11 +88,13 @@ def setting(config, name):
 @pytest.mark.parametrize(("method", "protocol"), BLOCKS)
 def test_every_block_can_be_used(method, protocol):
     block = recipe(method, protocol)
-    assert protocol in protocols.PROTOCOLS and block.model == "ViT-B-16:openai"
+    retrieves = protocol in RETRIEVAL
+    assert protocol in protocols.PROTOCOLS
+    assert block.model == ("ViT-B-32:openai" if retrieves else "ViT-B-16:openai")
     assert "arXiv" in block.source or "github.com" in block.source
-    assert block.shots and block.seeds
+    assert block.shots and (block.seeds or retrieves)
     wanted = {"imagenet"} if protocol in TARGETS else ELEVEN
-    assert set(block.data_sets) == wanted
+    assert set(block.data_sets) == (set(FIELD_RETRIEVAL) if retrieves else wanted)
     assert not block.targets or set(block.targets) == TARGETS[protocol]
     known = set(methods.parameters(method))
     for part in (block.all, *block.data_sets.values(), *block.targets.values()):
@@ -150,6 +154,17 @@ def test_training_of_each_protocol():
     assert settled("mmrl", "cross_dataset", "imagenet").train.warmup_epochs == 0
     assert settled("mmrl", "cross_dataset", "imagenet").arguments["reg"] == 0.2
     assert settled("mmrl++", "domain_generalization", "imagenet").arguments["reg"] == 0.1
+
+
+@pytest.mark.parametrize("protocol", sorted(RETRIEVAL))
+def test_retrieval_as_mail_was_published(protocol):
+    for data, epochs in (("domainnet", 1), ("sketchy", 20), ("tuberlin", 20)):
+        config = settled("mail", protocol, data)
+        assert config.arguments == {"rank": 8, "train_projections": True}
+        train = config.train
+        assert (train.optimizer, train.lr, train.weight_decay) == ("adam", 2e-4, 5e-4)
+        assert (train.batch_size, train.epochs, train.objective) == (60, epochs, "retrieve")
+        assert train.groups and (train.temperature, train.margin) == (0.07, 0.5)
 
 
 def test_steps_of_clip_lora_are_the_same_on_every_data_set():
@@ -212,6 +227,9 @@ def test_preset_names_of_data_sets(tmp_path, monkeypatch):
     assert preset_name("few_shot", "EuroSAT") == "published/few_shot/eurosat"
     assert preset_name("few_shot", "DescribableTextures") == "published/few_shot/dtd"
     assert preset_name("few_shot", "picto/food-drink") is None
+    assert preset_name("ucdr", "domainnet:sketch") == "published/ucdr/domainnet"
+    assert preset_name("uccdr", "TU-Berlin") == "published/uccdr/tuberlin"
+    assert preset_name("ucdr", "picto/retrieval:symbola") is None
     (tmp_path / "eurosat").mkdir()
     monkeypatch.chdir(tmp_path)
     assert preset_name("few_shot", "eurosat") is None  # a folder of the user's own

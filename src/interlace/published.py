@@ -14,7 +14,8 @@ from typing import Any
 
 from interlace.config import PUBLISHED, preset_defaults, read_packaged
 from interlace.data.catalog import is_known
-from interlace.data.field import find_field
+from interlace.data.field import FieldSet, find_field
+from interlace.data.retrieval_sets import RetrievalEntry, find_retrieval
 
 #: The name under which results give the average over all data sets.
 AVERAGE = "average"
@@ -28,7 +29,7 @@ class Recipe:
         source: paper and repository.
         model: the frozen model, as :func:`interlace.load` takes it.
         shots: training images per class of the published runs.
-        seeds: of the published runs.
+        seeds: of the published runs; empty where that is not known.
         data_sets: what differs for a data set, for each that has published values; may be empty.
         all: what holds for all of these.
         targets: what the published tests changed for a target: a choice with knowledge of the test,
@@ -111,10 +112,12 @@ def preset_name(protocol: str, data: str, root: Path | str | None = None) -> str
 
     Args:
         protocol: name of the protocol.
-        data: a folder, a table or the name of a data set.
+        data: a folder, a table or the name of a data set; of one for retrieval, with or without
+            what it holds out (``domainnet:sketch``).
         root: the data root, where the name may be that of a data set below it.
     """
-    entry = find_field(data) if is_known(data, root) else None
+    entry: FieldSet | RetrievalEntry | None
+    entry = find_field(data) if is_known(data, root) else find_retrieval(data.partition(":")[0])
     return None if entry is None else f"{PUBLISHED}/{protocol}/{entry.name}"
 
 

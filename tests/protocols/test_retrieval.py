@@ -64,3 +64,13 @@ def test_a_cell_holds_what_score_says(sketchy):
     assert list(record["metrics"]["uccdr"])[:2] == ["map_200", "prec_200"]
     with pytest.raises(InterlaceError, match="sketchy:sketch"):
         protocols.get("ucdr").plan(Setting("sketchy:sketch", 1, 1, root=sketchy))
+
+
+def test_a_cell_takes_the_published_setting(sketchy):
+    asked = {"settings": {"epochs": 0}, "preset": "published"}
+    _, spec = grid("uccdr", ["sketchy:sketch"], ["mail"], [2], [1], **asked)
+    record = run_cell(spec, root=sketchy)
+    assert record["status"] == "done", record["error"]
+    assert record["run"]["preset"] == "published/uccdr/sketchy"
+    assert record["run"]["train"]["objective"] == "retrieve"
+    assert record["run"]["arguments"]["rank"] == 8

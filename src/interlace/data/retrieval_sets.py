@@ -119,6 +119,14 @@ PICTO_SETTINGS = (
 )
 
 
+def find_retrieval(name: str) -> RetrievalEntry | None:
+    """Finds a data set of the field in any common spelling: `TU-Berlin`, `domain_net`."""
+    for entry in FIELD_RETRIEVAL.values():
+        if _plain(name) in {_plain(entry.name), _plain(entry.title)}:
+            return entry
+    return None
+
+
 def retrieval_names() -> tuple[str, ...]:
     """Lists the data sets that are known by name."""
     return ("picto/retrieval", *FIELD_RETRIEVAL)
@@ -152,7 +160,7 @@ def open_retrieval(
         InterlaceError: There is no such source, it has no domains, or an argument is not there or
             does not go with it.
     """
-    entry = _find(str(source)) if isinstance(source, str) else None
+    entry = find_retrieval(source) if isinstance(source, str) else None
     if entry is not None or source == "picto/retrieval":
         if gallery is not None or held_out or unseen is not None:
             raise InterlaceError(
@@ -348,14 +356,6 @@ def _picto() -> RetrievalSet:
 
 def _with_template(data: RetrievalSet, template: str) -> RetrievalSet:
     return replace(data, source=replace(data.source, template=template))
-
-
-def _find(name: str) -> RetrievalEntry | None:
-    """Finds a data set of the field in any common spelling: `TU-Berlin`, `domain_net`."""
-    for entry in FIELD_RETRIEVAL.values():
-        if _plain(name) in {_plain(entry.name), _plain(entry.title)}:
-            return entry
-    return None
 
 
 def _plain(name: str) -> str:
