@@ -193,6 +193,7 @@ def bad_inputs(photos, model, tmp_path):
         "a prompt beyond the context": ([*fit, "--shots", 1, "--template", long], "very very"),
         "a template without a place": ([*fit, "--shots", 1, "--template", "a cat"], "{}"),
         "a missing run": (["predict", tmp_path / "nowhere", broken], "no adapted model"),
+        "a place that cannot be": ([*fit[:-1], broken / "out", "--shots", 1], str(broken / "out")),
         "a missing settings file": ([*fit, "--config", tmp_path / "no.yaml"], "no.yaml"),
     }
 

@@ -61,6 +61,10 @@ def test_build_info_and_query(interlace_command, photos, tmp_path):
     path = next(photos.glob("rocket/*"))
     code, out, _ = interlace_command("search", "query", gallery, path, "-k", 50)
     assert code == 0 and "1.000" in out and out.count("rocket") >= 3
+    for sheet, reason in ((tmp_path / "x.sheet", "unknown file"), (path / "x.png", "File exists")):
+        code, _, err = interlace_command("search", "query", gallery, path, "--sheet", sheet)
+        assert code == 2 and str(sheet.parent) in err and reason in err
+        assert len(err.strip().splitlines()) == 1
 
 
 def test_an_unfinished_build_is_told(interlace_command, photos, tmp_path):
@@ -74,7 +78,8 @@ def test_an_unfinished_build_is_told(interlace_command, photos, tmp_path):
 
 
 def test_refusals_are_one_line(interlace_command, photos, tmp_path):
-    gallery = tmp_path / "gallery"
+    gallery, file = tmp_path / "gallery", tmp_path / "file"
+    file.touch()
     for arguments, message in (
         (["search", "build", photos, "-o", gallery], "say which model makes its vectors"),
         (["search", "build", tmp_path / "no", "-o", gallery, "--model", "picto"], "no such folder"),
@@ -83,6 +88,7 @@ def test_refusals_are_one_line(interlace_command, photos, tmp_path):
         (["search", "info", gallery, "--storage", "region"], "expected key=value"),
         (["embed", photos, "-o", tmp_path / "o", "--model", "picto", "--engine", "x"], "--engine"),
         (["embed", tmp_path / "no", "-o", tmp_path / "o", "--model", "picto"], "no such file"),
+        (["embed", photos, "-o", file / "o", "--model", "picto"], f"{file}/o.parts: Not a dir"),
     ):
         code, out, err = interlace_command(*arguments)
         assert (code, out) == (2, ""), arguments

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NoReturn
 
 import typer
 from rich.console import Console
@@ -27,18 +28,28 @@ err = Console(stderr=True)
 
 @contextmanager
 def errors() -> Iterator[None]:
-    """Turn an :class:`InterlaceError` into one line on stderr and exit code 2."""
+    """Turn what the user can mend into one line on stderr and exit code 2.
+
+    That is an :class:`InterlaceError`, a path that cannot be used, or a full disk.
+    """
     try:
         yield
     except InterlaceError as error:
-        err.print(
-            f"error: {error}", style="bold red", markup=False, highlight=False, soft_wrap=True
-        )
-        sys.exit(2)
+        _refuse(str(error))
     except BrokenPipeError:
         # the reader of a pipe has gone; python would complain once more at shutdown
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(1)
+    except OSError as error:
+        if error.filename is None and error.errno != errno.ENOSPC:
+            raise
+        where = "" if error.filename is None else f"{error.filename}: "
+        _refuse(f"{where}{error.strerror}")
+
+
+def _refuse(reason: str) -> NoReturn:
+    err.print(f"error: {reason}", style="bold red", markup=False, highlight=False, soft_wrap=True)
+    sys.exit(2)
 
 
 def print_json(data: Any) -> None:

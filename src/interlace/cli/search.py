@@ -156,7 +156,7 @@ def query(
         sheet.parent.mkdir(parents=True, exist_ok=True)
         try:
             picture.save(sheet)
-        except (OSError, ValueError) as error:
+        except ValueError as error:  # no format of this name
             raise InterlaceError(f"cannot write {sheet}: {error}") from None
     if as_json:
         found = [

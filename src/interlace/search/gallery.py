@@ -5,6 +5,7 @@ Shapes: N images of the gallery, E embedding.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -283,10 +284,12 @@ class Gallery:
             raise InterlaceError(f"a query of type {type(query).__name__} is no text")
         if kind != "auto" or not isinstance(query, str):
             return kind != "text"
-        if len(query) < 4096 and Path(query).is_file():
+        if os.path.isfile(query):  # words may be longer than a path can be; Path would raise
             return True
         if Path(query).suffix.lower() in EXTENSIONS:
-            raise InterlaceError(f"no such file: {query} (to search for these words: kind text)")
+            raise InterlaceError(
+                f"no such file: {query} (to search for these words: --text, in Python kind='text')"
+            )
         return False
 
     def _check(self, encoder: Encoder) -> None:
