@@ -218,6 +218,14 @@ def test_a_preset_that_is_none_is_refused(preset):
             grid("few_shot", ["eurosat"], ["mmrl"], [1], [1], preset=preset)
 
 
+def test_the_preset_for_retrieval_has_every_method_that_edits_images():
+    preset = read_packaged("presets/picto-retrieval.yaml")
+    assert set(preset) == {"clip_lora", "maple", "mail", "mail++", "mmrl", "mmrl++"}
+    for method in preset:
+        known = methods.parameters(method)
+        assert resolve(method, known, {}, preset="picto-retrieval").train.groups
+
+
 def test_the_folder_of_published_presets_is_no_preset():
     assert preset_names() == ["picto", "picto-retrieval"]
 
