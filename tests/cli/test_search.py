@@ -61,7 +61,11 @@ def test_build_info_and_query(interlace_command, photos, tmp_path):
     path = next(photos.glob("rocket/*"))
     code, out, _ = interlace_command("search", "query", gallery, path, "-k", 50)
     assert code == 0 and "1.000" in out and out.count("rocket") >= 3
-    for sheet, reason in ((tmp_path / "x.sheet", "unknown file"), (path / "x.png", "File exists")):
+    for sheet, reason in (
+        (tmp_path / "x.sheet", "unknown file"),
+        (tmp_path / "x.xbm", "cannot write mode RGB"),
+        (path / "x.png", "File exists"),
+    ):
         code, _, err = interlace_command("search", "query", gallery, path, "--sheet", sheet)
         assert code == 2 and str(sheet.parent) in err and reason in err
         assert len(err.strip().splitlines()) == 1

@@ -156,7 +156,7 @@ def query(
         sheet.parent.mkdir(parents=True, exist_ok=True)
         try:
             picture.save(sheet)
-        except ValueError as error:  # no format of this name
+        except (OSError, ValueError) as error:  # no such format, or none for colours
             raise InterlaceError(f"cannot write {sheet}: {error}") from None
     if as_json:
         found = [

@@ -11,7 +11,7 @@ from typing import Any
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
-from interlace.report.measures import HARMONIC, HM_DEFINITION, p_value, percent, points
+from interlace.report.measures import p_value, percent, points
 from interlace.report.page import configuration, method_styles, sections
 from interlace.report.results import Results
 from interlace.report.svg import swatch, with_number
@@ -60,7 +60,6 @@ def to_html(results: Results, *, title: str | None = None) -> str:
         legend=[(name, swatch(style)) for name, style in looks.items()],
         failed=results.failed,
         configuration=configuration(results) if results.done else None,
-        definition=HM_DEFINITION if any(s.target == HARMONIC for s in results.summaries()) else "",
         marks=_MARKS,
         chart=lambda chart: with_number(chart.svg, next(numbers)),
         style=Markup(_resource("page.css")),  # noqa: S704
