@@ -56,7 +56,7 @@ def run(
 
 def _expand(images: list[Path]) -> list[Path]:
     """Files as they are, folders as the images in them."""
-    from interlace.data.images import EXTENSIONS
+    from interlace.data.walk import EXTENSIONS
 
     paths: list[Path] = []
     for path in images:

@@ -13,10 +13,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
 
-from interlace.data.images import EXTENSIONS
 from interlace.data.readers import class_folders, visible_files
 from interlace.data.records import Record, Skipped
 from interlace.data.source import DEFAULT_TEMPLATE, Source
+from interlace.data.walk import EXTENSIONS
 from interlace.errors import InterlaceError
 
 ROOT_VARIABLE = "INTERLACE_DATA"
@@ -168,6 +168,7 @@ def read_field(entry: FieldSet, root: Path | str | None = None, strict: bool = F
         skipped=tuple(skipped),
         cleaned=True,
         order="label",
+        published=True,
     )
 
 

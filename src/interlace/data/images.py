@@ -9,11 +9,6 @@ from PIL import Image, ImageOps, UnidentifiedImageError
 
 from interlace.errors import InterlaceError
 
-EXTENSIONS = frozenset(
-    ".jpg .jpeg .jpe .jfif .png .webp .bmp .dib .gif .tif .tiff .ppm .pgm .pbm .pnm .avif".split()
-)
-"""File name endings, in lower case, that are read as images."""
-
 _WHITE = (255, 255, 255, 255)
 _VERIFY_SIZE = (32, 32)
 

@@ -6,9 +6,10 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 
-from interlace.data.images import EXTENSIONS, verify_image
+from interlace.data.images import verify_image
 from interlace.data.records import Record, Skipped
 from interlace.data.source import PART_NAMES, Source
+from interlace.data.walk import EXTENSIONS
 from interlace.errors import InterlaceError
 
 _CLUTTER = frozenset({"thumbs.db", "desktop.ini", "__macosx", "@eadir"})

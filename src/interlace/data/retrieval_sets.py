@@ -8,12 +8,12 @@ from types import MappingProxyType
 
 from interlace.data.catalog import open_source
 from interlace.data.field import ROOT_VARIABLE, data_root
-from interlace.data.images import EXTENSIONS
 from interlace.data.readers import class_folders, verified, visible_files
 from interlace.data.records import Record, Skipped
 from interlace.data.retrieval import RetrievalSet, Setting, unseen_by_hash
 from interlace.data.source import DEFAULT_TEMPLATE, Source
 from interlace.data.tables import TABLES, is_saved_dataset
+from interlace.data.walk import EXTENSIONS
 from interlace.errors import InterlaceError
 
 DOMAINNET_UNSEEN = tuple(

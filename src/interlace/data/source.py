@@ -39,6 +39,8 @@ class Source:
         cleaned: Whether `classes` go into prompts as they are.
         order: What sorts the classes before they are cut into base and novel: their names, or
             their labels where the source numbers them.
+        published: Whether `classes` are the published names of a standard data set, of which some
+            are equal (ImageNet has two cranes); equal names are then allowed, with a note.
     """
 
     name: str
@@ -49,6 +51,7 @@ class Source:
     skipped: tuple[Skipped, ...] = ()
     cleaned: bool = False
     order: ClassOrder = "name"
+    published: bool = False
 
     def records(self) -> Iterator[Record]:
         """Goes through the images of all parts."""

@@ -36,6 +36,9 @@ class FewShotTask:
         skipped: Files that could not be used.
         order: What sorts the classes before they are cut into base and novel: their names, or
             their labels where the source numbers them, as the data sets of the field do.
+        folders: What the source calls each class (its folder, its label), in the order of
+            `classes`; empty where that is not known.
+        published: Whether `classes` are published names, of which some may be equal.
     """
 
     name: str
@@ -48,6 +51,8 @@ class FewShotTask:
     seed: int
     skipped: tuple[Skipped, ...] = ()
     order: ClassOrder = "name"
+    folders: tuple[str, ...] = ()
+    published: bool = False
 
     def __post_init__(self) -> None:
         templates = (self.template,) if isinstance(self.template, str) else self.template
@@ -209,6 +214,8 @@ class FewShotTask:
             seed,
             source.skipped,
             source.order,
+            source.classes,
+            source.published and class_names is None,
         )
 
     def base_and_novel(self, share: float = 0.5) -> tuple[tuple[int, ...], tuple[int, ...]]:
@@ -251,6 +258,7 @@ class FewShotTask:
             self,
             name=name,
             classes=tuple(self.classes[label] for label in kept),
+            folders=tuple(self.folders[label] for label in kept) if self.folders else (),
             train=restrict(self.train),
             val=restrict(self.val),
             test=restrict(self.test),

@@ -15,8 +15,9 @@ import numpy as np
 import torch
 from PIL import Image
 
-from interlace.data.images import EXTENSIONS, open_image
+from interlace.data.images import open_image
 from interlace.data.records import Skipped
+from interlace.data.walk import EXTENSIONS
 from interlace.errors import InterlaceError
 from interlace.search import index, scan, sheet
 from interlace.search.building import BuildReport, Progress, bring_up_to_date, resolved

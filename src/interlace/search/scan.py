@@ -6,9 +6,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
-from interlace.data.images import EXTENSIONS
 from interlace.data.readers import visible_files
 from interlace.data.records import Skipped
+from interlace.data.walk import EXTENSIONS
 from interlace.errors import InterlaceError
 
 

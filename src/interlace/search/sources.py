@@ -17,9 +17,9 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from interlace.data.images import EXTENSIONS
 from interlace.data.records import Skipped
 from interlace.data.tables import COLUMNS
+from interlace.data.walk import EXTENSIONS
 from interlace.errors import InterlaceError
 from interlace.search.scan import label_of, list_photos, only_skipped
 

@@ -1,0 +1,1 @@
+"""What every room needs and none owns: words for messages, writing whole, reading safely."""
