@@ -6,8 +6,6 @@ from dataclasses import dataclass
 from functools import cache
 
 import numpy as np
-from scipy.stats import bootstrap, wilcoxon
-from scipy.stats import t as student_t
 
 from interlace.errors import InterlaceError
 
@@ -129,6 +127,8 @@ def paired_bootstrap(
     Raises:
         InterlaceError: The lengths differ or are 0.
     """
+    from scipy.stats import bootstrap  # slow to import, like wilcoxon below
+
     mean = paired_difference(a, b, confidence).difference
     differences = np.subtract(b, a)
     if len(differences) == 1 or not differences.std():
@@ -175,6 +175,8 @@ def over_data_sets(a: Sequence[float], b: Sequence[float]) -> OverDataSets:
     """
     if len(a) != len(b) or not a:
         raise InterlaceError(f"{len(a)} and {len(b)} values: a paired comparison needs as many")
+    from scipy.stats import wilcoxon
+
     differences = np.subtract(b, a)
     apart = differences[differences != 0]
     return OverDataSets(
@@ -211,10 +213,14 @@ def holm(p_values: Mapping[str, float]) -> dict[str, float]:
 
 @cache
 def _quantile(confidence: float, n: int) -> float:
-    return float(student_t.ppf((1 + confidence) / 2, n - 1))
+    from scipy.special import stdtrit  # what scipy.stats.t.ppf computes, without its import
+
+    return float(stdtrit(n - 1, (1 + confidence) / 2))
 
 
 def _p_value(differences: Sequence[float]) -> float | None:
+    from scipy.special import stdtr  # what scipy.stats.t.cdf computes
+
     n = len(differences)
     if n == 1:
         return None
@@ -222,7 +228,7 @@ def _p_value(differences: Sequence[float]) -> float | None:
     mean = statistics.fmean(differences)
     if error == 0:
         return 1.0 if mean == 0 else 0.0
-    return float(2 * student_t.sf(abs(mean) / error, n - 1))
+    return float(2 * stdtr(n - 1, -abs(mean) / error))
 
 
 def _standard_error(values: Sequence[float]) -> float:
