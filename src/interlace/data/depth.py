@@ -20,6 +20,7 @@ Range = tuple[float, float]
 DEPTHS = (8, 10, 12, 14, 16)
 """Bits that cameras, scanners and X-ray detectors deliver, in files of 16 bits or more."""
 
+_PLAIN = ((0.0, 1.0), (0.0, 255.0))
 _STRIP_PIXELS = 1 << 20
 # the tags of TIFF that say something about the range of the values
 _BITS, _PHOTOMETRIC, _SAMPLE_FORMAT, _NODATA = 258, 262, 339, 42113
@@ -97,10 +98,10 @@ class _Values:
         if stated and 0 <= found.low and found.high <= stated[1]:
             return stated
         fixed = self._fixed(found)
-        if fixed is None:
-            tamed = self._without_wild(found)
-            fixed = self._fixed(tamed) or (tamed.low, tamed.high)
-        return fixed
+        if fixed in _PLAIN:
+            return fixed
+        tamed = self._without_wild(found)
+        return self._fixed(tamed) or (tamed.low, tamed.high)
 
     def scaled(self, box: Box, low: float, high: float) -> np.ndarray:
         """The values in a box in 8 bits; what is not finite is set to the nearer end."""
@@ -162,14 +163,14 @@ class _Values:
         few = min(count // 16, max(4, count // 1000))
         least = greatest = np.empty(0)
         for values in self.finite():
-            least = np.sort(np.concatenate([least, values]))[: few + 1]
-            greatest = np.sort(np.concatenate([greatest, values]))[-few - 1 :]
-        inner_low, inner_high = float(least[-1]), float(greatest[0])
+            least = _least(np.concatenate([least, values]), few + 1)
+            greatest = -_least(-np.concatenate([greatest, values]), few + 1)
+        inner_low, inner_high = float(least.max()), float(greatest.min())
         reach = 4 * (inner_high - inner_low)
         if not few or reach <= 0:
             return found
-        low = float(least[least >= inner_low - reach][0])
-        high = float(greatest[greatest <= inner_high + reach][-1])
+        low = float(least[least >= inner_low - reach].min())
+        high = float(greatest[greatest <= inner_high + reach].max())
         return _Found(low, high, found.whole)
 
     def _nodata(self) -> float | None:
@@ -178,6 +179,10 @@ class _Values:
             return float(self.tags[_NODATA])
         except (KeyError, TypeError, ValueError):
             return None
+
+
+def _least(values: np.ndarray, count: int) -> np.ndarray:
+    return np.partition(values, count)[:count] if count < values.size else values
 
 
 def _full(bits: int) -> Range:
@@ -192,7 +197,7 @@ _DIM = 64
 
 
 def deep_rawmode(image: Image.Image) -> str | None:
-    """Gives how PIL unpacks an image that is not loaded yet, if that is from 16 bits per channel."""
+    """Gives how PIL unpacks an image, not loaded yet, if from 16 bits in each of its channels."""
     for tile in getattr(image, "tile", None) or []:
         args = tile[3]
         raw = args[0] if isinstance(args, tuple) and args else args

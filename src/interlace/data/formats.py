@@ -80,9 +80,7 @@ _FROM_PIL = re.compile(r"PIL\.|pillow_heif\b")
 # without a handler, what PIL logs at the level of warnings goes to standard error
 logging.getLogger("PIL").addHandler(logging.NullHandler())
 
-_HEIF_BRANDS = frozenset(
-    b"heic heix heim heis hevc hevx hevm hevs mif1 msf1 mif2 heif".split()
-)
+_HEIF_BRANDS = frozenset(b"heic heix heim heis hevc hevx hevm hevs mif1 msf1 mif2 heif".split())
 _AVIF_BRANDS = frozenset((b"avif", b"avis"))
 
 

@@ -72,7 +72,7 @@ def open_image(source: Source | Image.Image, least_side: int | None = None) -> I
             check_pixels(source.size, most)
             image = _turned(_to_rgb(source), _orientation(source))
     else:
-        image = _decode(source, least_side and (least_side, least_side))
+        image = _decode(source, (least_side, least_side) if least_side else None)
     factor = min(image.size) // least_side if least_side else 1
     return image.reduce(factor) if factor > 1 else image
 

@@ -16,6 +16,9 @@ Decoding holds about eight bytes for each, ten for some formats; `tests/faults` 
 MAX_SIDE = 200_000
 """Pixels that a side may have, or a 1,000th of `INTERLACE_MAX_PIXELS` where that is more."""
 
+MAX_INPUT_SIDE = 4096
+"""Pixels that the side of a model's input may have; the largest in use is about 1,000."""
+
 PIXELS = "INTERLACE_MAX_PIXELS"
 TRUNCATED = "INTERLACE_TRUNCATED"
 
