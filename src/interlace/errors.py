@@ -1,5 +1,7 @@
 """The one error that means "the input is wrong", as opposed to "the program is"."""
 
+from __future__ import annotations
+
 
 class InterlaceError(ValueError):
     """Input that Interlace cannot work with.
@@ -11,3 +13,15 @@ class InterlaceError(ValueError):
 
 class TooFewImages(InterlaceError):
     """A class has fewer images than a draw asks for."""
+
+
+class UnreadableImage(InterlaceError):
+    """An image that cannot be read, with what it is called and why, each by itself."""
+
+    def __init__(self, name: str, reason: str) -> None:
+        super().__init__(f"{name}: {reason}")
+        self.name, self.reason = name, reason
+
+    def __reduce__(self) -> tuple[type[UnreadableImage], tuple[str, str]]:
+        # an exception is pickled by its message alone, which would not do for workers
+        return type(self), (self.name, self.reason)

@@ -7,6 +7,7 @@ from io import BytesIO
 from typing import Any
 
 from interlace.data.images import open_image
+from interlace.errors import InterlaceError
 from interlace.protocols.base import Scored
 
 MISTAKES = 12
@@ -21,7 +22,7 @@ def details(scored: Scored) -> dict[str, Any]:
 
     Returns:
         Plain data for JSON; a mistake has the image's key, both classes, the probability of the
-        answer and a thumbnail as base64 of a JPEG.
+        answer and a thumbnail as base64 of a JPEG, "" where there is none.
     """
     task = scored.target.task
     probability, answer = scored.probabilities.max(dim=-1)
@@ -46,7 +47,11 @@ def details(scored: Scored) -> dict[str, Any]:
 
 
 def _thumbnail(source: Any) -> str:
-    image = open_image(source, _SIDE)
+    """A small picture; "" where the image has gone since, which must not cost the results."""
+    try:
+        image = open_image(source, _SIDE)
+    except InterlaceError:
+        return ""
     image.thumbnail((_SIDE, _SIDE))
     written = BytesIO()
     image.save(written, "JPEG", quality=80)

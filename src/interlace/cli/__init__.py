@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from importlib.metadata import version
 from typing import Annotated
@@ -63,8 +64,20 @@ def _options(
     _: Annotated[
         bool, typer.Option("--version", callback=_version, is_eager=True, help="Show the version.")
     ] = False,
+    max_pixels: Annotated[
+        int | None,
+        typer.Option(min=1, metavar="N", help="Read images of up to N pixels (178956970)."),
+    ] = None,
+    truncated: Annotated[
+        bool, typer.Option("--truncated", help="Take what image files hold that are cut short.")
+    ] = False,
 ) -> None:
     """Adapt CLIP-like models from a few labelled images by coupling their two towers."""
+    # by the environment, so that processes which the commands start read images alike
+    if max_pixels is not None:
+        os.environ["INTERLACE_MAX_PIXELS"] = str(max_pixels)
+    if truncated:
+        os.environ["INTERLACE_TRUNCATED"] = "1"
 
 
 def main() -> None:

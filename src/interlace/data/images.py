@@ -1,25 +1,55 @@
 """Opens any image file as RGB, and says in one line why it cannot."""
 
 import hashlib
+import re
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
 from io import BytesIO
 from pathlib import Path
+from typing import BinaryIO
 
 import numpy as np
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import Image, ImageFile, UnidentifiedImageError
 
-from interlace.errors import InterlaceError
+from interlace._util.reading import check_regular, reason_of
+from interlace._util.text import first_line, printable
+from interlace.data import depth, formats
+from interlace.data.limits import (
+    MAX_PIXELS,
+    TRUNCATED,
+    check_bytes,
+    check_pixels,
+    max_pixels,
+    takes_truncated,
+    too_large,
+)
+from interlace.errors import InterlaceError, UnreadableImage
+
+Source = Path | str | bytes
 
 _WHITE = (255, 255, 255, 255)
 _VERIFY_SIZE = (32, 32)
+_GIVEN = "the given image"
+_ORIENTATION = 0x0112
+_TURNS = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
+# decoders that know nothing between all and nothing
+_WHOLE_ONLY = ("WEBP", "AVIF", "HEIF")
+_TILE = (322, 323)  # TIFF's TileWidth and TileLength
 
 
-def open_image(
-    source: Path | str | bytes | Image.Image, least_side: int | None = None
-) -> Image.Image:
+def open_image(source: Source | Image.Image, least_side: int | None = None) -> Image.Image:
     """Decodes an image to 8-bit RGB, the way a viewer would show it on a white page.
 
-    EXIF rotation is applied, transparency is laid on white, 16-bit values are scaled linearly to 8
-    bits, and of an animation the first frame is taken.
+    EXIF rotation is applied, transparency is laid on white, of an animation the first frame is
+    taken, and more than 8 bits are scaled by those that are used (see `docs/data.md`).
 
     Args:
         source: Path of a file, its encoded bytes, or an image that PIL has already opened.
@@ -31,33 +61,54 @@ def open_image(
         A decoded image of mode `"RGB"`, independent of `source`.
 
     Raises:
-        InterlaceError: The file is missing, empty, cut short or not an image.
+        UnreadableImage: The file is missing, no regular file, empty, cut short, larger than
+            `data.limits` allows, or not an image of a format that is read.
+        InterlaceError: A setting in the environment is wrong.
     """
     if isinstance(source, Image.Image):
-        return _shrink(_decode(source, "the given image"), least_side)
-    if not isinstance(source, bytes):
-        source = Path(source)
-    with _open(source) as image:
-        if least_side:
-            # has a JPEG decoded at 1/2, 1/4 or 1/8; does nothing to other formats
-            image.draft(None, (least_side, least_side))
-        return _shrink(_decode(image, _describe(source)), least_side)
+        most = max_pixels()
+        _set_up_pil(most, not takes_truncated())
+        with _named(_GIVEN):
+            check_pixels(source.size, most)
+            image = _turned(_to_rgb(source), _orientation(source))
+    else:
+        image = _decode(source, (least_side, least_side) if least_side else None)
+    factor = min(image.size) // least_side if least_side else 1
+    return image.reduce(factor) if factor > 1 else image
 
 
-def verify_image(source: Path | str | bytes) -> None:
+def verify_image(source: Source) -> None:
     """Checks that every byte of an image can be decoded, at the least cost.
 
     A JPEG is decoded at an eighth of its size, which still reads all of it: measured on one core,
     1.0 instead of 1.7 ms at 500 x 400 pixels and 19 instead of 191 ms at 4000 x 3000.
 
     Raises:
+        UnreadableImage: As `open_image`.
         InterlaceError: As `open_image`.
     """
-    if not isinstance(source, bytes):
-        source = Path(source)
-    with _open(source) as image:
-        image.draft(None, _VERIFY_SIZE)
-        _decode(image, _describe(source))
+    _decode(source, _VERIFY_SIZE)
+
+
+def image_size(source: Source) -> tuple[int, int]:
+    """Reads the width and height that an image's header states.
+
+    Raises:
+        UnreadableImage: As `open_image`; what lies behind the header is not looked at.
+        InterlaceError: As `open_image`.
+    """
+    with _opened(source) as image:
+        return image.size
+
+
+def read_encoded(path: Path | str) -> bytes:
+    """Reads an image file without decoding it.
+
+    Raises:
+        UnreadableImage: It is missing, no regular file, empty, or larger than is read.
+    """
+    with _file(path) as (file, _):
+        return file.read()
 
 
 def add_noise(image: Image.Image, deviation: float, key: str) -> Image.Image:
@@ -75,82 +126,149 @@ def add_noise(image: Image.Image, deviation: float, key: str) -> Image.Image:
     return Image.fromarray(noisy.astype(np.uint8))
 
 
-def _describe(source: Path | bytes) -> str:
-    return f"image of {len(source)} bytes" if isinstance(source, bytes) else str(source)
+def _decode(source: Source, draft: tuple[int, int] | None) -> Image.Image:
+    with _opened(source) as image:
+        if draft:
+            # has a JPEG decoded at 1/2, 1/4 or 1/8; does nothing to other formats
+            image.draft(None, draft)
+        rawmode = depth.deep_rawmode(image)
+        image.load()
+        check_pixels(image.size, max_pixels())
+        if rawmode and depth.is_dim(image):
+            with _opened(source) as lower:
+                depth.swap_bytes(lower, rawmode)
+                lower.load()
+                depth.join_bytes(image, lower, rawmode)
+        orientation, rgb = _orientation(image), _to_rgb(image)
+    return _turned(rgb, orientation)
 
 
-def _open(source: Path | bytes) -> Image.Image:
-    """Opens an image without decoding it: reads no more than its header."""
-    name = _describe(source)
-    size = len(source) if isinstance(source, bytes) else _file_size(source)
-    if size == 0:
-        raise InterlaceError(f"{name}: the file is empty")
+@contextmanager
+def _opened(source: Source) -> Iterator[Image.Image]:
+    """Opens an image without decoding it; what goes wrong while it is open is said in one line."""
+    most, whole = max_pixels(), not takes_truncated()
+    _set_up_pil(most, whole)
+    with _file(source) as (file, name), _named(name):
+        prefix = file.read(formats.PREFIX_BYTES)
+        try:
+            known = formats.allowed(prefix)
+        except ImportError:
+            raise InterlaceError(
+                "a HEIC image, which needs a package: pip install 'interlace[heic]'"
+            ) from None
+        try:
+            # an open file and not its name: PIL then maps no memory, which a file that shrinks
+            # meanwhile would turn into a crash
+            image = Image.open(file, formats=known)
+        except UnidentifiedImageError:
+            raise InterlaceError(formats.why_not(prefix)) from None
+        with closing(image):
+            check_pixels(image.size, most)
+            check_pixels(_tile(image), most)
+            try:
+                yield image
+            except Exception as error:
+                if whole and _is_cut(error) and image.format not in _WHOLE_ONLY:
+                    raise InterlaceError(
+                        f"the file is cut short: --truncated, or {TRUNCATED}=1, takes what is left"
+                    ) from None
+                raise
+
+
+@contextmanager
+def _file(source: Source) -> Iterator[tuple[BinaryIO, str]]:
+    """Opens a file or bytes for reading, and gives what to call them."""
+    if isinstance(source, bytes):
+        name = f"image of {len(source)} bytes"
+        with _named(name):
+            check_bytes(len(source))
+        yield BytesIO(source), name
+        return
+    name = printable(str(source))
+    with _named(name):
+        check_bytes(check_regular(source).st_size)
+        file = Path(source).open("rb")
+    with file:
+        yield file, name
+
+
+@contextmanager
+def _named(name: str) -> Iterator[None]:
+    """Turns every error of an image into one line that begins with its name."""
     try:
-        return Image.open(BytesIO(source) if isinstance(source, bytes) else source)
-    except UnidentifiedImageError:
-        raise InterlaceError(f"{name}: not an image of a known format") from None
-    # PIL's plugins answer broken headers with whatever error they meet first
+        yield
+    except UnreadableImage:
+        raise
+    except InterlaceError as error:
+        raise UnreadableImage(name, str(error).removeprefix(f"{name}: ")) from None
+    # PIL's plugins answer broken files with whatever error they meet first: struct.error,
+    # SyntaxError, zlib.error, EOFError, ...
     except Exception as error:
-        raise InterlaceError(f"{name}: {_reason(error)}") from None
+        raise UnreadableImage(name, _reason(error)) from None
 
 
-def _file_size(path: Path) -> int:
+def _set_up_pil(most: int, whole: bool) -> None:
+    """Has PIL know our settings: its own are global, so all threads set them to the same."""
+    global _truncated_is_ours
+    formats.hush()
+    if most > MAX_PIXELS and Image.MAX_IMAGE_PIXELS and 2 * Image.MAX_IMAGE_PIXELS < most:
+        Image.MAX_IMAGE_PIXELS = -(-most // 2)
+    if not whole and not ImageFile.LOAD_TRUNCATED_IMAGES:
+        ImageFile.LOAD_TRUNCATED_IMAGES = _truncated_is_ours = True
+    elif whole and _truncated_is_ours:
+        ImageFile.LOAD_TRUNCATED_IMAGES = _truncated_is_ours = False
+
+
+_truncated_is_ours = False
+
+
+def _tile(image: Image.Image) -> tuple[int, int]:
+    """The size of a TIFF's tiles: each is decoded whole, however small the image is."""
+    tags = getattr(image, "tag_v2", {})
+    width, height = (tags.get(tag, 1) for tag in _TILE)
+    return (width, height) if isinstance(width, int) and isinstance(height, int) else (1, 1)
+
+
+def _orientation(image: Image.Image) -> int:
     try:
-        if path.is_dir():
-            raise InterlaceError(f"{path}: a folder, where an image file is expected")
-        return path.stat().st_size
-    except FileNotFoundError:
-        raise InterlaceError(f"{path}: no such file") from None
-    except OSError as error:
-        raise InterlaceError(f"{path}: {_reason(error)}") from None
+        return image.getexif().get(_ORIENTATION, 1)
+    # a camera's broken notes are no reason to refuse its photo
+    except Exception:
+        return 1
 
 
-def _decode(image: Image.Image, name: str) -> Image.Image:
-    try:
-        return _to_rgb(ImageOps.exif_transpose(image))
-    # as above: struct.error, SyntaxError, zlib.error, EOFError, ... all mean a broken file
-    except Exception as error:
-        raise InterlaceError(f"{name}: {_reason(error)}") from None
-
-
-def _shrink(image: Image.Image, least_side: int | None) -> Image.Image:
-    factor = min(image.size) // least_side if least_side else 1
-    return image.reduce(factor) if factor > 1 else image
+def _turned(image: Image.Image, orientation: int) -> Image.Image:
+    turn = _TURNS.get(orientation) if isinstance(orientation, int) else None
+    return image if turn is None else image.transpose(turn)
 
 
 def _to_rgb(image: Image.Image) -> Image.Image:
-    if image.mode.startswith(("I", "F")):
-        return _from_wide(image).convert("RGB")
-    if image.has_transparency_data:
-        page = Image.new("RGBA", image.size, _WHITE)
-        return Image.alpha_composite(page, image.convert("RGBA")).convert("RGB")
-    # convert() returns a decoded copy, also where the mode is RGB already
-    return image.convert("RGB")
+    """Converts to RGB, with a copy of the image and little more."""
+    if depth.is_wide(image):
+        return depth.from_wide(image)
+    if not image.has_transparency_data:
+        # convert() returns a decoded copy, also where the mode is RGB already
+        return image.convert("RGB")
+    page = Image.new("RGB", image.size)
+    for box in depth.strips(image.size):
+        part = image.crop(box).convert("RGBA")
+        white = Image.new("RGBA", part.size, _WHITE)
+        page.paste(Image.alpha_composite(white, part).convert("RGB"), box)
+    return page
 
 
-def _from_wide(image: Image.Image) -> Image.Image:
-    """Scales one channel of 16 or 32 bits to 8 bits, where PIL's own conversion would clip.
-
-    Integers are taken as 16-bit values unless they exceed them. Floats, which have no agreed
-    range, are taken as [0, 1] if they lie in it and stretched from their least to their greatest
-    value if not.
-    """
-    values = np.asarray(image).astype(np.float64)
-    low, high = float(values.min()), float(values.max())
-    if image.mode.startswith("I") and 0 <= low and high <= 65535:
-        low, high = 0.0, 65535.0
-    elif image.mode == "F" and 0 <= low and high <= 1:
-        low, high = 0.0, 1.0
-    scaled = (values - low) / ((high - low) or 1.0) * 255
-    return Image.fromarray(np.rint(scaled).astype(np.uint8))
+def _is_cut(error: Exception) -> bool:
+    return "truncated" in str(error).lower() or isinstance(error, EOFError)
 
 
 def _reason(error: Exception) -> str:
+    if isinstance(error, MemoryError):
+        return "not enough memory to decode it"
     if isinstance(error, Image.DecompressionBombError):
-        return "too large: more pixels than PIL considers safe (see PIL.Image.MAX_IMAGE_PIXELS)"
-    if isinstance(error, PermissionError):
-        return "no permission to read it"
-    text = " ".join(str(error).split())
-    if "truncated" in text.lower() or isinstance(error, EOFError):
+        stated = re.search(r"\d+", str(error))
+        return too_large("an image", int(stated[0]) if stated else 0, max_pixels())
+    if _is_cut(error):
         return "the file is cut short"
-    return f"cannot be decoded ({text or type(error).__name__})"
+    if isinstance(error, OSError) and error.errno:
+        return reason_of(error)
+    return f"cannot be decoded ({first_line(error)})"

@@ -10,7 +10,7 @@ from interlace.data.images import verify_image
 from interlace.data.records import Record, Skipped
 from interlace.data.source import PART_NAMES, Source
 from interlace.data.walk import EXTENSIONS
-from interlace.errors import InterlaceError
+from interlace.errors import InterlaceError, UnreadableImage
 
 _CLUTTER = frozenset({"thumbs.db", "desktop.ini", "__macosx", "@eadir"})
 _VERIFY_THREADS = 4
@@ -165,8 +165,8 @@ def _unreadable(record: Record) -> str:
     """Says why the image of a record cannot be read, or "" if it can."""
     try:
         verify_image(record.image)
-    except InterlaceError as error:
-        return str(error).removeprefix(f"{record.image!s}: ")
+    except UnreadableImage as error:
+        return error.reason
     return ""
 
 

@@ -1,15 +1,17 @@
 """From an RGB image to the tensor a backbone was trained on."""
 
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, fields
 from typing import Any, Literal
 
+import numpy as np
 import torch
 from PIL import Image
-from torch import Tensor, nn
-from torchvision.transforms import InterpolationMode, v2
-from torchvision.transforms.v2 import functional
+from torch import Tensor
 
+from interlace._util.text import printable
+from interlace.data.limits import MAX_INPUT_SIDE
 from interlace.errors import InterlaceError
 
 CLIP_MEAN = (0.48145466, 0.4578275, 0.40821073)
@@ -48,8 +50,12 @@ class Preprocess:
     fill_color: int = 0
 
     def __post_init__(self) -> None:
-        if self.size < 1:
-            raise InterlaceError(f"preprocess size = {self.size}: must be 1 or more pixels")
+        _check_whole("size", self.size, 1, MAX_INPUT_SIDE)
+        _check_whole("fill_color", self.fill_color, 0, 255)
+        object.__setattr__(self, "mean", _triple("mean", self.mean))
+        object.__setattr__(self, "std", _triple("std", self.std))
+        if min(self.std) <= 0:
+            raise InterlaceError(f"preprocess std = {list(self.std)}: must be more than 0")
         for name, allowed in _MODES.items():
             if getattr(self, name) not in allowed:
                 raise InterlaceError(
@@ -63,7 +69,7 @@ class Preprocess:
         Returns:
             A function from a PIL RGB image to a float32 tensor [3, size, size].
         """
-        return v2.Compose([*self._resize(), *self._to_tensor()])
+        return _Chain((self._resize(), _Normalize(self.mean, self.std)))
 
     def train_transform(
         self, scale: tuple[float, float] = (0.5, 1.0), flip: bool = True
@@ -81,12 +87,9 @@ class Preprocess:
         Returns:
             A function from a PIL RGB image to a float32 tensor [3, size, size].
         """
-        fit: list[nn.Module] = self._resize()
-        if scale[0] < 1:
-            mode = self._interpolation()
-            fit = [v2.RandomResizedCrop(self.size, scale, interpolation=mode, antialias=True)]
-        mirror = [v2.RandomHorizontalFlip()] if flip else []
-        return v2.Compose([*fit, *mirror, *self._to_tensor()])
+        crop = _RandomCrop(self.size, scale, self._filter()) if scale[0] < 1 else self._resize()
+        mirror: tuple[_Step, ...] = (_flip,) if flip else ()
+        return _Chain((crop, *mirror, _Normalize(self.mean, self.std)))
 
     def to_dict(self) -> dict[str, Any]:
         """Gives the fields as plain JSON values."""
@@ -105,53 +108,183 @@ class Preprocess:
             raise InterlaceError(
                 f"preprocess values: unknown '{unknown[0]}': known are {', '.join(known)}"
             )
-        triples = {name: _triple(values[name]) for name in ("mean", "std") if name in values}
-        return cls(**{**values, **triples})
+        return cls(**values)
 
-    def _interpolation(self) -> InterpolationMode:
-        return InterpolationMode(self.interpolation)
+    def _filter(self) -> Image.Resampling:
+        return Image.Resampling[self.interpolation.upper()]
 
-    def _resize(self) -> list[nn.Module]:
-        side, mode = [self.size, self.size], self._interpolation()
+    def _resize(self) -> "_Step":
         if self.resize_mode == "squash":
-            return [v2.Resize(side, interpolation=mode, antialias=True)]
+            return _Squash(self.size, self._filter())
         if self.resize_mode == "longest":
-            return [_FitInside(self.size, mode, self.fill_color)]
-        return [
-            v2.Resize([self.size], interpolation=mode, antialias=True),
-            v2.CenterCrop(side),
-        ]
-
-    def _to_tensor(self) -> list[nn.Module]:
-        return [
-            v2.PILToTensor(),
-            v2.ToDtype(torch.float32, scale=True),
-            v2.Normalize(list(self.mean), list(self.std)),
-        ]
+            return _FitInside(self.size, self._filter(), self.fill_color)
+        return _FillCentre(self.size, self._filter())
 
 
-class _FitInside(nn.Module):
+# The steps below give the bits that torchvision's v2 transforms give on PIL images, and draw the
+# same random numbers, without the seconds that importing torchvision takes. They are dataclasses
+# so that other processes can be given them.
+
+_Step = Callable[[Image.Image], Image.Image]
+
+
+@dataclass(frozen=True, slots=True)
+class _Chain:
+    """Steps from image to image, and a last one to a tensor."""
+
+    steps: tuple[Any, ...]
+
+    def __call__(self, image: Any) -> Any:
+        for step in self.steps:
+            image = step(image)
+        return image
+
+
+@dataclass(frozen=True, slots=True)
+class _Normalize:
+    """Makes a normalised tensor [3, H, W] of an image."""
+
+    mean: tuple[float, float, float]
+    std: tuple[float, float, float]
+
+    def __call__(self, image: Image.Image) -> Tensor:
+        values = torch.from_numpy(np.array(image)).permute(2, 0, 1).to(torch.float32)
+        mean, std = (torch.tensor(three).view(-1, 1, 1) for three in (self.mean, self.std))
+        return values.mul_(1.0 / 255).sub_(mean).div_(std)
+
+
+@dataclass(frozen=True, slots=True)
+class _Squash:
+    """Scales both sides to `size`."""
+
+    size: int
+    filter: Image.Resampling
+
+    def __call__(self, image: Image.Image) -> Image.Image:
+        return image.resize((self.size, self.size), self.filter)
+
+
+@dataclass(frozen=True, slots=True)
+class _FitInside:
     """Scales an image until its longer side is `size`, and pads the shorter one evenly."""
 
-    def __init__(self, size: int, interpolation: InterpolationMode, fill: int) -> None:
-        super().__init__()
-        self.size, self.interpolation, self.fill = size, interpolation, fill
+    size: int
+    filter: Image.Resampling
+    fill: int
 
-    def forward(self, image: Image.Image) -> Image.Image:
-        """Gives an image of size x size pixels."""
+    def __call__(self, image: Image.Image) -> Image.Image:
         scale = self.size / max(image.size)
-        width, height = (round(side * scale) for side in image.size)
-        image = functional.resize(
-            image, [height, width], interpolation=self.interpolation, antialias=True
+        width, height = (max(1, round(side * scale)) for side in image.size)
+        page = Image.new("RGB", (self.size, self.size), (self.fill,) * 3)
+        place = (self.size - width) // 2, (self.size - height) // 2
+        page.paste(image.resize((width, height), self.filter), place)
+        return page
+
+
+@dataclass(frozen=True, slots=True)
+class _FillCentre:
+    """Scales an image until its shorter side is `size`, and keeps the square in the middle."""
+
+    size: int
+    filter: Image.Resampling
+
+    def __call__(self, image: Image.Image) -> Image.Image:
+        size, (width, height) = self.size, image.size
+        long = int(size * max(width, height) / min(width, height))
+        new = (size, long) if width <= height else (long, size)
+        left, top = (int(round((side - size) / 2.0)) for side in new)
+        box = left, top, left + size, top + size
+        if long <= _MANY * size:
+            return image.resize(new, self.filter).crop(box)
+        return _part_resized(image, new, box, self.filter)
+
+
+_MANY = 8
+"""An image that is longer than this many squares is cut before it is resized and not after."""
+
+_SUPPORT = 2  # pixels that a bicubic filter reaches to either side, at the coarser scale
+
+
+def _part_resized(
+    image: Image.Image, new: tuple[int, int], box: tuple[int, int, int, int], by: Image.Resampling
+) -> Image.Image:
+    """Gives what `image.resize(new, by).crop(box)` gives, from the part of the image that counts.
+
+    Both in time and in memory the cost is that of the part. The result may differ by a rounding.
+    """
+    scales = tuple(old / side for old, side in zip(image.size, new, strict=True))
+    edges = tuple(edge * scale for edge, scale in zip(box, scales * 2, strict=True))
+    reach = [math.ceil(_SUPPORT * max(scale, 1)) + 1 for scale in scales]
+    left, top = (max(0, math.floor(edges[i]) - reach[i]) for i in (0, 1))
+    right, bottom = (min(image.size[i], math.ceil(edges[i + 2]) + reach[i]) for i in (0, 1))
+    # PIL holds a box in 32 bits: near 0 these tell fractions of a pixel apart
+    within = edges[0] - left, edges[1] - top, edges[2] - left, edges[3] - top
+    size = box[2] - box[0], box[3] - box[1]
+    return image.crop((left, top, right, bottom)).resize(size, by, within)
+
+
+_RATIOS = (3.0 / 4.0, 4.0 / 3.0)
+"""Bounds on width / height of a random crop."""
+
+
+@dataclass(frozen=True, slots=True)
+class _RandomCrop:
+    """Cuts out a random part and scales it to `size`."""
+
+    size: int
+    scale: tuple[float, float]
+    filter: Image.Resampling
+
+    def __call__(self, image: Image.Image) -> Image.Image:
+        left, top, width, height = self._draw(*image.size)
+        part = image.crop((left, top, left + width, top + height))
+        return part.resize((self.size, self.size), self.filter)
+
+    def _draw(self, width: int, height: int) -> tuple[int, int, int, int]:
+        narrow, wide = torch.log(torch.tensor(_RATIOS)).tolist()
+        for _ in range(10):
+            area = width * height * torch.empty(1).uniform_(*self.scale).item()
+            ratio = torch.exp(torch.empty(1).uniform_(narrow, wide)).item()
+            w, h = int(round(math.sqrt(area * ratio))), int(round(math.sqrt(area / ratio)))
+            if 0 < w <= width and 0 < h <= height:
+                top = int(torch.randint(0, height - h + 1, size=(1,)).item())
+                left = int(torch.randint(0, width - w + 1, size=(1,)).item())
+                return left, top, w, h
+        # the middle, as wide or as high as may be
+        if width / height < min(_RATIOS):
+            w, h = width, int(round(width / min(_RATIOS)))
+        elif width / height > max(_RATIOS):
+            w, h = int(round(height * max(_RATIOS))), height
+        else:
+            w, h = width, height
+        return (width - w) // 2, (height - h) // 2, w, h
+
+
+def _flip(image: Image.Image) -> Image.Image:
+    """Mirrors every other image, by chance."""
+    if torch.rand(1) >= 0.5:
+        return image
+    return image.transpose(Image.Transpose.FLIP_LEFT_RIGHT)
+
+
+def _check_whole(name: str, value: Any, least: int, most: int) -> None:
+    if not isinstance(value, int) or isinstance(value, bool) or not least <= value <= most:
+        shown = printable(repr(value))[:40]
+        raise InterlaceError(
+            f"preprocess {name} = {shown}: must be a whole number from {least} to {most}"
         )
-        left, top = (self.size - width) // 2, (self.size - height) // 2
-        padding = [left, top, self.size - width - left, self.size - height - top]
-        return functional.pad(image, padding, fill=self.fill)
 
 
-def _triple(values: Any) -> tuple[float, float, float]:
+def _triple(name: str, values: Any) -> tuple[float, float, float]:
+    wrong = InterlaceError(
+        f"preprocess {name}: {printable(repr(values))[:60]} is not three numbers"
+    )
     try:
+        if isinstance(values, str) or any(isinstance(value, bool | str) for value in values):
+            raise wrong
         red, green, blue = (float(value) for value in values)
-    except (TypeError, ValueError):
-        raise InterlaceError(f"preprocess mean and std: {values!r} is not three numbers") from None
+    except (TypeError, ValueError, OverflowError):
+        raise wrong from None
+    if not all(map(math.isfinite, (red, green, blue))):
+        raise wrong
     return red, green, blue

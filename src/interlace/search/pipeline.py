@@ -5,9 +5,11 @@ from __future__ import annotations
 import hashlib
 import io
 import os
+import threading
 from collections import deque
 from collections.abc import Callable, Collection, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import nullcontext
 from dataclasses import dataclass, field
 from typing import TypeVar
 
@@ -15,12 +17,16 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from interlace.data.images import open_image
+from interlace._util.text import first_line
+from interlace.data.images import image_size, open_image
 from interlace.data.transforms import Transform
-from interlace.errors import InterlaceError
+from interlace.errors import InterlaceError, UnreadableImage
 
 THUMBNAIL = 160
 _QUALITY = 80
+#: Pixels from which on images are decoded one at a time, however many threads there are.
+_LARGE = 1 << 25
+_ONE_LARGE = threading.Lock()
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -56,32 +62,43 @@ def prepare(
 ) -> Prepared:
     """Read one image and make it ready for the model; a broken one is told, not raised.
 
+    What is held at a time is bounded: large images wait for each other.
+
     Args:
-        read: gives the encoded bytes.
+        read: gives the encoded bytes, and raises OSError or UnreadableImage where it cannot.
         transform: makes the model's input of an RGB image.
         known: hashes of images whose vectors are known; they are not decoded.
         thumbnail: longest side of the thumbnail in pixels; 0 for none.
+
+    Raises:
+        InterlaceError: if a setting of the decoder is wrong.
     """
     try:
         content = read()
+    except UnreadableImage as error:
+        return Prepared("", reason=error.reason)
     except OSError as error:
         return Prepared("", reason=str(error.strerror or error))
+    except (ValueError, MemoryError) as error:  # a NUL in a name; a file larger than the memory
+        return Prepared("", reason=first_line(error))
     digest = hashlib.sha256(content).hexdigest()[:16]
     if digest in known:
         return Prepared(digest)
     try:
-        image = open_image(content)
-    except InterlaceError as error:
-        return Prepared(digest, reason=str(error).split(": ", 1)[-1])
-    small = _thumbnail(image, thumbnail) if thumbnail else b""
-    return Prepared(digest, transform(image), small)
+        width, height = image_size(content)
+        with _ONE_LARGE if width * height > _LARGE else nullcontext():
+            image = open_image(content)
+            pixels = transform(image)
+            return Prepared(digest, pixels, _thumbnail(image, thumbnail) if thumbnail else b"")
+    except UnreadableImage as error:
+        return Prepared(digest, reason=error.reason)
 
 
 def _thumbnail(image: Image.Image, side: int) -> bytes:
-    copy = image.copy()
-    copy.thumbnail((side, side), Image.Resampling.BICUBIC)
+    """Make a small JPEG of an image, which is used up in this."""
+    image.thumbnail((side, side), Image.Resampling.BICUBIC)
     buffer = io.BytesIO()
-    copy.save(buffer, "JPEG", quality=_QUALITY)
+    image.save(buffer, "JPEG", quality=_QUALITY)
     return buffer.getvalue()
 
 
