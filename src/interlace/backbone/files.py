@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
@@ -53,7 +54,7 @@ class LocalFolder:
     def find(self, file: str) -> Path | None:
         """A local path of ``file``, or None where the folder has no such file."""
         path = self.folder / file
-        return path if path.is_file() else None
+        return path if os.path.isfile(path) else None
 
 
 @dataclass(frozen=True)

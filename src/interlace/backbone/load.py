@@ -116,7 +116,8 @@ def _find(
     for argument, value in (("arch", arch), ("activation", activation)):
         if value is not None:
             raise InterlaceError(
-                f"{argument}={value!r} is for a .safetensors file or one of PyTorch's; {printable(text)!r} says its own"
+                f"{argument}={value!r} is for a .safetensors file or one of PyTorch's; "
+                f"{printable(text)!r} says its own"
             )
     if name == PICTO:  # a folder of that name is "./picto"
         folder = Path(str(resources.files("interlace") / "data" / "picto" / "model"))

@@ -8,7 +8,6 @@ to more than the file can mean, and packed or overlapping records are refused.
 from __future__ import annotations
 
 import io
-import os
 import pickletools
 import re
 import zipfile
@@ -194,6 +193,6 @@ def _popped(stack: list[Any], code: pickletools.OpcodeInfo) -> list[Any]:
     return parts[::-1]
 
 
-def is_pickled(path: Path | os.PathLike[str]) -> bool:
+def is_pickled(path: str | Path) -> bool:
     """Whether a file's ending is one of PyTorch's."""
     return Path(path).suffix.lower() in PICKLED

@@ -32,8 +32,8 @@ def read_weights(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
         state, metadata = read_pickled(path), {}
     else:
         raise InterlaceError(
-            f"{printable(str(path))}: weights are read from .safetensors files, PyTorch's .pt, .pth "
-            "and .bin files, and model folders"
+            f"{printable(str(path))}: weights are read from .safetensors files, PyTorch's .pt, "
+            ".pth and .bin files, and model folders"
         )
     with _of(path):
         state = plain_names(state)

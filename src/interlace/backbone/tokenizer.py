@@ -177,10 +177,11 @@ def transformers_tokenizer(
             that needs code of its own.
     """
     cleaned = cleaning(clean) if clean else str
+    shown = printable(str(source))
     tokenizer = _auto_tokenizer(source, cache_dir)
 
     def encode(texts: list[str]) -> list[list[int]]:
-        with _no_panic(source):
+        with _no_panic(f"the tokenizer of {shown!r} fails on these texts"):
             found = tokenizer([cleaned(text) for text in texts], padding=False, truncation=False)
         return found["input_ids"]
 
@@ -212,7 +213,7 @@ def _auto_tokenizer(source: str | Path, cache_dir: str | None) -> Any:
             f"the tokenizer of {printable(str(source))!r} needs the transformers library: "
             f"pip install 'interlace[hf]'"
         ) from None
-    with _no_panic(source):
+    with _no_panic(f"no tokenizer can be read from {printable(str(source))!r}"):
         return AutoTokenizer.from_pretrained(
             str(source),
             cache_dir=cache_dir,
@@ -254,13 +255,11 @@ def _check_class(source: str | Path, cache_dir: str | None) -> None:
 
 
 @contextmanager
-def _no_panic(source: str | Path) -> Iterator[None]:
+def _no_panic(what: str) -> Iterator[None]:
     """Turn whatever a tokenizer library raises into one line; its Rust part even panics."""
     try:
         yield
     except (KeyboardInterrupt, SystemExit, GeneratorExit, InterlaceError):
         raise
     except BaseException as error:
-        raise InterlaceError(
-            f"no tokenizer can be read from {printable(str(source))!r}: {first_line(error)}"
-        ) from None
+        raise InterlaceError(f"{what}: {first_line(error)}") from None

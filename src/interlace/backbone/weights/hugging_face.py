@@ -86,7 +86,14 @@ def _tower(config: Mapping[str, Any], family: str, part: str) -> dict[str, Any]:
     return {**defaults, **given, **({**defaults, **override} if override else {})}
 
 
-def _common(config: Mapping[str, Any]) -> dict[str, Any]:
+def _common(
+    state: Mapping[str, Tensor], config: Mapping[str, Any], tower: str, width: int
+) -> dict[str, Any]:
+    """What both towers have: sizes of the tensors, which the config must not contradict."""
+    layers = f"{tower}_model.encoder.layers."
+    blocks, hidden = depth(state, layers), size(state, f"{layers}0.mlp.fc1.weight", 0)
+    stated = {"hidden_size": width, "num_hidden_layers": blocks, "intermediate_size": hidden}
+    agree(config, stated, f"{tower}_config")
     activation = config["hidden_act"]
     if activation not in _ACTIVATIONS:
         raise InterlaceError(
@@ -94,21 +101,13 @@ def _common(config: Mapping[str, Any]) -> dict[str, Any]:
             f"expected one of {', '.join(sorted(_ACTIVATIONS))}"
         )
     return {
+        "width": width,
+        "depth": blocks,
+        "hidden": hidden,
         "heads": config["num_attention_heads"],
         "activation": _ACTIVATIONS[activation],
         "norm_eps": config["layer_norm_eps"],
     }
-
-
-def _sizes(
-    state: Mapping[str, Tensor], config: Mapping[str, Any], tower: str, width: int
-) -> dict[str, int]:
-    """Width, depth and hidden width of a tower's tensors, which its config must not contradict."""
-    layers = f"{tower}_model.encoder.layers."
-    blocks, hidden = depth(state, layers), size(state, f"{layers}0.mlp.fc1.weight", 0)
-    stated = {"hidden_size": width, "num_hidden_layers": blocks, "intermediate_size": hidden}
-    agree(config, stated, f"{tower}_config")
-    return {"width": width, "depth": blocks, "hidden": hidden}
 
 
 def _image(state: Mapping[str, Tensor], config: Mapping[str, Any], clip: bool) -> ImageSpec:
@@ -121,8 +120,7 @@ def _image(state: Mapping[str, Tensor], config: Mapping[str, Any], clip: bool) -
     width = size(state, "vision_model.embeddings.patch_embedding.weight", 0)
     agree(config, {"patch_size": patch}, "vision_config")
     return ImageSpec(
-        **_common(config),
-        **_sizes(state, config, "vision", width),
+        **_common(state, config, "vision", width),
         projection=clip,
         image_size=image_size,
         patch_size=patch,
@@ -146,8 +144,7 @@ def _text(state: Mapping[str, Tensor], config: Mapping[str, Any], clip: bool) ->
     context = size(state, "text_model.embeddings.position_embedding.weight", 0)
     agree(config, {"vocab_size": rows, "max_position_embeddings": context}, "text_config")
     return TextSpec(
-        **_common(config),
-        **_sizes(state, config, "text", size(state, table, 1)),
+        **_common(state, config, "text", size(state, table, 1)),
         projection=True,
         projection_bias=not clip,
         vocab_size=rows,
