@@ -4,15 +4,24 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Any, cast, get_args
+from pathlib import Path, PurePath
+from typing import Any
 
 from torch import Tensor
 
-from interlace.backbone.files import Files, LocalFolder, read_json, read_safetensors, read_tensors
-from interlace.backbone.spec import Activation, Spec
+from interlace._util.text import printable
+from interlace.backbone.byte_pairs import CLIP_VOCABULARY, OPENAI_MERGES
+from interlace.backbone.configs import (
+    read_hugging_face,
+    read_open_clip,
+    read_processor,
+    read_settings,
+)
+from interlace.backbone.files import Files, LocalFolder
+from interlace.backbone.preprocessing import hugging_face_preprocess, open_clip_preprocess
+from interlace.backbone.spec import Spec
+from interlace.backbone.tensors import read_tensors
 from interlace.backbone.tokenizer import (
-    CLIP_VOCABULARY,
     MERGES_FILE,
     TextTokenizer,
     byte_pair_tokenizer,
@@ -24,7 +33,6 @@ from interlace.backbone.weights import (
     from_open_clip,
     hugging_face_family,
     hugging_face_spec,
-    native_spec,
     open_clip_spec,
     refuse,
 )
@@ -41,8 +49,17 @@ OPEN_CLIP_WEIGHTS = (
     "open_clip_model.safetensors",
     "open_clip_pytorch_model.safetensors",
     "model.safetensors",
+    "open_clip_pytorch_model.bin",
 )
-HUGGING_FACE_WEIGHTS = ("model.safetensors", "model.safetensors.index.json")
+HUGGING_FACE_WEIGHTS = (
+    "model.safetensors",
+    "model.safetensors.index.json",
+    "pytorch_model.bin",
+)
+
+#: Tensors that were read already, or names that their file may have.
+Weights = Mapping[str, Tensor] | tuple[str, ...]
+
 _TOKENIZER_FILES = ("tokenizer.json", "tokenizer_config.json", "vocab.json", "spiece.model")
 
 
@@ -69,15 +86,19 @@ class Checkpoint:
 
 def _settings(files: Files) -> dict[str, Any]:
     path = files.find(SETTINGS)
-    return read_json(path) if path else {}
+    return read_settings(path) if path else {}
 
 
-def open_clip_checkpoint(files: Files, weights: tuple[str, ...]) -> Checkpoint:
+def _state(files: Files, weights: Weights) -> Mapping[str, Tensor]:
+    return read_tensors(files, weights) if isinstance(weights, tuple) else weights
+
+
+def open_clip_checkpoint(files: Files, weights: Weights) -> Checkpoint:
     """A checkpoint beside open_clip's config.
 
     Args:
         files: the folder or repository.
-        weights: names that its weights may have.
+        weights: its tensors, or names that their file may have.
 
     Raises:
         InterlaceError: if a file is missing or broken, or the towers cannot express the model.
@@ -86,18 +107,15 @@ def open_clip_checkpoint(files: Files, weights: tuple[str, ...]) -> Checkpoint:
     if path is None:
         hint = "; load its transformers model as hf:" if files.find("config.json") else ""
         raise InterlaceError(f"{files.name} holds no {OPEN_CLIP_CONFIG}{hint}")
-    config = read_json(path)
-    model = config.get("model_cfg", config)
-    if not {"embed_dim", "vision_cfg", "text_cfg"} <= set(model):
-        raise InterlaceError(f"{path} has no 'model_cfg' with embed_dim, vision_cfg and text_cfg")
+    model, images = read_open_clip(path)
     refuse(model)
-    state = read_tensors(files, weights)
+    state = _state(files, weights)
     spec = open_clip_spec(state, model)
     return Checkpoint(
         spec,
         from_open_clip(state, spec),
         open_clip_tokenizer(spec, model["text_cfg"], files, files.cache_dir),
-        open_clip_preprocess(spec, config.get("preprocess_cfg", {})),
+        open_clip_preprocess(spec, images),
         template=_settings(files).get("template", TEMPLATE),
     )
 
@@ -120,12 +138,16 @@ def open_clip_tokenizer(
     options = dict(config.get("tokenizer_kwargs") or {})
     clean, length = options.pop("clean", None), spec.text.context_length
     # a path of the machine that wrote the config means nothing here; its file lies in the folder
-    merges_name = Path(options.pop("bpe_path", MERGES_FILE)).name
+    merges_name = PurePath(str(options.pop("bpe_path", MERGES_FILE)).replace("\\", "/")).name
     merges = files.find(merges_name) if files else None
     name = config.get("hf_tokenizer_name")
     if options or config.get("tokenizer_mode"):
+        shown = printable(repr(options or config["tokenizer_mode"]))
+        raise InterlaceError(f"tokenizer settings {shown} are not supported")
+    if merges is None and not name and merges_name not in (MERGES_FILE, OPENAI_MERGES):
         raise InterlaceError(
-            f"tokenizer settings {options or config['tokenizer_mode']!r} are not supported"
+            f"{files.name if files else 'the model'} lacks {printable(merges_name)!r}, the merges "
+            "that its tokenizer_kwargs name"
         )
     if merges is None and not name and spec.text.vocab_size != CLIP_VOCABULARY:
         return None
@@ -140,19 +162,12 @@ def open_clip_tokenizer(
     return transformers_tokenizer(source, length, clean or "whitespace", settings, cache_dir)
 
 
-def open_clip_preprocess(spec: Spec, config: Mapping[str, Any]) -> Preprocess:
-    """Image constants of an open_clip ``preprocess_cfg`` or pretrained tag."""
-    known = ("mean", "std", "interpolation", "resize_mode", "fill_color")
-    values = {key: config[key] for key in known if config.get(key) is not None}
-    return Preprocess.from_dict({**Preprocess(spec.image.image_size).to_dict(), **values})
-
-
-def hugging_face_checkpoint(files: Files, weights: tuple[str, ...]) -> Checkpoint:
+def hugging_face_checkpoint(files: Files, weights: Weights) -> Checkpoint:
     """A checkpoint beside transformers' ``config.json``.
 
     Args:
         files: the folder or repository.
-        weights: names that its weights may have.
+        weights: its tensors, or names that their file may have.
 
     Raises:
         InterlaceError: if a file is missing or broken, or the towers cannot express the model.
@@ -161,18 +176,27 @@ def hugging_face_checkpoint(files: Files, weights: tuple[str, ...]) -> Checkpoin
     if path is None:
         hint = "; load its open_clip model as hf-hub:" if files.find(OPEN_CLIP_CONFIG) else ""
         raise InterlaceError(f"{files.name} holds no config.json{hint}")
-    config = read_json(path)
+    config = read_hugging_face(path)
     hugging_face_family(config)
-    state = read_tensors(files, weights)
+    state = _state(files, weights)
     spec = hugging_face_spec(state, config)
     settings = _settings(files)
     return Checkpoint(
         spec,
         from_hugging_face(state, spec),
         _hugging_face_tokenizer(spec, files, settings.get("clean")),
-        _hugging_face_preprocess(spec, files),
+        hugging_face_preprocess(spec, _processor(files)),
         template=settings.get("template", TEMPLATE),
     )
+
+
+def _processor(files: Files) -> dict[str, Any]:
+    """``preprocessor_config.json``, or newer ``processor_config.json``; empty without either."""
+    for file in ("preprocessor_config.json", "processor_config.json"):
+        path = files.find(file)
+        if path is not None and (config := read_processor(path)):
+            return config
+    return {}
 
 
 def _hugging_face_tokenizer(spec: Spec, files: Files, clean: str | None) -> TextTokenizer | None:
@@ -190,51 +214,3 @@ def _hugging_face_tokenizer(spec: Spec, files: Files, clean: str | None) -> Text
     if not has_files:
         return None
     return transformers_tokenizer(files.tokenizer_source, length, clean, cache_dir=files.cache_dir)
-
-
-def _hugging_face_preprocess(spec: Spec, files: Files) -> Preprocess:
-    """Image constants of ``preprocessor_config.json``, or of newer ``processor_config.json``."""
-    config: dict[str, Any] = {}
-    for file in ("preprocessor_config.json", "processor_config.json"):
-        path = files.find(file)
-        if path is not None and not config:
-            whole = read_json(path)
-            config = whole.get("image_processor", whole)
-    values: dict[str, Any] = Preprocess(spec.image.image_size).to_dict()
-    if not spec.image.class_token:
-        values.update(mean=[0.5] * 3, std=[0.5] * 3, resize_mode="squash")
-    for ours, theirs in (("mean", "image_mean"), ("std", "image_std")):
-        values[ours] = config.get(theirs) or values[ours]
-    size = config.get("size")
-    if isinstance(size, dict):
-        values["resize_mode"] = "shortest" if "shortest_edge" in size else "squash"
-    if "resample" in config:
-        values["interpolation"] = {2: "bilinear", 3: "bicubic"}.get(config["resample"], "bicubic")
-    return Preprocess.from_dict(values)
-
-
-def file_checkpoint(path: Path, activation: Activation | None) -> Checkpoint:
-    """A single safetensors file under OpenAI's or open_clip's key names.
-
-    Raises:
-        InterlaceError: if it is of another kind.
-    """
-    if path.suffix != ".safetensors":
-        raise InterlaceError(
-            f"{path}: weights are read from .safetensors files and model folders only"
-        )
-    state, metadata = read_safetensors(path)
-    if any(name.startswith("vision_model.") for name in state):
-        raise InterlaceError(
-            f"{path} holds transformers' tensor names: give the folder with its config.json"
-        )
-    stated = activation or metadata.get("activation", "quick_gelu")
-    if stated not in get_args(Activation):
-        raise InterlaceError(f"activation {stated!r}: expected {' or '.join(get_args(Activation))}")
-    spec = native_spec(state, cast(Activation, stated))
-    return Checkpoint(
-        spec,
-        from_open_clip(state, spec),
-        own_tokenizer(spec),
-        Preprocess(spec.image.image_size),
-    )

@@ -19,6 +19,7 @@ from interlace.backbone.spec import Activation, Spec
 from interlace.backbone.text import Prompts, Tokenizer, fill
 from interlace.backbone.tower import ImageTower, TextTower
 from interlace.backbone.weights import from_native, native_spec
+from interlace.backbone.weights.names import plain_names
 from interlace.data.transforms import Preprocess
 from interlace.errors import InterlaceError
 
@@ -73,6 +74,7 @@ class DualEncoder(nn.Module):
         Raises:
             InterlaceError: if the tensors are not such a CLIP.
         """
+        state = plain_names(state)
         spec = native_spec(state, activation)
         clip = cls(spec, source=source, tokenizer=own_tokenizer(spec))
         clip.load_state_dict(from_native(state, spec))
@@ -123,7 +125,13 @@ class DualEncoder(nn.Module):
         templates = [template] if isinstance(template, str) else list(template)
         filled = [fill(one, names) for one in templates]
         texts = [text for of_class in zip(*filled, strict=True) for text in of_class]
-        return Prompts(self.tokenizer(texts).to(self.device), tuple(names), len(templates))
+        ids = self.tokenizer(texts)
+        if ids.numel() and not 0 <= int(ids.min()) <= int(ids.max()) < self.spec.text.vocab_size:
+            raise InterlaceError(
+                f"the tokenizer gives ids from {int(ids.min())} to {int(ids.max())} and the model "
+                f"has {self.spec.text.vocab_size:,} tokens: it belongs to another model"
+            )
+        return Prompts(ids.to(self.device), tuple(names), len(templates))
 
     def save(
         self, folder: str | Path, format: Format = "open_clip", overwrite: bool = False

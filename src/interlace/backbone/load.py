@@ -3,37 +3,53 @@
 from __future__ import annotations
 
 import difflib
+import os
 from dataclasses import replace
 from importlib import resources
 from pathlib import Path
 
 import torch
 
+from interlace._util.reading import check_regular
+from interlace._util.text import first_line, printable
+from interlace.backbone.bare import file_checkpoint
 from interlace.backbone.checkpoint import (
     HUGGING_FACE_WEIGHTS,
     OPEN_CLIP_CONFIG,
     OPEN_CLIP_WEIGHTS,
     TEMPLATE,
     Checkpoint,
-    file_checkpoint,
     hugging_face_checkpoint,
     open_clip_checkpoint,
-    open_clip_preprocess,
     open_clip_tokenizer,
 )
+from interlace.backbone.configs import check_open_clip
 from interlace.backbone.dual import DualEncoder
 from interlace.backbone.files import HubRepository, LocalFolder
+from interlace.backbone.pickles import PICKLED, is_pickled
+from interlace.backbone.preprocessing import open_clip_preprocess
 from interlace.backbone.spec import Activation
+from interlace.backbone.tensors import read_weights
 from interlace.backbone.weights import from_open_clip, open_clip_spec, refuse
 from interlace.errors import InterlaceError
 
 PICTO = "picto"
 _PICTO_TEMPLATE = "a drawing of {}"
+_WEIGHT_ENDINGS = (".safetensors", *PICKLED)
+#: What training leaves in folders beside the weights.
+_NO_WEIGHTS = (
+    "training_args.bin",
+    "optimizer.pt",
+    "optimizer.bin",
+    "scheduler.pt",
+    "rng_state.pth",
+)
 
 
 def load(
     name: str | Path,
     *,
+    arch: str | None = None,
     activation: Activation | None = None,
     template: str | None = None,
     cache_dir: str | None = None,
@@ -49,24 +65,30 @@ def load(
             - ``"hf:openai/clip-vit-base-patch16"``: a ``CLIPModel`` or ``SiglipModel`` of the
               Hugging Face hub;
             - ``"hf-hub:timm/ViT-B-16-SigLIP"``: an open_clip model of the Hugging Face hub;
-            - a path: a folder with ``open_clip_config.json``, a folder with ``config.json``, or a
-              ``.safetensors`` file under OpenAI's key names. Nothing is fetched for a path.
-        activation: for a single ``.safetensors`` file only: the MLPs' nonlinearity. By default what
-            the file's metadata says under ``activation``, or ``quick_gelu``, as OpenAI's weights
-            mean; most open_clip weights need ``gelu``.
+            - a path: a folder with ``open_clip_config.json`` or ``config.json``, or a weights file
+              (``.safetensors``, ``.pt``, ``.pth``, ``.bin``) with one of them beside it. Nothing is
+              fetched for a path, and no code in it runs;
+            - ``"ViT-B-16:/path/weights.pt"``: a weights file of the open_clip architecture
+              ``ViT-B-16``; ``"ViT-B-16,quick_gelu:/path/weights.pt"`` with another activation.
+        arch: for a weights file without a configuration: open_clip's name of its architecture,
+            whose heads and activation count. ``ViT-B-16`` means ``gelu`` and
+            ``ViT-B-16-quickgelu`` what OpenAI's weights need.
+        activation: for such a file: the MLPs' nonlinearity, where it is not the architecture's. A
+            safetensors file may say it in its metadata, under ``activation``. Without ``arch`` it
+            is enough where open_clip knows one architecture of these sizes.
         template: default prompt with ``{}`` for the class name; by default the model's own.
         cache_dir: where downloads are kept; by default where the fetching library keeps them.
 
-    Local weights are read from safetensors only. Some published tags and repositories offer none;
-    their PyTorch files are read with ``weights_only=True``, which makes nothing but tensors.
+    Of PyTorch's files nothing but tensors is made; files that hold more are refused.
 
     Returns:
         The model, frozen, in float32 on the CPU, with its tokenizer and image constants.
 
     Raises:
-        InterlaceError: if the name is unknown, or the checkpoint of a kind that cannot be loaded.
+        InterlaceError: if the name is unknown, the checkpoint is broken or of a kind that cannot be
+            loaded, or nothing says which heads and activation a weights file means.
     """
-    found = _find(name, activation, cache_dir)
+    found = _find(name, arch, activation, cache_dir)
     with torch.device("meta"):  # random values would be overwritten at once
         clip = DualEncoder(
             found.spec,
@@ -79,15 +101,24 @@ def load(
     return clip
 
 
-def _find(name: str | Path, activation: Activation | None, cache_dir: str | None) -> Checkpoint:
+def _find(
+    name: str | Path, arch: str | None, activation: Activation | None, cache_dir: str | None
+) -> Checkpoint:
     text = str(name)
-    path = Path(text.removeprefix("local-dir:")).expanduser()
-    if path.is_file() and name != PICTO:
-        return replace(file_checkpoint(path, activation), source=str(path.resolve()))
-    if activation is not None:
-        raise InterlaceError(
-            f"activation={activation!r} is for a .safetensors file; {text!r} says its own"
-        )
+    path = Path(os.path.expanduser(text.removeprefix("local-dir:")))
+    if os.path.isfile(path) and name != PICTO:
+        return file_checkpoint(path, arch, activation)
+    if isinstance(name, str) and (named := _named_file(name)):
+        words, path = named
+        own_arch, _, own_activation = words.partition(",")
+        check_regular(path, "weights file")
+        return file_checkpoint(path, arch or own_arch, activation or own_activation or None)  # type: ignore[arg-type]
+    for argument, value in (("arch", arch), ("activation", activation)):
+        if value is not None:
+            raise InterlaceError(
+                f"{argument}={value!r} is for a .safetensors file or one of PyTorch's; "
+                f"{printable(text)!r} says its own"
+            )
     if name == PICTO:  # a folder of that name is "./picto"
         folder = Path(str(resources.files("interlace") / "data" / "picto" / "model"))
         if not folder.is_dir():
@@ -95,59 +126,81 @@ def _find(name: str | Path, activation: Activation | None, cache_dir: str | None
         found = _from_folder(LocalFolder(folder))
         own = found.template != TEMPLATE
         return replace(found, source=PICTO, template=found.template if own else _PICTO_TEMPLATE)
-    if path.is_dir():
+    if os.path.isdir(path):
         return replace(_from_folder(LocalFolder(path)), source=str(path.resolve()))
     if text.startswith("hf:"):
         repository = HubRepository(text.removeprefix("hf:"), cache_dir)
-        return replace(
-            hugging_face_checkpoint(repository, (*HUGGING_FACE_WEIGHTS, "pytorch_model.bin")),
-            source=text,
-        )
+        return replace(hugging_face_checkpoint(repository, HUGGING_FACE_WEIGHTS), source=text)
     if text.startswith("hf-hub:"):
         repository = HubRepository(text.removeprefix("hf-hub:"), cache_dir)
-        weights = (*OPEN_CLIP_WEIGHTS, "open_clip_pytorch_model.bin")
-        return replace(open_clip_checkpoint(repository, weights), source=text)
-    if isinstance(name, Path) or text.startswith((".", "/", "~")) or text.endswith(".safetensors"):
-        raise InterlaceError(f"no file or folder {text!r}")
+        return replace(open_clip_checkpoint(repository, OPEN_CLIP_WEIGHTS), source=text)
+    if isinstance(name, Path) or _is_path(text):
+        if os.path.lexists(path) and not os.path.exists(os.path.join(path, "")):
+            check_regular(path, "weights file")  # a pipe, a device, a link to nothing
+        raise InterlaceError(f"no file or folder {printable(text)!r}")
     return _from_tag(text, cache_dir)
+
+
+def _is_path(text: str) -> bool:
+    return text.startswith((".", "/", "~")) or text.lower().endswith(_WEIGHT_ENDINGS)
+
+
+def _named_file(text: str) -> tuple[str, Path] | None:
+    """What stands before and after the colon of ``ARCHITECTURE[,ACTIVATION]:FILE``."""
+    words, colon, place = text.partition(":")
+    if not colon or words in ("hf", "hf-hub", "local-dir"):
+        return None
+    path = os.path.expanduser(place)
+    return (words, Path(path)) if os.path.isfile(path) or _is_path(place) else None
 
 
 def _from_folder(files: LocalFolder) -> Checkpoint:
     """A folder of either kind; open_clip's config counts where both are there with its weights."""
-    open_clip_weights = any(files.find(name) for name in OPEN_CLIP_WEIGHTS[:2])
+    open_clip_weights = any(
+        files.find(name) for name in OPEN_CLIP_WEIGHTS if name.startswith("open_clip")
+    )
     hugging_face = files.find("config.json") is not None
     if files.find(OPEN_CLIP_CONFIG) and (open_clip_weights or not hugging_face):
-        # as in open_clip, a folder's only weights may have any name
-        others = tuple(path.name for path in files.folder.glob("*.safetensors"))
-        return open_clip_checkpoint(files, OPEN_CLIP_WEIGHTS + (others if len(others) == 1 else ()))
+        return open_clip_checkpoint(files, OPEN_CLIP_WEIGHTS + _only_weights(files.folder))
     if hugging_face:
-        return hugging_face_checkpoint(files, HUGGING_FACE_WEIGHTS)
+        return hugging_face_checkpoint(files, HUGGING_FACE_WEIGHTS + _only_weights(files.folder))
     raise InterlaceError(
         f"{files.name} holds no model: expected {OPEN_CLIP_CONFIG} or config.json in it"
     )
 
 
+def _only_weights(folder: Path) -> tuple[str, ...]:
+    """The weights of a folder that has one such file: as in open_clip, it may have any name."""
+    names = [name for name in os.listdir(folder) if name not in _NO_WEIGHTS]
+    for fits in (lambda name: name.endswith(".safetensors"), is_pickled):
+        found = tuple(name for name in names if fits(name))
+        if found:
+            return found if len(found) == 1 else ()
+    return ()
+
+
 def _from_tag(text: str, cache_dir: str | None) -> Checkpoint:
     """An open_clip ``model:pretrained`` pair, or OpenAI's name of one of its models."""
     import open_clip
-    from open_clip.factory import load_state_dict
     from open_clip.pretrained import download_pretrained, get_pretrained_cfg
 
     model, _, tag = text.replace("/", "-").replace("@", "-").removesuffix("px").partition(":")
-    openai = model in open_clip.list_openai_models() and ("/" in text or model.startswith("RN"))
-    tag = tag or ("openai" if openai else "")
+    by_openai = "/" in text or model.startswith("RN")
+    if not tag and by_openai and get_pretrained_cfg(model, "openai"):
+        tag = "openai"
     pretrained = get_pretrained_cfg(model, tag)
-    config = open_clip.get_model_config(model)
+    config = open_clip.get_model_config(model) if pretrained else None
     if not pretrained or config is None:
         raise InterlaceError(_unknown(text, model))
+    check_open_clip(config, f"architecture {model}")
     refuse(config)
     try:
         weights = download_pretrained(pretrained, cache_dir=cache_dir)
-        state = load_state_dict(weights)
     except Exception as error:  # whatever carries the download
         raise InterlaceError(
-            f"cannot fetch {model}:{tag}: {type(error).__name__}: {str(error).splitlines()[0]}"
+            f"cannot fetch {model}:{tag}: {type(error).__name__}: {first_line(error)}"
         ) from None
+    state = read_weights(Path(weights))[0]
     # the tag knows how the weights were trained; the architecture's name may not
     quick_gelu = bool(pretrained.get("quick_gelu", False)) or tag == "openai"
     spec = open_clip_spec(state, config, quick_gelu)
@@ -169,7 +222,7 @@ def known_names() -> list[str]:
 
 def _unknown(text: str, model: str) -> str:
     known = known_names()
-    tags = [name for name in known if name.startswith(f"{model}:")]
-    close = tags[:5] or difflib.get_close_matches(text, known, n=3, cutoff=0.4)
+    tags = [name for name in known if name.startswith(f"{model}:")][:5]
+    close = tags or difflib.get_close_matches(text, known, n=3, cutoff=0.4)
     hint = f"; did you mean {', '.join(close)}?" if close else ""
-    return f"unknown model {text!r}{hint}"
+    return f"unknown model {printable(text)!r}{hint}"

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-import json
-import tempfile
+import os
 from pathlib import Path
-from shutil import rmtree
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
 from safetensors.torch import save_file
 
+from interlace._util.files import write_json
+from interlace._util.folders import replaced_folder
+from interlace._util.reading import reason_of
+from interlace._util.text import printable
 from interlace.backbone.checkpoint import (
     HUGGING_FACE_WEIGHTS,
     OPEN_CLIP_CONFIG,
@@ -33,35 +35,33 @@ def save_model(
     """Write ``clip`` to ``folder``; see :meth:`DualEncoder.save`."""
     if format not in get_args(Format):
         raise InterlaceError(f"format {format!r}: expected {' or '.join(get_args(Format))}")
-    target = Path(folder).expanduser()
+    target = Path(os.path.expanduser(folder))
     _check_free(target, overwrite)
-    target.parent.mkdir(parents=True, exist_ok=True)
-    # written beside the target and renamed at the end, so that nobody meets half a model
-    with tempfile.TemporaryDirectory(prefix=f".{target.name}.", dir=target.parent) as workspace:
-        fresh, old = Path(workspace, "new"), Path(workspace, "old")
-        fresh.mkdir()
+    with replaced_folder(target) as fresh:
+        _check_free(target, overwrite)  # again: another process may have been first
         if format == "hf":
             _write_hugging_face(clip, fresh)
         else:
             _write_open_clip(clip, fresh)
-        if target.exists():
-            target.rename(old)
-        fresh.rename(target)
-        rmtree(old, ignore_errors=True)
     return target
 
 
 def _check_free(target: Path, overwrite: bool) -> None:
-    if not target.exists():
+    shown = printable(str(target))
+    if not os.path.lexists(target):
         return
-    if not target.is_dir():
-        raise InterlaceError(f"{target} is a file: a model is saved as a folder")
-    if not any(target.iterdir()):
+    if not os.path.isdir(target):
+        raise InterlaceError(f"{shown} is a file: a model is saved as a folder")
+    try:
+        names = os.listdir(target)
+    except OSError as error:
+        raise InterlaceError(f"{shown}: {reason_of(error)}") from None
+    if not names:
         return
     if not overwrite:
-        raise InterlaceError(f"{target} is not empty: pass overwrite=True to replace it")
-    if not any((target / name).is_file() for name in (OPEN_CLIP_CONFIG, "config.json")):
-        raise InterlaceError(f"{target} holds something that is not a saved model: not replaced")
+        raise InterlaceError(f"{shown} is not empty: pass overwrite=True to replace it")
+    if not {OPEN_CLIP_CONFIG, "config.json"} & set(names):
+        raise InterlaceError(f"{shown} holds something that is not a saved model: not replaced")
 
 
 def _write_open_clip(clip: DualEncoder, folder: Path) -> None:
@@ -69,8 +69,8 @@ def _write_open_clip(clip: DualEncoder, folder: Path) -> None:
     if isinstance(clip.tokenizer, TextTokenizer):
         model["text_cfg"].update(clip.tokenizer.save(folder, "open_clip"))
     preprocess = {"mode": "RGB", **clip.preprocess.to_dict()}
-    _write_json(folder / OPEN_CLIP_CONFIG, {"model_cfg": model, "preprocess_cfg": preprocess})
-    _write_json(folder / SETTINGS, {"template": clip.template})
+    write_json(folder / OPEN_CLIP_CONFIG, {"model_cfg": model, "preprocess_cfg": preprocess})
+    write_json(folder / SETTINGS, {"template": clip.template})
     save_file(tensors, folder / OPEN_CLIP_WEIGHTS[0], metadata={"format": "pt"})
 
 
@@ -81,12 +81,12 @@ def _write_hugging_face(clip: DualEncoder, folder: Path) -> None:
         saved = clip.tokenizer.save(folder, "hf")
         clean = saved.get("tokenizer_kwargs", {}).get("clean")
         settings.update({"clean": clean} if clean else {})
-    _write_json(folder / "config.json", config)
-    _write_json(
+    write_json(folder / "config.json", config)
+    write_json(
         folder / "preprocessor_config.json",
         _image_processor(clip.preprocess, "CLIP" if clip.spec.image.class_token else "Siglip"),
     )
-    _write_json(folder / SETTINGS, settings)
+    write_json(folder / SETTINGS, settings)
     save_file(tensors, folder / HUGGING_FACE_WEIGHTS[0], metadata={"format": "pt"})
 
 
@@ -113,7 +113,3 @@ def _image_processor(preprocess: Preprocess, family: str) -> dict[str, Any]:
         "image_std": list(preprocess.std),
         "do_convert_rgb": True,
     }
-
-
-def _write_json(path: Path, value: Any) -> None:
-    path.write_text(json.dumps(value, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")

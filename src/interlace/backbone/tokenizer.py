@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import gzip
-import io
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,15 +12,37 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from interlace._util.reading import read_json_object, read_text
+from interlace._util.text import first_line, printable
+from interlace.backbone.byte_pairs import (
+    BEGIN,
+    CLIP_VOCABULARY,
+    END,
+    BytePairs,
+    cleaning,
+    openai_merges,
+    read_merges,
+)
+from interlace.backbone.files import HubRepository, LocalFolder
 from interlace.errors import InterlaceError
 
-#: Vocabulary of OpenAI's CLIP: 256 bytes, each twice, 48,894 merges and two special tokens.
-CLIP_VOCABULARY = 49408
 #: File of a model folder that holds its own merges, where they are not OpenAI's.
 MERGES_FILE = "bpe_merges.txt.gz"
 
-_SPECIAL = 2
-_BYTES = 512
+#: Letters of a prompt that a message shows.
+_SHOWN = 200
+#: Bytes that a file of a tokenizer may have; Gemma's has 34 million.
+_TOKENIZER_BYTES = 128 << 20
+#: Classes (and, where none is named, model types) of transformers that read nothing but text,
+#: JSON and sentence pieces: no pickles, and no code.
+_SAFE_CLASSES = frozenset(
+    """
+    CLIPTokenizer SiglipTokenizer Siglip2Tokenizer T5Tokenizer GemmaTokenizer BertTokenizer
+    RobertaTokenizer XLMRobertaTokenizer GPT2Tokenizer LlamaTokenizer MPNetTokenizer
+    DistilBertTokenizer NllbTokenizer Qwen2Tokenizer PreTrainedTokenizer TokenizersBackend
+    clip siglip siglip2 metaclip_2 t5 mt5 gemma bert roberta xlm-roberta gpt2
+    """.split()
+)
 
 
 @dataclass(frozen=True)
@@ -55,8 +76,9 @@ class TextTokenizer:
         result = torch.full((len(texts), self.context_length), self.pad_id, dtype=torch.long)
         for row, text, ids in zip(result, texts, self.encode(texts), strict=True):
             if len(ids) > self.context_length:
+                shown = text if len(text) <= _SHOWN else f"{text[:_SHOWN]}..."
                 raise InterlaceError(
-                    f"prompt {text!r} has {len(ids)} tokens with its begin and end tokens; "
+                    f"prompt {shown!r} has {len(ids)} tokens with its begin and end tokens; "
                     f"the model reads at most {self.context_length}: shorten it"
                 )
             start = self.context_length - len(ids) if self.pad_left else 0
@@ -84,59 +106,37 @@ def byte_pair_tokenizer(
     Raises:
         InterlaceError: if the merges do not make a vocabulary of ``vocab_size``.
     """
-    from open_clip.tokenizer import SimpleTokenizer, default_bpe
-
-    source = Path(default_bpe()) if merges_file is None else merges_file
-    with gzip.open(source, "rt", encoding="utf-8") as file:
-        header, *merges = file.read().rstrip("\n").split("\n")
-    merges = merges[: CLIP_VOCABULARY - _BYTES - _SPECIAL]  # OpenAI's file holds unused ones
-    wanted = vocab_size - _BYTES - _SPECIAL
-    if not 0 <= wanted <= len(merges):
-        raise InterlaceError(
-            f"a vocabulary of {vocab_size} needs {wanted} merges, "
-            f"the byte-pair tokenizer has {len(merges)}"
-        )
-    packed = gzip.compress("\n".join([header, *merges[:wanted]]).encode(), mtime=0)
-    tokenizer = SimpleTokenizer(
-        io.BytesIO(packed),
-        context_length=context_length,
-        clean=clean,
-    )
-    begin, end = tokenizer.sot_token_id, tokenizer.eot_token_id
+    pairs = BytePairs(vocab_size, merges_file, clean)
 
     def encode(texts: list[str]) -> list[list[int]]:
-        return [[begin, *tokenizer.encode(text), end] for text in texts]
+        return [pairs(text) for text in texts]
 
     def save(folder: Path, format: str) -> dict[str, Any]:
         own = vocab_size != CLIP_VOCABULARY or merges_file is not None
         if own or format == "hf":
-            _save_as_transformers(folder, tokenizer, context_length)
+            _save_as_transformers(folder, pairs, context_length)
         if own and format == "open_clip":
             # we read the merges; stock open_clip knows no merges but OpenAI's, and reads the files
             # of transformers in the same folder because the config names a tokenizer
-            (folder / MERGES_FILE).write_bytes(packed)
+            (folder / MERGES_FILE).write_bytes(pairs.packed())
             return {"hf_tokenizer_name": "CLIPTokenizer"}
         return {} if clean == "lower" else {"tokenizer_kwargs": {"clean": clean}}
 
-    return TextTokenizer(encode, context_length, 0, False, end, save)
+    return TextTokenizer(encode, context_length, 0, False, pairs.end, save)
 
 
 def has_clip_merges(path: Path) -> bool:
     """Whether the ``merges.txt`` of a transformers tokenizer holds OpenAI's merges."""
-    from open_clip.tokenizer import default_bpe
-
-    count = CLIP_VOCABULARY - _BYTES - _SPECIAL
-    with gzip.open(default_bpe(), "rt", encoding="utf-8") as file:
-        expected = [file.readline().strip() for _ in range(count + 1)][1:]
-    found = path.read_text(encoding="utf-8").split("\n")[1:]
+    found = read_text(path, "list of merges", _TOKENIZER_BYTES).split("\n")[1:]
+    expected = [line.strip() for line in read_merges(openai_merges())[1:]]
     return [line.strip() for line in found if line.strip()] == expected
 
 
-def _save_as_transformers(folder: Path, tokenizer: Any, context_length: int) -> None:
+def _save_as_transformers(folder: Path, pairs: BytePairs, context_length: int) -> None:
     """Write a byte-pair tokenizer in the files of transformers' ``CLIPTokenizer``."""
-    special = {"<start_of_text>": "<|startoftext|>", "<end_of_text>": "<|endoftext|>"}
-    vocabulary = {special.get(token, token): i for token, i in tokenizer.encoder.items()}
-    merges = ["#version: 0.2", *(" ".join(pair) for pair in tokenizer.bpe_ranks)]
+    special = {BEGIN: "<|startoftext|>", END: "<|endoftext|>"}
+    vocabulary = {special.get(token, token): i for token, i in pairs.ids.items()}
+    merges = ["#version: 0.2", *(" ".join(pair) for pair in pairs.ranks)]
     begin, end = special.values()
     config = {
         "tokenizer_class": "CLIPTokenizer",
@@ -173,16 +173,17 @@ def transformers_tokenizer(
         cache_dir: where downloads are kept.
 
     Raises:
-        InterlaceError: if transformers is not installed or ``source`` holds no tokenizer.
+        InterlaceError: if transformers is not installed, or ``source`` holds no tokenizer or one
+            that needs code of its own.
     """
-    from open_clip.tokenizer import get_clean_fn
-
+    cleaned = cleaning(clean) if clean else str
+    shown = printable(str(source))
     tokenizer = _auto_tokenizer(source, cache_dir)
-    cleaned = get_clean_fn(clean) if clean else str
 
     def encode(texts: list[str]) -> list[list[int]]:
-        ids = tokenizer([cleaned(text) for text in texts], padding=False, truncation=False)
-        return ids["input_ids"]
+        with _no_panic(f"the tokenizer of {shown!r} fails on these texts"):
+            found = tokenizer([cleaned(text) for text in texts], padding=False, truncation=False)
+        return found["input_ids"]
 
     def save(folder: Path, format: str) -> dict[str, Any]:
         tokenizer.save_pretrained(str(folder))
@@ -203,18 +204,62 @@ def transformers_tokenizer(
 
 
 def _auto_tokenizer(source: str | Path, cache_dir: str | None) -> Any:
+    """A tokenizer of transformers' own classes; code that comes with the files never runs."""
+    _check_class(source, cache_dir)
     try:
         from transformers import AutoTokenizer
     except ImportError:
         raise InterlaceError(
-            f"the tokenizer of {str(source)!r} needs the transformers library: "
+            f"the tokenizer of {printable(str(source))!r} needs the transformers library: "
             f"pip install 'interlace[hf]'"
         ) from None
-    local = isinstance(source, Path)
-    try:
+    with _no_panic(f"no tokenizer can be read from {printable(str(source))!r}"):
         return AutoTokenizer.from_pretrained(
-            str(source), cache_dir=cache_dir, local_files_only=local
+            str(source),
+            cache_dir=cache_dir,
+            local_files_only=isinstance(source, Path),
+            trust_remote_code=False,  # left out, transformers asks on the console and may run it
         )
-    except (OSError, ValueError, KeyError, ImportError) as error:
-        reason = str(error).split("\n")[0]
-        raise InterlaceError(f"no tokenizer can be read from {str(source)!r}: {reason}") from None
+
+
+def _check_class(source: str | Path, cache_dir: str | None) -> None:
+    """Refuse a tokenizer of any class but those that read word lists, merges and pieces.
+
+    Raises:
+        InterlaceError: naming the class, and the code that it would need.
+    """
+    files = LocalFolder(source) if isinstance(source, Path) else HubRepository(source, cache_dir)
+    configs = []
+    for name in ("tokenizer_config.json", "config.json"):
+        path = files.find(name)
+        configs.append(read_json_object(path, most=_TOKENIZER_BYTES) if path else {})
+    kinds = [config.get("tokenizer_class") for config in configs]
+    kind = next((kind for kind in kinds if kind), None) or configs[1].get("model_type")
+    if kind is None:
+        if files.find("tokenizer.json"):  # read by the tokenizers library as it stands
+            return
+        raise InterlaceError(
+            f"no tokenizer can be read from {printable(str(source))!r}: it names none"
+        )
+    if not isinstance(kind, str) or kind.removesuffix("Fast") not in _SAFE_CLASSES:
+        code = "auto_map" in configs[0] or "auto_map" in configs[1]
+        reason = (
+            "it would need Python code that comes with the files, and such code is never run"
+            if code
+            else "only tokenizers of word lists, merges and sentence pieces are read"
+        )
+        raise InterlaceError(
+            f"the tokenizer of {printable(str(source))!r} is of class "
+            f"{printable(repr(kind))}: {reason}"
+        )
+
+
+@contextmanager
+def _no_panic(what: str) -> Iterator[None]:
+    """Turn whatever a tokenizer library raises into one line; its Rust part even panics."""
+    try:
+        yield
+    except (KeyboardInterrupt, SystemExit, GeneratorExit, InterlaceError):
+        raise
+    except BaseException as error:
+        raise InterlaceError(f"{what}: {first_line(error)}") from None

@@ -11,9 +11,10 @@ from typing import Any
 
 from torch import Tensor
 
+from interlace._util.text import printable
 from interlace.backbone.spec import Activation, ImageSpec, Spec, TextPool, TextSpec, TowerSpec
 from interlace.backbone.weights import tables
-from interlace.backbone.weights.layout import Layout, depth, read, size, write
+from interlace.backbone.weights.layout import Layout, agree, depth, read, size, write
 from interlace.errors import InterlaceError
 
 _ACTIVATIONS: dict[str, Activation] = {
@@ -65,7 +66,7 @@ def hugging_face_family(config: Mapping[str, Any]) -> str:
     Raises:
         InterlaceError: if the model is of another kind.
     """
-    family = config.get("model_type", "")
+    family = config.get("model_type") or ""
     if family in _DEFAULTS:
         return family
     what = {
@@ -73,7 +74,7 @@ def hugging_face_family(config: Mapping[str, Any]) -> str:
         "model_type is 'siglip', are supported",
         "clip_vision_model": "half of a CLIP, without a text tower",
         "clip_text_model": "half of a CLIP, without an image tower",
-    }.get(family, f"a transformers model of type {family!r}")
+    }.get(family, f"a transformers model of type {printable(repr(family))}")
     raise InterlaceError(f"this checkpoint is {what}; Interlace takes CLIPModel and SiglipModel")
 
 
@@ -85,13 +86,24 @@ def _tower(config: Mapping[str, Any], family: str, part: str) -> dict[str, Any]:
     return {**defaults, **given, **({**defaults, **override} if override else {})}
 
 
-def _common(config: Mapping[str, Any]) -> dict[str, Any]:
+def _common(
+    state: Mapping[str, Tensor], config: Mapping[str, Any], tower: str, width: int
+) -> dict[str, Any]:
+    """What both towers have: sizes of the tensors, which the config must not contradict."""
+    layers = f"{tower}_model.encoder.layers."
+    blocks, hidden = depth(state, layers), size(state, f"{layers}0.mlp.fc1.weight", 0)
+    stated = {"hidden_size": width, "num_hidden_layers": blocks, "intermediate_size": hidden}
+    agree(config, stated, f"{tower}_config")
     activation = config["hidden_act"]
     if activation not in _ACTIVATIONS:
         raise InterlaceError(
-            f"hidden_act {activation!r}: expected one of {', '.join(sorted(_ACTIVATIONS))}"
+            f"hidden_act {printable(repr(activation))}: "
+            f"expected one of {', '.join(sorted(_ACTIVATIONS))}"
         )
     return {
+        "width": width,
+        "depth": blocks,
+        "hidden": hidden,
         "heads": config["num_attention_heads"],
         "activation": _ACTIVATIONS[activation],
         "norm_eps": config["layer_norm_eps"],
@@ -105,11 +117,10 @@ def _image(state: Mapping[str, Tensor], config: Mapping[str, Any], clip: bool) -
         raise InterlaceError(f"image_size {image_size}: expected one number, the side of a square")
     if not clip and not config.get("vision_use_head", True):
         raise InterlaceError("a SiglipModel without its pooling head has no image features")
+    width = size(state, "vision_model.embeddings.patch_embedding.weight", 0)
+    agree(config, {"patch_size": patch}, "vision_config")
     return ImageSpec(
-        **_common(config),
-        width=size(state, "vision_model.embeddings.patch_embedding.weight", 0),
-        depth=depth(state, "vision_model.encoder.layers."),
-        hidden=size(state, "vision_model.encoder.layers.0.mlp.fc1.weight", 0),
+        **_common(state, config, "vision", width),
         projection=clip,
         image_size=image_size,
         patch_size=patch,
@@ -129,15 +140,15 @@ def _text(state: Mapping[str, Tensor], config: Mapping[str, Any], clip: bool) ->
         if not isinstance(given, int):
             raise InterlaceError(f"eos_token_id {given!r}: expected one id")
         pool, eos = ("argmax", None) if given == _LEGACY_EOS else ("eos", given)
+    rows = size(state, table, 0)
+    context = size(state, "text_model.embeddings.position_embedding.weight", 0)
+    agree(config, {"vocab_size": rows, "max_position_embeddings": context}, "text_config")
     return TextSpec(
-        **_common(config),
-        width=size(state, table, 1),
-        depth=depth(state, "text_model.encoder.layers."),
-        hidden=size(state, "text_model.encoder.layers.0.mlp.fc1.weight", 0),
+        **_common(state, config, "text", size(state, table, 1)),
         projection=True,
         projection_bias=not clip,
-        vocab_size=size(state, table, 0),
-        context_length=size(state, "text_model.embeddings.position_embedding.weight", 0),
+        vocab_size=rows,
+        context_length=context,
         causal=clip,
         begins_with_token=clip,
         pool=pool,

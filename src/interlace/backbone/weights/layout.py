@@ -11,16 +11,21 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
+from typing import Any
 
 import torch
 from torch import Tensor
 
+from interlace._util.text import printable
 from interlace.backbone.spec import Spec
 from interlace.backbone.tower import ImageTower, TextTower
 from interlace.errors import InterlaceError
 
 #: Buffers and scalars that some formats store beside the weights; they hold no learned value.
 _NOT_WEIGHTS = ("position_ids", "attn_mask", "input_resolution", "context_length", "vocab_size")
+_FLOATS = (torch.float32, torch.float16, torch.bfloat16, torch.float64)
+#: Bounds of sizes, far above those of any published model.
+_MOST, _MOST_BLOCKS, _LOGIT_SCALE = 1 << 24, 512, 20
 
 
 @dataclass(frozen=True)
@@ -94,12 +99,32 @@ def size(state: Mapping[str, Tensor], name: str, dimension: int) -> int:
     """
     if name not in state:
         raise InterlaceError(f"no vision-transformer CLIP or SigLIP: tensor {name!r} is missing")
-    return state[name].shape[dimension]
+    shape = state[name].shape
+    if dimension >= len(shape) or not 0 < shape[dimension] <= _MOST:
+        raise InterlaceError(f"tensor {name!r} has shape {list(shape)}, of no such model")
+    return shape[dimension]
+
+
+def agree(config: Mapping[str, Any], found: Mapping[str, int], section: str) -> None:
+    """See that the sizes that a config states are those of the tensors.
+
+    Raises:
+        InterlaceError: if one is not: then the config is another model's, heads and all.
+    """
+    for name, value in found.items():
+        if config.get(name) not in (None, value):
+            raise InterlaceError(
+                f"{section}.{name} is {config[name]} and the tensors have {value}: this "
+                "configuration belongs to another model"
+            )
 
 
 def depth(state: Mapping[str, Tensor], prefix: str) -> int:
     """Number of blocks whose names start with ``prefix``, which ends before their number."""
-    return len({name[len(prefix) :].split(".")[0] for name in state if name.startswith(prefix)})
+    found = len({name[len(prefix) :].split(".")[0] for name in state if name.startswith(prefix)})
+    if not 0 < found <= _MOST_BLOCKS:
+        raise InterlaceError(f"{found} blocks under {prefix!r}: expected 1 to {_MOST_BLOCKS}")
+    return found
 
 
 def parameter_shapes(spec: Spec) -> dict[str, torch.Size]:
@@ -139,30 +164,67 @@ def read(state: Mapping[str, Tensor], spec: Spec, layout: Layout) -> dict[str, T
         if missing:
             raise InterlaceError(f"the checkpoint lacks {missing[0]!r}, needed for {row.ours!r}")
         used.update(theirs)
+        for name in theirs:
+            _check_kind(name, state[name])
+        if len(theirs) > 1 and len({state[name].shape[1:] for name in theirs}) > 1:
+            raise InterlaceError(f"{row.theirs!r} differ in their shapes")
         whole = torch.cat([state[name] for name in theirs]) if theirs[1:] else state[theirs[0]]
-        # a copy, so that no tensor stays a view of a file that may change
-        result.update(_ours(whole.to(torch.float32, copy=True), row, shapes))
+        for name, part in _ours(whole, row, shapes).items():
+            # a copy, so that no tensor stays a view of a file that may change
+            result[name] = part.to(torch.float32, copy=True).contiguous()
+            if not is_finite(result[name]):
+                raise InterlaceError(f"{row.theirs!r} holds values that are not finite numbers")
     unread = sorted(
         name for name in state if name not in used and name.split(".")[-1] not in _NOT_WEIGHTS
     )
     if unread:
         raise InterlaceError(
-            f"the checkpoint holds {unread[0]!r} ({len(unread)} such tensors), "
+            f"the checkpoint holds {printable(unread[0])!r} ({len(unread)} such tensors), "
             f"a part that the towers cannot express"
         )
     _check_complete(shapes, result, layout)
+    _check_temperature(result["logit_scale"])
     return result
+
+
+def is_finite(tensor: Tensor) -> bool:
+    """Whether all values are finite numbers."""
+    # a sum that is finite has no infinity and no NaN in it; it costs a fifth of looking at each
+    return bool(tensor.sum().isfinite()) or bool(tensor.isfinite().all())
+
+
+def _check_kind(name: str, tensor: Tensor) -> None:
+    if tensor.dtype not in _FLOATS:
+        kind = str(tensor.dtype).removeprefix("torch.")
+        raise InterlaceError(
+            f"{printable(name)!r} holds {kind} values; weights are float32, float16, bfloat16 or "
+            "float64 (quantised checkpoints are not read)"
+        )
+
+
+def _check_temperature(logit_scale: Tensor) -> None:
+    if abs(float(logit_scale)) > _LOGIT_SCALE:
+        raise InterlaceError(
+            f"'logit_scale' is {float(logit_scale):g}, the logarithm of the temperature: expected "
+            f"a number from -{_LOGIT_SCALE} to {_LOGIT_SCALE} (CLIP's is 4.6)"
+        )
 
 
 def _ours(whole: Tensor, row: Row, shapes: Mapping[str, torch.Size]) -> dict[str, Tensor]:
     """Cut a format's tensor into ours, checked against their shapes."""
     if row.transpose:
+        if whole.ndim != 2:
+            raise InterlaceError(f"{row.theirs!r} has shape {list(whole.shape)}, not of a matrix")
         whole = whole.mT
     names = row.ours.split()
     if len(names) == 1:
         parts: Iterable[Tensor] = [whole]
     else:
         unit = len(whole) // sum(row.shares)
+        if unit * sum(row.shares) != len(whole):
+            raise InterlaceError(
+                f"{row.theirs!r} has {len(whole)} rows, not {sum(row.shares)} equal parts"
+            )
         parts = whole.split([unit * share for share in row.shares])
     result = {}
     for name, part in zip(names, parts, strict=True):
@@ -170,7 +232,7 @@ def _ours(whole: Tensor, row: Row, shapes: Mapping[str, torch.Size]) -> dict[str
             raise InterlaceError(
                 f"{row.theirs!r} has shape {list(part.shape)}, expected {list(shapes[name])}"
             )
-        result[name] = part.reshape(shapes[name]).contiguous()
+        result[name] = part.reshape(shapes[name])
     return result
 
 

@@ -14,9 +14,9 @@ from typing import Any
 
 from torch import Tensor
 
-from interlace.backbone.spec import Activation, ImageSpec, Spec, TextPool, TextSpec
+from interlace.backbone.spec import Activation, ImagePool, ImageSpec, Spec, TextPool, TextSpec
 from interlace.backbone.weights import tables
-from interlace.backbone.weights.layout import Layout, depth, read, size
+from interlace.backbone.weights.layout import Layout, agree, depth, read, size
 from interlace.backbone.weights.timm_trunk import timm_image_spec
 from interlace.errors import InterlaceError
 
@@ -32,7 +32,9 @@ _UNSUPPORTED = {
     "scale_fc": "a norm inside the MLP",
     "embed_cls": "an appended text class token",
 }
-_IMAGE_POOLS = {"tok": "cls", "avg": "mean"}
+_IMAGE_POOLS: dict[str, ImagePool] = {"tok": "cls", "avg": "mean"}
+#: Width of OpenAI's largest tower; the larger ones of others have heads 80, 88 and 104 wide.
+_OPENAI_WIDTH = 1024
 _TEXT_POOLS: tuple[TextPool, ...] = ("argmax", "eos", "last", "first")
 
 
@@ -84,6 +86,11 @@ def _native_image(
     if any(name.startswith("visual.layer1.") for name in state):
         raise InterlaceError("a ResNet CLIP: only vision-transformer image towers are supported")
     width, patch = (size(state, "visual.conv1.weight", i) for i in (0, 3))
+    blocks = depth(state, "visual.transformer.resblocks.")
+    agree(config, {"width": width, "patch_size": patch, "layers": blocks}, "vision_cfg")
+    pool = config.get("pool_type") or "tok"
+    if pool not in _IMAGE_POOLS:
+        raise InterlaceError(f"image pooling {pool!r}: expected {' or '.join(_IMAGE_POOLS)}")
     positions = size(state, "visual.positional_embedding", 0)
     side = round((positions - 1) ** 0.5)
     image_size = config.get("image_size", side * patch)
@@ -94,7 +101,7 @@ def _native_image(
         )
     return ImageSpec(
         width=width,
-        depth=depth(state, "visual.transformer.resblocks."),
+        depth=blocks,
         heads=width // config.get("head_width", 64),
         hidden=size(state, "visual.transformer.resblocks.0.mlp.c_fc.weight", 0),
         activation=_activation(config, quick_gelu),
@@ -103,7 +110,7 @@ def _native_image(
         image_size=image_size,
         patch_size=patch,
         ln_pre="visual.ln_pre.weight" in state,
-        pool=_IMAGE_POOLS.get(config.get("pool_type", "tok"), "cls"),  # type: ignore[arg-type]
+        pool=_IMAGE_POOLS[pool],
     )
 
 
@@ -115,6 +122,11 @@ def _text(
     # a bare state dict is OpenAI's, whose heads are 64 wide; open_clip's default is 8 heads
     heads = width // 64 if config is None else config.get("heads", 8)
     config = config or {}
+    rows = size(state, f"{prefix}token_embedding.weight", 0)
+    context = size(state, f"{prefix}positional_embedding", 0)
+    blocks = depth(state, f"{prefix}transformer.resblocks.")
+    sizes = {"width": width, "layers": blocks, "vocab_size": rows, "context_length": context}
+    agree(config, sizes, "text_cfg")
     pool = config.get("pool_type", "argmax")
     if pool not in _TEXT_POOLS:
         raise InterlaceError(f"text pooling {pool!r}: expected one of {', '.join(_TEXT_POOLS)}")
@@ -122,15 +134,15 @@ def _text(
     bias = f"{prefix}text_projection.bias" in state
     return TextSpec(
         width=width,
-        depth=depth(state, f"{prefix}transformer.resblocks."),
+        depth=blocks,
         heads=heads,
         hidden=size(state, f"{prefix}transformer.resblocks.0.mlp.c_fc.weight", 0),
         activation=_activation(config, quick_gelu),
         norm_eps=_epsilon(config),
         projection=bias or f"{prefix}text_projection" in state,
         projection_bias=bias,
-        vocab_size=size(state, f"{prefix}token_embedding.weight", 0),
-        context_length=size(state, f"{prefix}positional_embedding", 0),
+        vocab_size=rows,
+        context_length=context,
         causal=causal,
         begins_with_token=causal,
         pool=pool,
@@ -182,6 +194,7 @@ def open_clip_spec(
         embed_dim = size(state, f"{prefix}text_projection", 1)
     else:
         embed_dim = text.width
+    agree(config or {}, {"embed_dim": embed_dim}, "model_cfg")
     return Spec(image=image, text=text, embed_dim=embed_dim, logit_bias="logit_bias" in state)
 
 
@@ -213,6 +226,12 @@ def native_spec(state: Mapping[str, Tensor], activation: Activation = "quick_gel
         InterlaceError: if ``state`` is no vision-transformer CLIP under OpenAI's key names.
     """
     spec = open_clip_spec(state)
+    widest = max(spec.image.width, spec.text.width)
+    if widest > _OPENAI_WIDTH:
+        raise InterlaceError(
+            f"a tower {widest} wide is none of OpenAI's, and its heads may not be 64 wide: load "
+            "the file with its architecture, as in interlace.load(path, arch='ViT-H-14')"
+        )
     return replace(
         spec,
         image=replace(spec.image, activation=activation),

@@ -13,6 +13,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from interlace._util.text import first_line, printable
 from interlace.backbone.spec import Activation, ImagePool, ImageSpec
 from interlace.errors import InterlaceError
 
@@ -28,6 +29,12 @@ def _trunk(name: str, pool: str, projection: str) -> Any:
     """
     import timm
 
+    # a name such as hf-hub:..., which timm would fetch, is no architecture
+    if not isinstance(name, str) or not timm.is_model(name):
+        raise InterlaceError(
+            f"the image tower {printable(repr(name))} is no vision transformer of this timm: "
+            "unknown name"
+        )
     try:
         with torch.device("meta"):
             if projection == "none":
@@ -35,9 +42,9 @@ def _trunk(name: str, pool: str, projection: str) -> Any:
             trunk: Any = timm.create_model(name, pretrained=False)
             trunk.reset_classifier(0, **({"global_pool": pool} if pool else {}))
             return trunk
-    except (RuntimeError, AssertionError, TypeError, ValueError, AttributeError) as error:
+    except Exception as error:  # timm checks with whatever comes to hand
         raise InterlaceError(
-            f"the image tower {name!r} is no vision transformer of this timm: {error}"
+            f"the image tower {name!r} is no vision transformer of this timm: {first_line(error)}"
         ) from None
 
 
