@@ -123,7 +123,7 @@ def _parts(text: str, where: str) -> Iterator[_Part]:
     """What YAML text consists of, made one by one, so that nothing is built ahead."""
     try:
         for event in yaml.parse(text, Loader=yaml.SafeLoader):
-            line = event.start_mark.line + 1
+            line = event.start_mark.line + 1 if event.start_mark else 1
             if isinstance(event, yaml.AliasEvent) or getattr(event, "anchor", None):
                 _refuse(where, line, "anchors and aliases (& and *) are not read")
             if getattr(event, "tag", None):
