@@ -69,7 +69,7 @@ class Range:
         if parts == ["above 0"]:
             parts, noun = [], f"positive {noun}"
         if self.limit is not None and isinstance(value, int | float) and value > self.limit:
-            parts.append(f"at most {self.limit:,}")
+            parts.append(f"{'' if parts else 'of '}at most {self.limit:,}")
         return f"a {noun} {' and '.join(parts)}".rstrip()
 
 
@@ -117,7 +117,7 @@ def describe(hint: Any, value: object = None) -> str:
     if origin is Literal:
         return f"one of {', '.join(map(str, arguments))}"
     if _is_list(origin or hint):
-        return f"a list, each {describe(arguments[0], value)}" if arguments else "a list"
+        return f"a list (each {describe(arguments[0], value)})" if arguments else "a list"
     if hint is NoneType:
         return "null"
     if hint is bool:
