@@ -7,9 +7,11 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from interlace._util.text import listed
 from interlace.adapted import Adapted
 from interlace.backbone.dual import DualEncoder
 from interlace.bench.cell import settings_of_each
+from interlace.config import check_seed
 from interlace.data.loader import Images
 from interlace.data.records import Record
 from interlace.data.task import FewShotTask
@@ -102,6 +104,9 @@ def compare(
     """
     if not names or not seeds:
         raise InterlaceError("a comparison needs at least one method and one seed")
+    seeds = [check_seed(seed) for seed in seeds]
+    if len(set(seeds)) < len(seeds):
+        raise InterlaceError(f"seeds {listed(seeds)}: each counts once")
     order = list(dict.fromkeys(["zero_shot", *names]))
     own = settings_of_each(order, settings or {})
     decoded: dict[tuple[Record, ...], Images] = {}  # seeds often share their test images

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field, fields, replace
 from functools import cache
 from importlib.resources import files
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal, get_type_hints
 
 import yaml
 
+from interlace._util.flat_yaml import read_flat_yaml, read_value
+from interlace._util.schema import Range, check, shown
+from interlace._util.text import did_you_mean, listed
 from interlace.errors import InterlaceError
 
 Optimizer = Literal["adamw", "adam", "sgd"]
@@ -20,16 +22,15 @@ Select = Literal["last", "best"]
 Objective = Literal["classify", "retrieve"]
 Sampler = Literal["auto", "shuffle", "domains"]
 
+Count = Annotated[int, Range(0, limit=1_000_000)]
+Size = Annotated[int, Range(1, limit=1_000_000)]
+Rate = Annotated[float, Range(0, limit=1_000)]
+Positive = Annotated[float, Range(above=0, limit=1_000)]
+#: Every use of a seed holds it: the largest number that torch is given is seed * 100,003 + epoch.
+Seed = Annotated[int, Range(0, limit=2**47 - 1)]
+
 #: The preset that holds what the methods' authors published for each data set.
 PUBLISHED = "published"
-
-_CHOICES = {
-    "optimizer": ("adamw", "adam", "sgd"),
-    "precision": ("auto", "float32", "bfloat16", "float16"),
-    "select": ("last", "best"),
-    "objective": ("classify", "retrieve"),
-    "sampler": ("auto", "shuffle", "domains"),
-}
 
 
 @dataclass(frozen=True)
@@ -63,25 +64,25 @@ class TrainConfig:
         per_class: images in such a group.
     """
 
-    epochs: int = 50
-    batch_size: int = 32
+    epochs: Count = 50
+    batch_size: Size = 32
     optimizer: Optimizer = "adamw"
-    lr: float = 1e-3
-    weight_decay: float = 5e-4
-    warmup_epochs: int = 1
-    warmup_lr: float = 1e-5
-    crop_scale: float = 0.5
+    lr: Positive = 1e-3
+    weight_decay: Rate = 5e-4
+    warmup_epochs: Count = 1
+    warmup_lr: Rate = 1e-5
+    crop_scale: Annotated[float, Range(above=0, most=1)] = 0.5
     flip: bool = True
     precision: Precision = "auto"
     select: Select = "last"
-    workers: int = 0
+    workers: Annotated[int, Range(0, limit=256)] = 0
     shortcuts: bool = True
     compile: bool = False
     objective: Objective = "classify"
-    temperature: float = 0.07
-    margin: float = 0.5
+    temperature: Positive = 0.07
+    margin: Rate = 0.5
     sampler: Sampler = "auto"
-    per_class: int = 4
+    per_class: Annotated[int, Range(2, limit=1_000_000)] = 4
 
     @property
     def groups(self) -> bool:
@@ -101,39 +102,19 @@ class TrainConfig:
         Raises:
             InterlaceError: naming the one that is out of range.
         """
-        for name, least in (
-            ("epochs", 0),
-            ("batch_size", 1),
-            ("weight_decay", 0),
-            ("warmup_epochs", 0),
-            ("warmup_lr", 0),
-            ("workers", 0),
-            ("margin", 0),
-        ):
-            value = getattr(self, name)
-            if not isinstance(value, int | float) or isinstance(value, bool) or value < least:
-                raise InterlaceError(f"{name}={value!r}: must be a number of at least {least}")
-        if not isinstance(self.per_class, int) or self.per_class < 2:
-            raise InterlaceError(f"per_class={self.per_class!r}: must be a whole number, 2 or more")
-        for name in ("lr", "temperature"):
-            value = getattr(self, name)
-            if not isinstance(value, int | float) or isinstance(value, bool) or value <= 0:
-                raise InterlaceError(f"{name}={value!r}: must be a positive number")
-        if not isinstance(self.crop_scale, int | float) or not 0 < self.crop_scale <= 1:
-            raise InterlaceError(f"crop_scale={self.crop_scale!r}: must be above 0 and at most 1")
+        for name, hint in training_hints().items():
+            object.__setattr__(self, name, check(name, getattr(self, name), hint))
         if self.groups and self.batch_size < 2 * self.per_class:
             raise InterlaceError(
                 f"batch_size={self.batch_size}: must be at least {2 * self.per_class}, to hold "
                 f"images of two classes with per_class={self.per_class} of each"
             )
-        for name in ("flip", "shortcuts", "compile"):
-            if not isinstance(getattr(self, name), bool):
-                raise InterlaceError(f"{name}={getattr(self, name)!r}: must be true or false")
-        for name, choices in _CHOICES.items():
-            if getattr(self, name) not in choices:
-                raise InterlaceError(
-                    f"{name}={getattr(self, name)!r}: must be one of {', '.join(choices)}"
-                )
+
+
+@cache
+def training_hints() -> dict[str, Any]:
+    """What each setting of training may be, as :func:`interlace._util.schema.check` takes it."""
+    return get_type_hints(TrainConfig, include_extras=True)
 
 
 #: Names of the settings of training, which every method takes.
@@ -161,23 +142,47 @@ class RunConfig:
     preset: str | None = None
     tuned: str | None = None
 
+    def __post_init__(self) -> None:
+        """Check the type of every value; those of the arguments are the method's to check.
+
+        Raises:
+            InterlaceError: naming the one that is something else.
+        """
+        arguments = check("arguments", self.arguments, Any)
+        if not isinstance(arguments, dict):
+            raise InterlaceError("arguments: must map names to values")
+        if not isinstance(self.train, TrainConfig):
+            raise InterlaceError("train: must be a TrainConfig")
+        object.__setattr__(self, "arguments", arguments)
+        object.__setattr__(self, "seed", check_seed(self.seed))
+        check("method", self.method, str)
+        check("preset", self.preset, str | None)
+        check("tuned", self.tuned, str | None)
+
     def to_dict(self) -> dict[str, Any]:
         """Plain data for JSON."""
         return {**asdict(self), "arguments": dict(self.arguments)}
 
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> RunConfig:
-        """Inverse of :meth:`to_dict`.
+        """Inverse of :meth:`to_dict`, for data that may have been damaged or changed.
 
         Raises:
-            InterlaceError: if a key is unknown.
+            InterlaceError: if a key is unknown or missing, or a value is none of its kind.
         """
-        values = dict(data)
-        values["train"] = _build(TrainConfig(), values.get("train", {}), "train")
-        unknown = set(values) - {f.name for f in fields(cls)}
-        if unknown:
-            raise InterlaceError(f"unknown keys in a run's configuration: {sorted(unknown)}")
-        return cls(**values)
+        if not isinstance(data, Mapping) or "method" not in data:
+            raise InterlaceError("a run's configuration must name its method")
+        _refuse_unknown(data, {f.name for f in fields(cls)}, "a run's configuration")
+        return cls(**{**data, "train": _build(data.get("train", {}))})
+
+
+def check_seed(seed: Any) -> int:
+    """See that a seed is one that every part of a run can use.
+
+    Raises:
+        InterlaceError: if it is no whole number from 0 to 2^47 - 1.
+    """
+    return int(check("seed", seed, Seed))
 
 
 @dataclass(frozen=True)
@@ -224,13 +229,14 @@ def preset_defaults(preset: str, method: str) -> list[MethodDefaults]:
     Raises:
         InterlaceError: if there is no such preset.
     """
+    check("preset", preset, str)
     if preset in preset_names():
         own = read_packaged(f"presets/{preset}.yaml").get(method)
         return [MethodDefaults(**own)] if own else []
     kind, *rest = preset.split("/")
     if kind != PUBLISHED or len(rest) not in (0, 2):
         raise InterlaceError(
-            f"no preset {preset!r}: there are {', '.join((*preset_names(), PUBLISHED))}"
+            f"no preset {shown(preset)}: there are {', '.join((*preset_names(), PUBLISHED))}"
         )
     if not rest:
         raise InterlaceError(
@@ -249,7 +255,7 @@ def preset_defaults(preset: str, method: str) -> list[MethodDefaults]:
 
 def resolve(
     method: str,
-    known_arguments: Iterable[str],
+    known_arguments: Mapping[str, Any],
     settings: Mapping[str, Any],
     *,
     seed: int = 1,
@@ -259,22 +265,24 @@ def resolve(
 
     Args:
         method: key of the method.
-        known_arguments: names of the method's own arguments.
+        known_arguments: the method's own arguments and what each may be, as
+            :func:`interlace.methods.parameters` gives them.
         settings: the caller's values; each belongs to the method or to training by its name.
         seed: the run's seed.
         preset: name of a preset as in :func:`preset_defaults`, or None.
 
     Raises:
-        InterlaceError: if a setting or the preset is unknown, or a value out of range.
+        InterlaceError: if a setting or the preset is unknown, or a value is of another type or out
+            of range.
     """
     known = set(known_arguments)
     for name in settings:
         if name not in known | TRAINING:
-            close = difflib.get_close_matches(name, known | TRAINING, n=1)
-            hint = f"; did you mean {close[0]!r}?" if close else ""
+            hint = did_you_mean(str(name), sorted(known | TRAINING), count=2)
+            own, training = (", ".join(sorted(some)) or "none" for some in (known, TRAINING))
             raise InterlaceError(
-                f"no setting {name!r}{hint} {method} takes {', '.join(sorted(known)) or 'none'}; "
-                f"training takes {', '.join(sorted(TRAINING))}"
+                f"no setting {shown(name)}; {hint + ' ' if hint else ''}"
+                f"{method} takes {own}; training takes {training}"
             )
     layers = [] if preset is None else preset_defaults(preset, method)
     arguments: dict[str, Any] = {}
@@ -288,56 +296,58 @@ def resolve(
     tuned = [own.tuned for own in layers if own.tuned and own.names() - set(settings)]
     return RunConfig(
         method,
-        arguments,
-        _build(TrainConfig(), train, "train"),
+        check_arguments(arguments, known_arguments),
+        _build(train),
         seed,
         preset=preset if layers else None,
         tuned=tuned[0] if tuned else None,
     )
 
 
-def _build(base: TrainConfig, values: Mapping[str, Any], where: str) -> TrainConfig:
-    unknown = set(values) - TRAINING
+def check_arguments(values: Mapping[str, Any], hints: Mapping[str, Any]) -> dict[str, Any]:
+    """See that a method's arguments are what its signature says.
+
+    Args:
+        values: the arguments by name.
+        hints: what each may be; one that is missing here may be any plain data.
+
+    Raises:
+        InterlaceError: naming the first that is something else.
+    """
+    return {name: check(name, value, hints.get(name, Any)) for name, value in values.items()}
+
+
+def _build(values: Any) -> TrainConfig:
+    if not isinstance(values, Mapping):
+        raise InterlaceError("train: must map names to values")
+    _refuse_unknown(values, TRAINING, "'train'")
+    return replace(TrainConfig(), **values)
+
+
+def _refuse_unknown(values: Mapping[str, Any], known: Iterable[str], where: str) -> None:
+    unknown = sorted({str(name) for name in values} - set(known))
     if unknown:
-        raise InterlaceError(f"unknown keys under {where!r}: {', '.join(sorted(unknown))}")
-    return replace(base, **values)
+        raise InterlaceError(f"unknown keys in {where}: {listed(unknown)}")
 
 
 def read_settings(path: Path | None, assignments: Iterable[str]) -> dict[str, Any]:
     """Settings of a flat YAML file, overridden by ``key=value`` strings.
 
     Args:
-        path: a YAML file that maps names to values, or None.
-        assignments: strings such as ``lr=1e-3``; a value is read as YAML.
+        path: a YAML file that maps names to plain values or lists of them, or None.
+        assignments: strings such as ``lr=1e-3``; of two for one name the later holds. A value is
+            read as a number, true or false, null, a list in brackets, or else as the text it is.
 
     Raises:
-        InterlaceError: if the file is missing or no mapping, or a string has no ``=``.
+        InterlaceError: if the file is missing or no such mapping, or a string has no ``=``.
     """
-    settings: dict[str, Any] = {}
-    if path is not None:
-        try:
-            loaded = yaml.safe_load(path.read_text(encoding="utf-8"))
-        except (OSError, yaml.YAMLError) as error:
-            raise InterlaceError(f"cannot read settings from {path}: {error}") from None
-        if not isinstance(loaded, dict):
-            raise InterlaceError(f"{path} must map setting names to values")
-        settings |= loaded
+    settings = {} if path is None else read_flat_yaml(path)
     for assignment in assignments:
         name, separator, text = assignment.partition("=")
-        if not separator or not name:
-            raise InterlaceError(f"{assignment!r}: expected key=value, such as lr=1e-3")
-        settings[name.strip()] = _number(yaml.safe_load(text))
+        if not separator or not name.strip():
+            raise InterlaceError(f"{shown(assignment)}: expected key=value, such as lr=1e-3")
+        settings[name.strip()] = read_value(text)
     return settings
-
-
-def _number(value: Any) -> Any:
-    """YAML 1.1 reads ``1e-3`` (no dot) as a string; people mean a number."""
-    if isinstance(value, str):
-        try:
-            return float(value)
-        except ValueError:
-            return value
-    return value
 
 
 def preset_names() -> list[str]:

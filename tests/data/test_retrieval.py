@@ -267,7 +267,7 @@ def test_bad_draws(own: Path, tmp_path: Path) -> None:
     data = open_retrieval(own, gallery="phone")
     for arguments, message in (
         (("x", 1, 1, "cctv"), "protocol 'x': must be ucdr, uccdr or udcdr"),
-        (("ucdr", 0, 1, "cctv"), "shots = 0"),
+        (("ucdr", 0, 1, "cctv"), "shots=0: must be"),
         (("ucdr", 1, 1, None), "setting 'None': must be one of cctv, drone"),
         (("ucdr", 1, 1, "phone"), "setting 'phone': must be one of cctv, drone"),
     ):

@@ -85,8 +85,8 @@ def test_parts_below_the_root(photos: Photos) -> None:
     ("options", "message"),
     [
         ({"shots": 6}, "'gray wolf' has 6, 'cat' has 6, 'dog' has 6: use at most 5 shots"),
-        ({"shots": -1}, "shots = -1"),
-        ({"seed": -1}, "seed = -1"),
+        ({"shots": -1}, "shots=-1: must be a whole number"),
+        ({"seed": -1}, "seed=-1: must be a whole number"),
         ({"template": "a photo"}, "template 'a photo': must hold {} once"),
         ({"class_names": ["cat"]}, "1 class names for 3 classes"),
     ],

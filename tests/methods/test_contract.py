@@ -197,7 +197,7 @@ def test_a_users_own_method_is_found():
             self.bias = torch.nn.Parameter(torch.tensor(start))
 
     assert "mine" in methods.available()
-    assert methods.parameters("mine") == ["start"]
+    assert list(methods.parameters("mine")) == ["start"]
     assert methods.create("mine", models.tiny(), start=2.0).bias.item() == 2.0
     with pytest.raises(ValueError, match="has no argument 'stat'"):
         methods.create("mine", models.tiny(), stat=2.0)

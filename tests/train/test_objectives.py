@@ -103,7 +103,7 @@ def test_methods_on_features_refuse_it() -> None:
         ({"sampler": "x"}, "sampler='x': must be one of auto, shuffle, domains"),
         ({"temperature": 0}, "temperature=0: must be a positive number"),
         ({"margin": -1}, "margin=-1: must be a number of at least 0"),
-        ({"per_class": 1}, "per_class=1: must be a whole number, 2 or more"),
+        ({"per_class": 1}, "per_class=1: must be a whole number of at least 2"),
         ({"per_class": 2.5}, "per_class=2.5: must be a whole number"),
         (
             {"objective": "retrieve", "batch_size": 4},

@@ -14,10 +14,11 @@ from typing import Any
 import torch
 
 from interlace import methods, protocols
+from interlace._util.schema import check, shown
 from interlace.backbone.load import load
 from interlace.bench.details import details
 from interlace.bench.measure import Measured, circumstances
-from interlace.config import PUBLISHED, TRAINING, read_settings, resolve
+from interlace.config import PUBLISHED, TRAINING, Count, check_seed, read_settings, resolve
 from interlace.data.catalog import is_known
 from interlace.errors import InterlaceError
 from interlace.fitting import fit
@@ -121,6 +122,8 @@ def grid(
     check_preset(rest.get("preset"))
     if not (data and names and shots and seeds):
         raise InterlaceError("a grid needs at least one data set, method, number of shots and seed")
+    seeds = list(dict.fromkeys(check_seed(seed) for seed in seeds))  # a cell twice is one cell
+    shots = list(dict.fromkeys(check("shots", count, Count) for count in shots))
     order = list(dict.fromkeys(["zero_shot", *names]))
     settings_of_each(order, settings or {})  # a wrong one is known before the first cell
     conditions = chosen.conditions()
@@ -132,7 +135,7 @@ def grid(
     wanted = [c for c in conditions if not kinds or c == CLEAN or c.kind in kinds]
     return [
         CellSpec(chosen.name, one, name, count, seed, settings or {}, condition=condition, **rest)
-        for one in data
+        for one in dict.fromkeys(data)
         for count in shots
         for seed in seeds
         for condition in wanted
@@ -158,7 +161,7 @@ def settings_of_each(
     for setting in settings:
         known = (TRAINING | set(methods.parameters(key)) for key in keys.values())
         if not any(setting in own for own in known):
-            raise InterlaceError(f"none of {', '.join(names)} takes a setting {setting!r}")
+            raise InterlaceError(f"none of {', '.join(names)} takes a setting {shown(setting)}")
     for name, own in found.items():
         resolve(keys[name], methods.parameters(keys[name]), own)
     return found

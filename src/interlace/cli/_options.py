@@ -56,9 +56,21 @@ def numbers(text: str, name: str) -> list[int]:
     """Whole numbers of a list that is separated by commas.
 
     Raises:
-        InterlaceError: if a part is no whole number of at least 0, or none is given.
+        InterlaceError: if a part is no whole number of at least 0, one stands twice (a seed that
+            counts twice would narrow the intervals), or none is given.
     """
+    from interlace._util.schema import check, shown
+    from interlace.config import Seed
+
     parts = split_list(text)
-    if not parts or not all(part.isdigit() for part in parts):
-        raise InterlaceError(f"{name} {text!r}: expected whole numbers such as 1,2,3")
-    return [int(part) for part in parts]
+    # isdigit would take "²", and int() digits of every script
+    if not parts or not all(part.isascii() and part.isdecimal() for part in parts):
+        raise InterlaceError(f"{name} {shown(text)}: expected whole numbers such as 1,2,3")
+    found: list[int] = []
+    for part in parts:
+        # what is cut off is far above the limit, and int() refuses to read more
+        number = int(check(name, int(part[:4_000]), Seed))
+        if number in found:
+            raise InterlaceError(f"{name} {shown(text)}: {number} stands there twice")
+        found.append(number)
+    return found

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import inspect
+import math
+from importlib.resources import files
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -12,6 +14,7 @@ from rich.table import Table
 from interlace.cli._output import out, print_json
 
 if TYPE_CHECKING:
+    from interlace.backbone.spec import Spec
     from interlace.data.field import FieldSet
 
 NAME = "show"
@@ -28,26 +31,13 @@ def run(
 
     Example: interlace show mmrl++
     """
-    from interlace import methods
-    from interlace.data.catalog import is_catalog_name
-    from interlace.data.field import find_field
-    from interlace.export.bundle import HEADER
-
-    if what is None:
-        facts = _everything()
-    elif (Path(what) / HEADER).exists():
-        facts = _run(Path(what))
-    elif is_catalog_name(what) and "/" in what:
-        facts = _data(what)
-    elif (entry := find_field(what)) is not None:
-        facts = _field(entry)
-    elif what in methods.available() or not _looks_like_model(what):
-        facts = _method(what)
-    else:
-        facts = _model(what)
+    facts = _everything() if what is None else _describe(what)
     if as_json:
         print_json(facts)
         return
+    allowed = facts.pop("allowed", {})
+    for part in ("defaults", "training") if allowed else ():
+        facts[part] = {k: f"{_text(v)}  ({allowed[k]})" for k, v in facts[part].items()}
     text = facts.pop("what it computes", None)
     if text is not None:
         out.print(text, markup=False, highlight=False, soft_wrap=True)
@@ -56,6 +46,30 @@ def run(
     for name, value in facts.items():
         table.add_row(f"[bold]{name}[/bold]", _text(value))
     out.print(table)
+
+
+def _describe(what: str) -> dict[str, Any]:
+    # each import stands where it is needed: that of the data sets or of runs takes longer than
+    # all that is said of a method
+    from interlace import methods
+
+    if Path(what).is_dir():
+        from interlace.export.bundle import HEADER
+
+        if (Path(what) / HEADER).exists():
+            return _run(Path(what))
+    if "/" in what:
+        from interlace.data.catalog import is_catalog_name
+
+        if is_catalog_name(what):
+            return _data(what)
+    if what in methods.available():
+        return _method(what)
+    from interlace.data.field import find_field
+
+    if (entry := find_field(what)) is not None:
+        return _field(entry)
+    return _model(what) if _looks_like_model(what) else _method(what)
 
 
 def _looks_like_model(what: str) -> bool:
@@ -84,21 +98,41 @@ def _everything() -> dict[str, Any]:
 
 def _method(name: str) -> dict[str, Any]:
     from interlace import methods
-    from interlace.backbone.load import load
+    from interlace._util.schema import describe
     from interlace.backbone.spec import VIT_B_16
-    from interlace.config import method_defaults
+    from interlace.config import method_defaults, training_hints
 
     cls, defaults = methods.get(name), method_defaults(name)
+    hints = {**methods.parameters(name), **training_hints()}
     return {
         "method": name,
         "summary": cls.summary,
         "what it computes": (inspect.getdoc(cls) or "").partition("\n\nRaises:")[0],
         "defaults": dict(defaults.method),
         "training": dict(defaults.train),
+        # with the limits that messages leave out
+        "allowed": {setting: describe(hint, math.inf) for setting, hint in hints.items()},
         "parameters at ViT-B/16": methods.count_parameters(name, VIT_B_16),
-        "parameters on picto": methods.count_parameters(name, load("picto").spec),
+        "parameters on picto": methods.count_parameters(name, _picto_spec()),
         "new classes without training": "no" if cls.bound else "yes",
     }
+
+
+def _picto_spec() -> Spec:
+    """The embedded model's architecture, from its configuration and the shapes of its tensors."""
+    import torch
+    from safetensors import safe_open
+
+    from interlace._util.reading import read_json_object
+    from interlace.backbone.weights import open_clip_spec
+
+    folder = Path(str(files("interlace") / "data" / "picto" / "model"))
+    with safe_open(folder / "open_clip_model.safetensors", "pt") as stored:
+        shapes = {
+            name: torch.empty(stored.get_slice(name).get_shape(), device="meta")
+            for name in stored.keys()  # noqa: SIM118 (it is no mapping)
+        }
+    return open_clip_spec(shapes, read_json_object(folder / "open_clip_config.json")["model_cfg"])
 
 
 def _model(name: str) -> dict[str, Any]:

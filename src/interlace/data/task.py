@@ -6,7 +6,9 @@ from functools import cached_property
 from pathlib import Path
 from typing import Literal
 
+from interlace._util.schema import check
 from interlace.backbone.text import Template
+from interlace.config import Count, check_seed
 from interlace.data.catalog import open_source, read_catalog
 from interlace.data.class_names import ClassNames, resolve_class_names
 from interlace.data.fewshot_files import read_draw
@@ -309,7 +311,5 @@ def _read_split(path: Path, source: Source, classes: tuple[str, ...]) -> Split:
 
 
 def _check_draw(shots: int, seed: int) -> None:
-    if shots < 0:
-        raise InterlaceError(f"shots = {shots}: must be 0 or more images per class")
-    if seed < 0:
-        raise InterlaceError(f"seed = {seed}: must be 0 or more")
+    check("shots", shots, Count)
+    check_seed(seed)

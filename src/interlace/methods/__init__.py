@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-import difflib
 import importlib
-import inspect
 import pkgutil
 from typing import Any
 
 import torch
 
+from interlace._util.schema import keyword_hints, shown
+from interlace._util.text import did_you_mean
 from interlace.backbone.dual import DualEncoder
 from interlace.backbone.spec import Spec
-from interlace.config import method_defaults
+from interlace.config import check_arguments, method_defaults
 from interlace.errors import InterlaceError
 from interlace.methods.base import Method, Output
 
@@ -56,24 +56,29 @@ def get(name: str) -> type[Method]:
     Raises:
         InterlaceError: if there is no such method.
     """
-    try:
-        return _registry()[name]
-    except KeyError:
-        close = difflib.get_close_matches(name, available(), n=1)
-        hint = f"did you mean {close[0]!r}? " if close else ""
+    registry = _registry()
+    if not isinstance(name, str) or name not in registry:
+        there = sorted(registry)
+        hint = did_you_mean(str(name), there)
         raise InterlaceError(
-            f"no method {name!r}; {hint}available: {', '.join(available())}"
-        ) from None
+            f"no method {shown(name)}; {hint + ' ' if hint else ''}available: {', '.join(there)}"
+        )
+    return registry[name]
 
 
-def parameters(name: str) -> list[str]:
-    """Names of the arguments a method is created with.
+def parameters(name: str) -> dict[str, Any]:
+    """The arguments a method is created with, and what each may be.
+
+    Args:
+        name: the method's key.
+
+    Returns:
+        Annotations by name, as :func:`interlace._util.schema.check` takes them.
 
     Raises:
         InterlaceError: if there is no such method.
     """
-    signature = inspect.signature(get(name).__init__)
-    return [p.name for p in signature.parameters.values() if p.kind is p.KEYWORD_ONLY]
+    return keyword_hints(get(name).__init__)
 
 
 def count_parameters(name: str, spec: Spec, **arguments: Any) -> int:
@@ -104,16 +109,17 @@ def create(name: str, clip: DualEncoder, **arguments: Any) -> Method:
         **arguments: the method's own arguments.
 
     Raises:
-        InterlaceError: if the method or an argument is unknown, or a value is out of range.
+        InterlaceError: if the method or an argument is unknown, or a value is of another type or
+            out of range.
     """
     cls, known = get(name), parameters(name)
     for argument in arguments:
         if argument not in known:
             raise InterlaceError(
-                f"{name} has no argument {argument!r}; it takes: {', '.join(known) or 'none'}"
+                f"{name} has no argument {shown(argument)}; it takes: {', '.join(known) or 'none'}"
             )
     values = {**method_defaults(name).method, **arguments}
     missing = [argument for argument in known if argument not in values]
     if missing:
         raise InterlaceError(f"{name} needs a value for {', '.join(missing)}: there is no default")
-    return cls(clip, **values).to(clip.device)
+    return cls(clip, **check_arguments(values, known)).to(clip.device)

@@ -7,16 +7,27 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Any, ClassVar
+from typing import Annotated, Any, ClassVar
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from interlace._util.schema import Range
 from interlace.backbone.dual import DualEncoder
 from interlace.backbone.edits import Edit
 from interlace.backbone.text import Prompts, Template
 from interlace.backbone.tower import Begun, TowerOutput
+
+#: What arguments may be that several methods take. The limits are beyond all use: they keep a slip
+#: of the hand from taking all memory.
+Share = Annotated[float, Range(0, 1)]
+Weight = Annotated[float, Range(0, limit=1_000_000)]
+Positive = Annotated[float, Range(above=0, limit=1_000_000)]
+Blocks = Annotated[int, Range(1, limit=1_000)]
+Count = Annotated[int, Range(1, limit=1_000)]
+Rank = Annotated[int, Range(1, limit=4_096)]
+Width = Annotated[int, Range(1, limit=16_384)]
 
 #: The image tower's and the text tower's edit.
 Edits = tuple[Edit | None, Edit | None]
@@ -42,6 +53,9 @@ class Method(nn.Module):
 
     A method owns its parameters and nothing else: the dual encoder it adapts is held beside the
     module tree, so ``parameters()`` and ``state_dict()`` are the trainable set exactly.
+
+    The annotations of the keyword-only arguments of ``__init__`` say what each may be:
+    :func:`interlace.methods.create` and all that reads settings hold values to them.
 
     Args:
         clip: the frozen dual encoder; every size comes from it.

@@ -7,7 +7,7 @@ from torch import nn
 from interlace.backbone.dual import DualEncoder
 from interlace.backbone.tower import TowerOutput
 from interlace.errors import InterlaceError
-from interlace.methods.base import Method, Output
+from interlace.methods.base import Method, Output, Share, Width
 
 
 class CLIPAdapter(Method):
@@ -26,20 +26,18 @@ class CLIPAdapter(Method):
         ratio: share of the adapted feature, 0 to 1.
 
     Raises:
-        InterlaceError: if an argument is out of range.
+        InterlaceError: if nothing is left of the embedding.
     """
 
     key = "clip_adapter"
     summary = "A bottleneck on the image feature, blended with it (2110.04544)."
     on_features = True
 
-    def __init__(self, clip: DualEncoder, *, reduction: int, ratio: float) -> None:
+    def __init__(self, clip: DualEncoder, *, reduction: Width, ratio: Share) -> None:
         super().__init__(clip)
         embedding = clip.spec.embed_dim
-        if not 1 <= reduction <= embedding:
+        if reduction > embedding:
             raise InterlaceError(f"reduction={reduction}: must be between 1 and {embedding}")
-        if not 0 <= ratio <= 1:
-            raise InterlaceError(f"ratio={ratio}: must be between 0 and 1")
         self.ratio = ratio
         self.adapter = nn.Sequential(
             nn.Linear(embedding, embedding // reduction, bias=False),

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import math
+from typing import Annotated
 
 import torch
 from torch import nn
 
+from interlace._util.schema import Range
 from interlace.backbone.dual import DualEncoder
 from interlace.backbone.edits import Edit, LowRank
-from interlace.errors import InterlaceError
-from interlace.methods.base import Method
+from interlace.methods.base import Method, Positive, Rank
 
 LINEARS = ("q", "k", "v")
 
@@ -45,22 +46,20 @@ class CLIPLoRA(Method):
         rank: R of each change.
         alpha: numerator of the scale.
         dropout: share of a change's inputs dropped in training.
-
-    Raises:
-        InterlaceError: if an argument is out of range.
     """
 
     key = "clip_lora"
     summary = "Low-rank changes of queries, keys and values in both towers (2405.18541)."
 
-    def __init__(self, clip: DualEncoder, *, rank: int, alpha: float, dropout: float) -> None:
+    def __init__(
+        self,
+        clip: DualEncoder,
+        *,
+        rank: Rank,
+        alpha: Positive,
+        dropout: Annotated[float, Range(0, below=1)],
+    ) -> None:
         super().__init__(clip)
-        if rank < 1:
-            raise InterlaceError(f"rank={rank}: must be at least 1")
-        if alpha <= 0:
-            raise InterlaceError(f"alpha={alpha}: must be positive")
-        if not 0 <= dropout < 1:
-            raise InterlaceError(f"dropout={dropout}: must be at least 0 and below 1")
         self.scale = alpha / math.sqrt(rank)
         self.dropout = dropout
         self.image, self.text = (

@@ -11,7 +11,7 @@ from interlace.backbone.dual import DualEncoder
 from interlace.backbone.edits import Edit, Tokens
 from interlace.backbone.text import Prompts, make_room
 from interlace.errors import InterlaceError
-from interlace.methods.base import Method
+from interlace.methods.base import Count, Method
 
 
 class CoOp(Method):
@@ -36,7 +36,7 @@ class CoOp(Method):
     key = "coop"
     summary = "Learnt word vectors before the class name (2109.01134)."
 
-    def __init__(self, clip: DualEncoder, *, n_tokens: int | None, init: str | None) -> None:
+    def __init__(self, clip: DualEncoder, *, n_tokens: Count | None, init: str | None) -> None:
         super().__init__(clip)
         start = None if init is None else word_vectors(clip, init)
         if start is not None and n_tokens not in (None, len(start)):

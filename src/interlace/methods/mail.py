@@ -6,15 +6,15 @@ Shapes: D width of a site, E embedding, R rank of a bridge, M width of a meta ag
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from typing import cast
+from typing import Annotated, cast
 
 import torch
 from torch import nn
 
+from interlace._util.schema import Range
 from interlace.backbone.dual import DualEncoder
 from interlace.backbone.edits import BLOCK_SITES, Affine, Edit
-from interlace.errors import InterlaceError
-from interlace.methods.base import Method
+from interlace.methods.base import Method, Rank, Width
 
 
 class AgentPair(nn.Module):
@@ -161,17 +161,18 @@ class MAIL(_Agents):
         clip: the frozen dual encoder.
         rank: R of the bridges; 0 leaves them out, the papers' own ablation.
         train_projections: whether both projection matrices are trained too.
-
-    Raises:
-        InterlaceError: if the rank is negative.
     """
 
     key = "mail"
     summary = "Scale and shift at every site, the image's scale bridged from text (NeurIPS 2025)."
 
-    def __init__(self, clip: DualEncoder, *, rank: int, train_projections: bool) -> None:
-        if rank < 0:
-            raise InterlaceError(f"rank={rank}: must be at least 0, which leaves the bridge out")
+    def __init__(
+        self,
+        clip: DualEncoder,
+        *,
+        rank: Annotated[int, Range(0, limit=4_096)],
+        train_projections: bool,
+    ) -> None:
         super().__init__(clip, lambda t, i: AgentPair(t, i, rank), train_projections)
 
 
@@ -194,19 +195,13 @@ class MAILPlusPlus(_Agents):
         rank: R of the bridges.
         dim: M, width of the shared vectors; None for the width of the embedding.
         train_projections: whether both projection matrices are trained too.
-
-    Raises:
-        InterlaceError: if the rank or the width is below 1.
     """
 
     key = "mail++"
     summary = "MAIL led by a vector both towers share; a reading of the abstract (2605.25479)."
 
     def __init__(
-        self, clip: DualEncoder, *, rank: int, dim: int | None, train_projections: bool
+        self, clip: DualEncoder, *, rank: Rank, dim: Width | None, train_projections: bool
     ) -> None:
         width = clip.spec.embed_dim if dim is None else dim
-        for name, value in (("rank", rank), ("dim", width)):
-            if value < 1:
-                raise InterlaceError(f"{name}={value}: must be at least 1")
         super().__init__(clip, lambda t, i: MetaAgent(t, i, rank, width), train_projections)

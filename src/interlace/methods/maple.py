@@ -12,7 +12,7 @@ from interlace.backbone.dual import DualEncoder
 from interlace.backbone.edits import Edit, Tokens
 from interlace.backbone.text import Prompts
 from interlace.errors import InterlaceError
-from interlace.methods.base import Method
+from interlace.methods.base import Blocks, Count, Method
 from interlace.methods.coop import placeholders, word_vectors
 
 
@@ -35,20 +35,21 @@ class MaPLe(Method):
             tower (9 of 12).
 
     Raises:
-        InterlaceError: if an argument is out of range.
+        InterlaceError: if the model has no such depth, or no room for the tokens.
     """
 
     key = "maple"
     summary = "Deep prompts in both towers, the image's from the text's (CVPR 2023)."
 
-    def __init__(self, clip: DualEncoder, *, n_tokens: int, depth: int | None) -> None:
+    def __init__(self, clip: DualEncoder, *, n_tokens: Count, depth: Blocks | None) -> None:
         super().__init__(clip)
         most = min(clip.image.depth, clip.text.depth)
         depth = max(1, most * 3 // 4) if depth is None else depth
-        if not 1 <= depth <= most:
+        if depth > most:
             raise InterlaceError(f"depth={depth}: the shallower tower has blocks 1 to {most}")
-        if not 1 <= n_tokens < clip.spec.text.context_length - 2:
-            raise InterlaceError(f"n_tokens={n_tokens}: must be at least 1 and fit the context")
+        room = clip.spec.text.context_length - 3
+        if n_tokens > room:
+            raise InterlaceError(f"n_tokens={n_tokens}: at most {room} fit the model's context")
         tokens = torch.randn(depth, n_tokens, clip.text.width) * 0.02
         start = _first_words(clip, n_tokens)
         if start is not None:

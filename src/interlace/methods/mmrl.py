@@ -17,7 +17,7 @@ from interlace.backbone.dual import DualEncoder
 from interlace.backbone.edits import Edit, Tokens
 from interlace.backbone.tower import TowerOutput
 from interlace.errors import InterlaceError
-from interlace.methods.base import Method, Output
+from interlace.methods.base import Blocks, Count, Method, Output, Rank, Share, Weight, Width
 
 
 @dataclass(frozen=True)
@@ -46,27 +46,20 @@ class _SharedSpace(Method):
         self,
         clip: DualEncoder,
         *,
-        n_tokens: int,
-        dim: int,
-        first_block: int | None,
-        alpha: float,
-        reg: float,
+        n_tokens: Count,
+        dim: Width,
+        first_block: Blocks | None,
+        alpha: Share,
+        reg: Weight,
     ) -> None:
         super().__init__(clip)
         depth = min(clip.image.depth, clip.text.depth)
         if first_block is None:
             first_block = max(1, depth // 2)
-        if not 1 <= first_block <= depth:
+        if first_block > depth:
             raise InterlaceError(
                 f"first_block={first_block}: the shallower tower has blocks 1 to {depth}"
             )
-        for name, value in (("n_tokens", n_tokens), ("dim", dim)):
-            if value < 1:
-                raise InterlaceError(f"{name}={value}: must be at least 1")
-        if not 0 <= alpha <= 1:
-            raise InterlaceError(f"alpha={alpha}: must be between 0 and 1")
-        if reg < 0:
-            raise InterlaceError(f"reg={reg}: must not be negative")
         self.alpha = alpha
         self.reg = reg
         self.blocks = depth - first_block + 1
@@ -207,7 +200,7 @@ class MMRL(_SharedSpace):
         reg: weight of staying close to the frozen model.
 
     Raises:
-        InterlaceError: if an argument is out of range.
+        InterlaceError: if the towers have no such block.
     """
 
     key = "mmrl"
@@ -217,11 +210,11 @@ class MMRL(_SharedSpace):
         self,
         clip: DualEncoder,
         *,
-        n_tokens: int,
-        dim: int,
-        first_block: int | None,
-        alpha: float,
-        reg: float,
+        n_tokens: Count,
+        dim: Width,
+        first_block: Blocks | None,
+        alpha: Share,
+        reg: Weight,
     ) -> None:
         super().__init__(
             clip, n_tokens=n_tokens, dim=dim, first_block=first_block, alpha=alpha, reg=reg
@@ -312,7 +305,7 @@ class MMRLPlusPlus(_SharedSpace):
         projection_rank: rank of what is added to the frozen projection.
 
     Raises:
-        InterlaceError: if an argument is out of range.
+        InterlaceError: if the towers have no such block.
     """
 
     key = "mmrl++"
@@ -322,23 +315,18 @@ class MMRLPlusPlus(_SharedSpace):
         self,
         clip: DualEncoder,
         *,
-        n_tokens: int,
-        dim: int,
-        first_block: int | None,
-        alpha: float,
-        reg: float,
-        beta: float,
-        rank: int,
-        projection_rank: int,
+        n_tokens: Count,
+        dim: Width,
+        first_block: Blocks | None,
+        alpha: Share,
+        reg: Weight,
+        beta: Share,
+        rank: Rank,
+        projection_rank: Width,
     ) -> None:
         super().__init__(
             clip, n_tokens=n_tokens, dim=dim, first_block=first_block, alpha=alpha, reg=reg
         )
-        if not 0 <= beta <= 1:
-            raise InterlaceError(f"beta={beta}: must be between 0 and 1")
-        for name, value in (("rank", rank), ("projection_rank", projection_rank)):
-            if value < 1:
-                raise InterlaceError(f"{name}={value}: must be at least 1")
         self.carry = 1 - beta
         self.to_image = Aligner(dim, clip.image.width, self.blocks, rank)
         self.to_text = Aligner(dim, clip.text.width, self.blocks, rank)

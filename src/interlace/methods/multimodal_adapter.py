@@ -6,7 +6,7 @@ bottleneck.
 
 from __future__ import annotations
 
-from typing import cast
+from typing import Literal, cast
 
 import torch
 from torch import Tensor, nn
@@ -15,9 +15,9 @@ from torch.nn import functional as F
 from interlace.backbone.dual import DualEncoder
 from interlace.backbone.tower import TowerOutput
 from interlace.errors import InterlaceError
-from interlace.methods.base import Method, Output
+from interlace.methods.base import Count, Method, Output, Share, Width
 
-MASKS = ("cross", "released", "none")
+Mask = Literal["cross", "released", "none"]
 _BOTTLENECK = 32
 
 
@@ -50,7 +50,7 @@ class MultiModalAdapter(Method):
         ratio: share of the adapted features in the blend, 0 to 1.
 
     Raises:
-        InterlaceError: if an argument is out of range.
+        InterlaceError: if the heads do not divide the width.
     """
 
     key = "multimodal_adapter"
@@ -58,17 +58,13 @@ class MultiModalAdapter(Method):
     on_features = True
 
     def __init__(
-        self, clip: DualEncoder, *, dim: int | None, heads: int, mask: str, ratio: float
+        self, clip: DualEncoder, *, dim: Width | None, heads: Count, mask: Mask, ratio: Share
     ) -> None:
         super().__init__(clip)
         embedding = clip.spec.embed_dim
         width = max(1, embedding // 4) if dim is None else dim
-        if width < 1 or heads < 1 or width % heads:
+        if width % heads:
             raise InterlaceError(f"heads={heads}: must divide the attention's width, {width}")
-        if mask not in MASKS:
-            raise InterlaceError(f"mask={mask!r}: must be one of {', '.join(MASKS)}")
-        if not 0 <= ratio <= 1:
-            raise InterlaceError(f"ratio={ratio}: must be between 0 and 1")
         self.heads, self.mask, self.ratio = heads, mask, ratio
         self.downsampler = nn.Sequential(
             nn.Linear(embedding, _BOTTLENECK), nn.Linear(_BOTTLENECK, width)

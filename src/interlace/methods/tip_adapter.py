@@ -12,7 +12,7 @@ from torch.nn import functional as F
 from interlace.backbone.dual import DualEncoder
 from interlace.backbone.tower import TowerOutput
 from interlace.errors import InterlaceError
-from interlace.methods.base import Method, Output
+from interlace.methods.base import Method, Output, Positive, Weight
 
 #: Values tried on the validation shots. The released code has a range per data set, the widest
 #: up to 30 for either; these cover them all.
@@ -31,12 +31,8 @@ class _Cache(Method):
     labels: Tensor
     weights: Tensor
 
-    def __init__(self, clip: DualEncoder, *, alpha: float, beta: float) -> None:
+    def __init__(self, clip: DualEncoder, *, alpha: Weight, beta: Positive) -> None:
         super().__init__(clip)
-        if alpha < 0:
-            raise InterlaceError(f"alpha={alpha}: must not be negative")
-        if beta <= 0:
-            raise InterlaceError(f"beta={beta}: must be positive")
         self.register_buffer("labels", torch.empty(0, dtype=torch.long))
         self.register_buffer("weights", torch.tensor([alpha, beta]))
 
@@ -95,15 +91,12 @@ class TipAdapter(_Cache):
         clip: the frozen dual encoder.
         alpha: weight of the votes.
         beta: sharpness of the votes.
-
-    Raises:
-        InterlaceError: if an argument is out of range.
     """
 
     key = "tip_adapter"
     summary = "Similar shots vote; nothing is trained (2207.09519)."
 
-    def __init__(self, clip: DualEncoder, *, alpha: float, beta: float) -> None:
+    def __init__(self, clip: DualEncoder, *, alpha: Weight, beta: Positive) -> None:
         super().__init__(clip, alpha=alpha, beta=beta)
         self.register_buffer("keys", torch.empty(0, clip.spec.embed_dim))
 
@@ -122,9 +115,6 @@ class TipAdapterF(_Cache):
         clip: the frozen dual encoder.
         alpha: weight of the votes while training.
         beta: sharpness of the votes while training.
-
-    Raises:
-        InterlaceError: if an argument is out of range.
     """
 
     key = "tip_adapter_f"
@@ -132,7 +122,7 @@ class TipAdapterF(_Cache):
 
     keys: nn.Parameter
 
-    def __init__(self, clip: DualEncoder, *, alpha: float, beta: float) -> None:
+    def __init__(self, clip: DualEncoder, *, alpha: Weight, beta: Positive) -> None:
         super().__init__(clip, alpha=alpha, beta=beta)
         self.keys = nn.Parameter(torch.empty(0, clip.spec.embed_dim))
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from interlace._util.schema import shown
 from interlace.backbone.dual import DualEncoder
 from interlace.errors import InterlaceError
 from interlace.methods.base import Method
@@ -31,11 +32,11 @@ class ZeroShot(Method):
     def __init__(self, clip: DualEncoder, *, templates: Sequence[str] | None) -> None:
         super().__init__(clip)
         if templates is not None:
-            if isinstance(templates, str) or not templates:
-                raise InterlaceError(f"templates={templates!r}: must be a list of prompts")
+            if not templates:
+                raise InterlaceError("templates=[]: must be a list of prompts")
             for template in templates:
                 if template.count("{}") != 1:
-                    raise InterlaceError(f"template {template!r} must hold {{}} exactly once")
+                    raise InterlaceError(f"template {shown(template)} must hold {{}} exactly once")
         self.templates = templates
 
     def prompt_templates(self, template: str) -> Sequence[str]:
