@@ -138,7 +138,7 @@ class Encoder:
         if not text.strip():
             raise InterlaceError("an empty query: give words, or an image")
         if not is_text(text):
-            raise InterlaceError(f"{printable(text[:200])!r}: not valid text (UTF-8)")
+            raise InterlaceError(f"{printable(text[:200])}: not valid text (UTF-8)")
         if self.method is None:
             features = self.clip.encode_text(self.clip.prompts([text], "{}").ids)
         else:
