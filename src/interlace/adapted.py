@@ -148,10 +148,19 @@ class Adapted:
         predictions: list[Prediction] = []
         for start in range(0, len(images), 64):
             batch = [transform(open_image(image)) for image in images[start : start + 64]]
-            labels = torch.zeros(len(batch), dtype=torch.long)
-            scores, _ = self.logits([(torch.stack(batch), labels)])
-            predictions += [self._rank(row, top) for row in scores.softmax(dim=-1)]
+            predictions += self.predict_pixels(torch.stack(batch), top)
         return predictions
+
+    def predict_pixels(self, pixels: Tensor, top: int = 5) -> list[Prediction]:
+        """Classify preprocessed images [B, 3, H, W].
+
+        Args:
+            pixels: what the model's ``preprocess.eval_transform()`` makes of images.
+            top: how many classes to rank.
+        """
+        labels = torch.zeros(len(pixels), dtype=torch.long)
+        scores, _ = self.logits([(pixels, labels)])
+        return [self._rank(row, top) for row in scores.softmax(dim=-1)]
 
     def _rank(self, probabilities: Tensor, top: int) -> Prediction:
         values, index = probabilities.topk(min(top, len(self._classes)))

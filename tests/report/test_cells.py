@@ -40,7 +40,16 @@ def test_other_json_is_skipped_and_counted(tmp_path):
         (tmp_path / f"lame{number}.json").write_text(json.dumps(lame | change))
     found = read_cells([tmp_path])
     assert [c.seed for c in found.cells] == [1]
-    assert len(found.skipped) == 9
+    assert sorted(path.name for path in found.skipped) == [
+        "foreign.json",
+        "latin.json",
+        "list.json",
+    ]
+    reasons = {item.key.rpartition("/")[2]: item.reason for item in found.damaged}
+    assert reasons["broken.json"].startswith("not JSON")
+    assert reasons["lame0.json"] == "done, and no metrics"
+    assert reasons["lame2.json"] == "spec.protocol: Field required"
+    assert sorted(reasons) == ["broken.json", *(f"lame{number}.json" for number in range(5))]
 
 
 def test_nothing_there_is_an_error(tmp_path):
@@ -81,7 +90,8 @@ def test_one_file_may_hold_a_cell_in_each_line(tmp_path):
         found = read_cells([place])
         assert [own.seed for own in found.cells] == [1, 2, 3] and not found.skipped
     path.write_text(lines + "{")
-    assert read_cells([*_one(tmp_path, cells[0]), path]).skipped == (path,)
+    (damaged,) = read_cells([*_one(tmp_path, cells[0]), path]).damaged
+    assert damaged.key == str(path)
 
 
 def _one(folder, record):

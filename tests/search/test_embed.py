@@ -188,9 +188,10 @@ def test_engines_that_cannot_be_had(photos, tmp_path, clip, monkeypatch):
 
 def test_an_encoder_of_a_cluster_hands_errors_on(photos, tmp_path, clip):
     (photos / "banana" / "broken.png").write_bytes(b"not a picture")
-    units, parts = find_source(photos, 4).units, Parts(tmp_path / "out.parquet", 4)
-    parts.begin("run", False)
-    model, batch = Encoder(clip).id, {"item": np.arange(len(units))}
+    units, model = find_source(photos, 4).units, Encoder(clip).id
+    parts = Parts(tmp_path / "out.parquet", 4, model, "run")
+    parts.begin(False)
+    batch = {"item": np.arange(len(units))}
     arguments = (parts, dict(enumerate(units)), "cpu", {"strict": True})
     done = Embedder(model, *arguments)(batch)
     assert [images for images in done["images"] if images] == [4, 4, 2]
@@ -210,10 +211,10 @@ def test_ray_gives_the_vectors_of_the_local_engine(photos, tmp_path, clip, monke
     found, encoder = find_source(photos, 4), Encoder(clip)
     begin = Parts.begin
 
-    def began(self, identity, overwrite):
-        begin(self, identity, overwrite)
+    def began(self, overwrite):
+        begin(self, overwrite)
         self.write(0, *Worker(encoder, 3).embed(found.units[0]))
-        return begin(self, identity, overwrite)
+        return begin(self, overwrite)
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(module.Parts, "begin", began)

@@ -6,7 +6,7 @@ import json
 import os
 import stat
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 from interlace._util.text import first_line, printable
 from interlace.errors import InterlaceError
@@ -16,6 +16,8 @@ from interlace.errors import InterlaceError
 TEXT_BYTES = 512 << 20
 #: Bytes that a JSON file of settings or of a header may have.
 JSON_BYTES = 256 << 20
+#: Bytes that one encoded image may have.
+IMAGE_BYTES = 1 << 30
 #: How deep JSON may nest: ours needs six levels, and Python's parser recurses on each.
 JSON_DEPTH = 64
 
@@ -68,21 +70,79 @@ def reason_of(error: OSError) -> str:
     return error.strerror or first_line(error)
 
 
+def as_path(name: Path | str, what: str = "path") -> Path:
+    """Give a path that the system can take, with ``~`` resolved; it need not exist.
+
+    Raises:
+        InterlaceError: if it holds a NUL or is too long, or there is no such home.
+    """
+    try:
+        path = Path(name).expanduser()
+        os.lstat(path)
+    except (FileNotFoundError, NotADirectoryError, PermissionError):
+        pass  # it need not be there, and who opens it says it better
+    except (OSError, ValueError, RuntimeError) as error:
+        reason = reason_of(error) if isinstance(error, OSError) else first_line(error)
+        shown = printable(str(name))
+        shown = shown if len(shown) <= 200 else f"{shown[:200]} ..."
+        raise InterlaceError(f"{shown}: not a usable {what} ({reason})") from None
+    return path
+
+
+def open_regular(path: Path | str, what: str = "file") -> BinaryIO:
+    """Open an ordinary file for reading, and see that it is what was opened.
+
+    A file may have become a pipe since a folder was listed; opening a pipe would wait for ever.
+
+    Raises:
+        InterlaceError: if it is missing, is something else, or cannot be read.
+    """
+    check_regular(path, what)
+    shown = printable(str(path))
+    try:
+        descriptor = os.open(path, os.O_RDONLY | _NOT_WAITING)
+    except OSError as error:
+        raise InterlaceError(f"{shown}: {reason_of(error)}") from None
+    mode = os.fstat(descriptor).st_mode
+    if not stat.S_ISREG(mode):
+        os.close(descriptor)
+        raise InterlaceError(f"{shown}: {kind_of(mode)}, not a regular file")
+    return os.fdopen(descriptor, "rb")
+
+
+#: Flags of opening that not every system has.
+_NOT_WAITING = (
+    getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_BINARY", 0)
+)
+
+
+def read_regular(path: Path | str, what: str = "file", most: int = IMAGE_BYTES) -> bytes:
+    """Read an ordinary file that has at most ``most`` bytes.
+
+    Raises:
+        InterlaceError: as :func:`open_regular`, or if it is larger.
+    """
+    shown = printable(str(path))
+    with open_regular(path, what) as file:
+        try:
+            size = os.fstat(file.fileno()).st_size
+            # what grows meanwhile is read up to here; some systems give files of theirs no size
+            content = b"" if size > most else file.read(max(size, min(most, 1 << 16)) + 1)
+        except OSError as error:
+            raise InterlaceError(f"{shown}: {reason_of(error)}") from None
+    if max(size, len(content)) > most:
+        raise InterlaceError(f"{shown}: {size:,} bytes; at most {most:,} are read of a {what}")
+    return content
+
+
 def read_text(path: Path | str, what: str = "file", most: int = TEXT_BYTES) -> str:
     """Read a UTF-8 file, with or without a byte order mark.
 
     Raises:
         InterlaceError: if it is missing, no regular file, too large, or not UTF-8.
     """
-    size = check_regular(path, what).st_size
-    if size > most:
-        raise InterlaceError(
-            f"{printable(str(path))}: {size:,} bytes; at most {most:,} are read of a {what}"
-        )
     try:
-        return Path(path).read_bytes().decode("utf-8-sig")
-    except OSError as error:
-        raise InterlaceError(f"{printable(str(path))}: {reason_of(error)}") from None
+        return read_regular(path, what, most).decode("utf-8-sig")
     except UnicodeDecodeError:
         raise InterlaceError(f"{printable(str(path))}: not UTF-8 text") from None
 

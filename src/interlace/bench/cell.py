@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 import traceback
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
@@ -18,14 +19,13 @@ from interlace._util.schema import check, shown
 from interlace.backbone.load import load
 from interlace.bench.details import details
 from interlace.bench.measure import Measured, circumstances
+from interlace.cell_record import FORMAT
 from interlace.config import PUBLISHED, TRAINING, Count, check_seed, read_settings, resolve
 from interlace.data.catalog import is_known
 from interlace.errors import InterlaceError
 from interlace.fitting import fit
 from interlace.protocols.base import CLEAN, Condition, Scored, Setting
 from interlace.published import check_preset, preset_name
-
-FORMAT = "interlace.cell/1"
 
 _load = lru_cache(maxsize=1)(load)
 
@@ -202,6 +202,7 @@ def run_cell(
     try:
         torch.set_num_threads(threads)
         record = {**_head(spec), "status": "done", "error": None, **_run(spec, root, device)}
+        _check_finite(record)
     except Exception as error:
         reason = {"type": type(error).__name__, "message": str(error)}
         record = failure(spec, {**reason, "traceback": traceback.format_exc()})
@@ -211,6 +212,26 @@ def run_cell(
 def failure(spec: CellSpec, error: Mapping[str, str]) -> dict[str, Any]:
     """The record of a cell that came to no result: type, message and traceback say why."""
     return {**_head(spec), "status": "failed", "error": dict(error)}
+
+
+def _check_finite(record: Mapping[str, Any]) -> None:
+    """See that no number of a record is infinite or none: no result can be made of it.
+
+    Raises:
+        InterlaceError: naming the first measure that is.
+    """
+    try:
+        json.dumps(record, allow_nan=False)
+    except ValueError:
+        wrong = (
+            f" ({name} of {target})"
+            for target, measures in record["metrics"].items()
+            for name, value in measures.items()
+            if isinstance(value, float) and not math.isfinite(value)
+        )
+        raise InterlaceError(
+            f"the result holds a number that is not finite{next(wrong, '')}: the fit diverged"
+        ) from None
 
 
 def _head(spec: CellSpec) -> dict[str, Any]:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import signal
+import threading
+import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
@@ -17,6 +19,8 @@ from interlace.bench.cell import CellSpec, failure, run_cell
 
 #: How often a cell is tried whose process or node was killed.
 TRIES = 3
+#: Seconds after which a worker looks again whether the process that started it is there.
+_LOOK = 1.0
 
 
 class Engine(Protocol):
@@ -100,7 +104,10 @@ class Local:
     def _slot(self) -> ProcessPoolExecutor:
         # a pool of its own for each process: when it breaks, it is known which cell broke it
         return ProcessPoolExecutor(
-            1, mp_context=get_context("spawn"), initializer=_prepare, initargs=(self._threads,)
+            1,
+            mp_context=get_context("spawn"),
+            initializer=_prepare,
+            initargs=(self._threads, os.getpid()),
         )
 
     def _device_of(self, slot: int) -> str:
@@ -113,7 +120,16 @@ def killed(spec: CellSpec, reason: str = "") -> dict[str, Any]:
     return failure(spec, {"type": "Killed", "message": message, "traceback": reason})
 
 
-def _prepare(threads: int) -> None:
-    """In a worker process: end at once on an interrupt, without a traceback of its own."""
+def _prepare(threads: int, parent: int) -> None:
+    """In a worker process: end at once on an interrupt, or when the process that asked is gone."""
     signal.signal(signal.SIGINT, signal.SIG_DFL)
+    threading.Thread(target=_end_with, args=(parent,), daemon=True).start()
     torch.set_num_threads(threads)
+
+
+def _end_with(parent: int) -> None:
+    """End this process when ``parent`` has: a killed one cannot tell its workers to."""
+    while os.getppid() == parent:
+        time.sleep(_LOOK)
+    # nobody waits for what it does, and those that load images for it look for it in turn
+    os._exit(1)

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-import json
-import os
 import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from interlace.bench.cell import FORMAT, CellSpec
+from interlace._util.files import write_json
+from interlace._util.reading import read_json
+from interlace.bench.cell import CellSpec
+from interlace.cell_record import check
+from interlace.errors import InterlaceError
 from interlace.protocols.base import CLEAN
 
 
@@ -32,12 +34,13 @@ class Store:
         return self.folder / spec.protocol / _slug(spec.data) / f"{name}.json"
 
     def read(self, spec: CellSpec) -> dict[str, Any] | None:
-        """The record of a cell; None where there is none, or not a whole one."""
+        """The record of a cell; None where there is none, or not a whole one of this cell."""
         try:
-            record = json.loads(self.path(spec).read_text(encoding="utf-8"))
-        except (OSError, ValueError):
+            record = check(read_json(self.path(spec)))
+            own = record["id"] == spec.id and CellSpec.from_dict(record["spec"]) == spec
+        except (InterlaceError, KeyError, TypeError):
             return None
-        return record if isinstance(record, dict) and record.get("format") == FORMAT else None
+        return dict(record) if own else None
 
     def is_done(self, spec: CellSpec) -> bool:
         """Whether a cell has run to its end; one that failed has not."""
@@ -45,12 +48,13 @@ class Store:
         return record is not None and record.get("status") == "done"
 
     def write(self, record: Mapping[str, Any]) -> Path:
-        """Write a record in one step: a reader finds all of it or nothing."""
+        """Write a record in one step: a reader finds all of it or nothing.
+
+        Raises:
+            InterlaceError: if it cannot be written, as where the disk is full.
+        """
         path = self.path(CellSpec.from_dict(record["spec"]))
-        path.parent.mkdir(parents=True, exist_ok=True)
-        temporary = path.with_suffix(f".{os.getpid()}.partial")
-        temporary.write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
-        os.replace(temporary, path)
+        write_json(path, record)
         return path
 
     def records(self, specs: list[CellSpec]) -> Iterator[dict[str, Any]]:

@@ -24,6 +24,7 @@ from interlace.cli import (
     search,
     show,
 )
+from interlace.cli._console import accept_any_text
 from interlace.cli._output import errors, out
 
 app = typer.Typer(
@@ -55,7 +56,7 @@ app.add_typer(search.app, name=search.NAME)
 
 def _version(wanted: bool) -> None:
     if wanted:
-        out.print(f"interlace {version('interlace')}", highlight=False)
+        out.print(f"interlace {version('interlace')}")
         raise typer.Exit
 
 
@@ -82,6 +83,7 @@ def _options(
 
 def main() -> None:
     """Entry point: bad input is one line on stderr and exit code 2."""
+    accept_any_text()
     with errors():
         app()
     sys.exit(0)

@@ -15,6 +15,7 @@ from rich.progress import (
     TimeRemainingColumn,
 )
 
+from interlace._util.text import printable
 from interlace.cli._output import err
 
 if TYPE_CHECKING:
@@ -32,7 +33,7 @@ def image_bar(title: str, goes_on: str) -> Iterator[Callable[[int, int | None], 
         goes_on: what an interrupt says after "interrupted:".
     """
     columns = (
-        TextColumn("{task.description}"),
+        TextColumn("{task.description}", markup=False),
         BarColumn(bar_width=24),
         MofNCompleteColumn(),
         TextColumn("images"),
@@ -50,8 +51,6 @@ def image_bar(title: str, goes_on: str) -> Iterator[Callable[[int, int | None], 
 def tell_skipped(skipped: Sequence[Skipped]) -> None:
     """The first few files that were left out, and how many more there are."""
     for item in skipped[:SHOWN]:
-        err.print(
-            f"  skipped {item.key}: {item.reason}", highlight=False, markup=False, soft_wrap=True
-        )
+        err.print(printable(f"  skipped {item.key}: {item.reason}"))
     if len(skipped) > SHOWN:
-        err.print(f"  and {len(skipped) - SHOWN} more", highlight=False)
+        err.print(f"  and {len(skipped) - SHOWN} more")

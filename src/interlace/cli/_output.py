@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 import json
 import os
 import sys
@@ -11,26 +10,29 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, NoReturn
 
 import typer
-from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
+from interlace._util.files import is_disk_full
+from interlace._util.text import first_line, printable
+from interlace.cli._console import PlainConsole
 from interlace.errors import InterlaceError
 
 if TYPE_CHECKING:
     from interlace.train.loop import Progress as Step
 
 #: Results; stays clean of anything else, so it can be piped.
-out = Console()
+out = PlainConsole()
 #: Progress and messages.
-err = Console(stderr=True)
+err = PlainConsole(stderr=True)
 
 
 @contextmanager
 def errors() -> Iterator[None]:
     """Turn what the user can mend into one line on stderr and exit code 2.
 
-    That is an :class:`InterlaceError`, a path that cannot be used, or a full disk.
+    That is an :class:`InterlaceError`, a path that cannot be used, a full disk, too little memory,
+    or an argument that is no text. Anything else is a fault of ours and stays a traceback.
     """
     try:
         yield
@@ -40,21 +42,34 @@ def errors() -> Iterator[None]:
         # the reader of a pipe has gone; python would complain once more at shutdown
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(1)
+    except MemoryError:
+        _refuse("not enough memory: give it less at a time, or use a machine with more")
+    except UnicodeEncodeError as error:
+        _refuse(f"{_shortened(str(error.object))}: not valid text (UTF-8)")
     except OSError as error:
-        if error.filename is None and error.errno != errno.ENOSPC:
+        if error.filename is None and not is_disk_full(error):
             raise
         where = "" if error.filename is None else f"{error.filename}: "
-        _refuse(f"{where}{error.strerror}")
+        _refuse(f"{where}{error.strerror or first_line(error)}")
 
 
 def _refuse(reason: str) -> NoReturn:
-    err.print(f"error: {reason}", style="bold red", markup=False, highlight=False, soft_wrap=True)
+    tell_error(f"error: {reason}")
     sys.exit(2)
 
 
+def tell_error(line: str) -> None:
+    """Print one line that says what went wrong; what stands in it can make no second one."""
+    err.print(printable(line), style="bold red")
+
+
+def _shortened(text: str, most: int = 200) -> str:
+    return text if len(text) <= most else f"{text[:most]} ..."
+
+
 def print_json(data: Any) -> None:
-    """Write ``data`` to stdout for a machine."""
-    sys.stdout.write(json.dumps(data, indent=1) + "\n")
+    """Write ``data`` to stdout for a machine: ASCII, and no number that JSON does not know."""
+    sys.stdout.write(json.dumps(data, indent=1, allow_nan=False) + "\n")
 
 
 @contextmanager
@@ -74,7 +89,7 @@ def training_bar(title: str) -> Iterator[Callable[..., None]]:
     What it yields takes a step, and a new title where the fit is another one.
     """
     columns = (
-        TextColumn("{task.description}"),
+        TextColumn("{task.description}", markup=False),
         BarColumn(bar_width=24),
         MofNCompleteColumn(),
         TextColumn("epoch {task.fields[epoch]}"),

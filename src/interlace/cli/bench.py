@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from interlace._util.text import printable
 from interlace.cli._bench_view import View
 from interlace.cli._options import (
     DataRoot,
@@ -19,7 +20,7 @@ from interlace.cli._options import (
     numbers,
     split_list,
 )
-from interlace.cli._output import err, out, print_json
+from interlace.cli._output import err, out, print_json, tell_error
 from interlace.errors import InterlaceError, TooFewImages
 
 if TYPE_CHECKING:
@@ -145,15 +146,10 @@ def run(
         print_json(records)
     else:
         show(records)
-        out.print(f"{len(records) - len(failed)} cells in {output}", highlight=False)
+        out.print(f"{len(records) - len(failed)} cells in {output}")
     if failed:
-        err.print(
-            f"{len(failed)} cells failed, the first with: {failed[0]['error']['message']}",
-            style="bold red",
-            markup=False,
-            highlight=False,
-            soft_wrap=True,
-        )
+        first = failed[0]["error"]["message"]
+        tell_error(f"{len(failed)} cells failed, the first with: {first}")
         raise typer.Exit(1)
 
 
@@ -201,7 +197,7 @@ def usable_shots(
 
 
 def _say(line: str) -> None:
-    err.print(line, markup=False, highlight=False, soft_wrap=True)
+    err.print(printable(line))
 
 
 def make_engine(

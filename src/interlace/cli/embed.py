@@ -82,8 +82,5 @@ def run(
     went_on = f", {report.resumed} parts were there already" if report.resumed else ""
     out.print(
         f"{report.output}: {report.count:,} vectors of {report.model.dim} numbers, "
-        f"{len(report.skipped):,} skipped{went_on}",
-        highlight=False,
-        soft_wrap=True,
-        markup=False,
+        f"{len(report.skipped):,} skipped{went_on}"
     )

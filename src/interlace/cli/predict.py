@@ -2,16 +2,25 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.table import Table
 
+from interlace._util.text import printable
+from interlace.cli._many import tell_skipped
 from interlace.cli._output import out, percent, print_json
 from interlace.errors import InterlaceError
 
+if TYPE_CHECKING:
+    from interlace.adapted import Adapted, Prediction
+    from interlace.data.records import Skipped
+
 NAME = "predict"
+#: Images whose pixels are held at a time.
+_BATCH = 64
 
 
 def run(
@@ -21,50 +30,150 @@ def run(
     classes: Annotated[
         str | None, typer.Option(help="Other classes, separated by commas: no training needed.")
     ] = None,
+    strict: Annotated[
+        bool, typer.Option("--strict", help="A file that cannot be used is an error.")
+    ] = False,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda, ...")] = "auto",
     as_json: Annotated[bool, typer.Option("--json", help="Print the result as JSON.")] = False,
 ) -> None:
     """Say what is on each image, with probabilities.
 
+    Files that cannot be used are left out and listed; the others are answered.
+
     Example: interlace predict run/ new.jpg
     """
     from interlace.export.bundle import load_adapted
 
-    paths = _expand(images)
+    names = None if classes is None else _names(classes)
+    asked = _expand(images)
+    if strict:
+        _refuse_first(asked)
     adapted = load_adapted(bundle, device=device)
-    if classes is not None:
-        adapted.set_classes([name.strip() for name in classes.split(",")])
-    predictions = adapted.predict(paths, top)
+    if names is not None:
+        adapted.set_classes(names)
+    answers = list(_answers(adapted, asked, top, strict))
+    answered = [(path, found) for path, found in answers if not isinstance(found, str)]
+    skipped = [_skipped(path, found) for path, found in answers if isinstance(found, str)]
     if as_json:
-        print_json(
-            [
-                {"image": str(path), "label": p.label, "ranking": [list(r) for r in p.ranking]}
-                for path, p in zip(paths, predictions, strict=True)
-            ]
-        )
-        return
+        print_json([_entry(path, found) for path, found in answers])
+    elif answered:
+        _show(answered)
+    tell_skipped(skipped)
+    if not answered:
+        raise InterlaceError("none of the images can be used")
+
+
+def _answers(
+    adapted: Adapted, asked: Sequence[tuple[Path, str]], top: int, strict: bool
+) -> Iterator[tuple[Path, Prediction | str]]:
+    """Each file with its prediction, or with the reason why there is none."""
+    import torch
+
+    from interlace.data.images import open_image
+
+    transform = adapted.clip.preprocess.eval_transform()
+    for start in range(0, len(asked), _BATCH):
+        batch = asked[start : start + _BATCH]
+        found: dict[int, Prediction | str] = {}
+        pixels = []
+        for place, (path, reason) in enumerate(batch):
+            if reason:
+                found[place] = reason
+                continue
+            try:
+                pixels.append((place, transform(open_image(path))))
+            except InterlaceError as error:
+                if strict:
+                    raise
+                found[place] = str(error).removeprefix(f"{path}: ")
+        if pixels:
+            predictions = adapted.predict_pixels(torch.stack([own for _, own in pixels]), top)
+            found |= {place: own for (place, _), own in zip(pixels, predictions, strict=True)}
+        yield from ((path, found[place]) for place, (path, _) in enumerate(batch))
+
+
+def _expand(images: Sequence[Path]) -> list[tuple[Path, str]]:
+    """Files as they are, folders as what is in them; with each the reason if it cannot be used.
+
+    Raises:
+        InterlaceError: if a folder holds no image, or nothing can be found under a name.
+    """
+    from interlace._util.reading import as_path, check_regular
+    from interlace.data.walk import EXTENSIONS, walk
+
+    asked: list[tuple[Path, str]] = []
+    for path in map(as_path, images):
+        if not path.is_dir():
+            try:
+                check_regular(path, "image")
+            except InterlaceError as error:
+                asked.append((path, str(error).removeprefix(f"{printable(str(path))}: ")))
+            else:
+                asked.append((path, ""))
+            continue
+        found = walk(path)
+        left = [(path / item.key, item.reason) for item in found.skipped]
+        left += [
+            (path / item.key, item.reason)
+            for item in found.hidden
+            if Path(item.key).suffix.lower() in EXTENSIONS
+        ]
+        if not found.images:
+            reason = f" ({left[0][0].name}: {left[0][1]})" if left else ""
+            raise InterlaceError(f"no images in {printable(str(path))}{printable(reason)}")
+        asked += [(own, "") for own in found.images] + left
+    return asked
+
+
+def _refuse_first(asked: Sequence[tuple[Path, str]]) -> None:
+    """Under ``--strict``, see that all can be used; hidden files are left out on purpose.
+
+    Raises:
+        InterlaceError: naming the first that cannot.
+    """
+    for path, reason in asked:
+        if reason and reason != "hidden":
+            raise InterlaceError(f"{path}: {reason}")
+
+
+def _names(text: str) -> list[str]:
+    """Class names of a list that is separated by commas.
+
+    Raises:
+        InterlaceError: if one is empty.
+    """
+    names = [name.strip() for name in text.split(",")]
+    if not all(names):
+        raise InterlaceError(f"--classes {text!r}: a name between two commas is empty")
+    return names
+
+
+def _skipped(path: Path, reason: str) -> Skipped:
+    from interlace.data.records import Skipped
+
+    return Skipped(str(path), reason)
+
+
+def _entry(path: Path, found: Prediction | str) -> dict[str, object]:
+    if isinstance(found, str):
+        return {"image": str(path), "error": found}
+    return {
+        "image": str(path),
+        "label": found.label,
+        "ranking": [list(ranked) for ranked in found.ranking],
+    }
+
+
+def _show(answered: Sequence[tuple[Path, Prediction | str]]) -> None:
     table = Table()
     table.add_column("image", overflow="fold")
     table.add_column("answer")
     table.add_column("%", justify="right")
     table.add_column("then")
-    for path, prediction in zip(paths, predictions, strict=True):
-        others = ", ".join(f"{name} {percent(p)}" for name, p in prediction.ranking[1:])
-        table.add_row(str(path), prediction.label, percent(prediction.probability), others)
-    out.print(table)
-
-
-def _expand(images: list[Path]) -> list[Path]:
-    """Files as they are, folders as the images in them."""
-    from interlace.data.walk import EXTENSIONS
-
-    paths: list[Path] = []
-    for path in images:
-        if not path.is_dir():
-            paths.append(path)
+    for path, found in answered:
+        if isinstance(found, str):
             continue
-        found = sorted(p for p in path.rglob("*") if p.suffix.lower() in EXTENSIONS)
-        if not found:
-            raise InterlaceError(f"no images in {path}")
-        paths += found
-    return paths
+        others = ", ".join(f"{name} {percent(p)}" for name, p in found.ranking[1:])
+        row = (str(path), found.label, percent(found.probability), others)
+        table.add_row(*map(printable, row))
+    out.print(table)

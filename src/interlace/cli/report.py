@@ -10,6 +10,9 @@ from typing import Annotated
 
 import typer
 
+from interlace._util.files import write_text
+from interlace._util.reading import as_path
+from interlace._util.text import printable
 from interlace.cli._options import Json
 from interlace.cli._output import err, out, print_json
 from interlace.errors import InterlaceError
@@ -65,6 +68,7 @@ def run(
 
     Example: interlace report runs/ -o report.html
     """
+    output = None if output is None else as_path(output, "output")
     kind = _format(output, format_, as_json)
     from interlace.report import load_cells, tables
 
@@ -80,8 +84,7 @@ def run(
         else:
             text = (tables.to_csv if kind is Format.CSV else tables.latex)(results)
         if output is not None:
-            output.parent.mkdir(parents=True, exist_ok=True)
-            output.write_text(text, encoding="utf-8")
+            write_text(output, text)
         elif not as_json:
             sys.stdout.write(text)
     if as_json:
@@ -96,9 +99,9 @@ def run(
         )
     for notice in results.notices():
         if notice.serious:
-            err.print(f"warning: {notice.text}", highlight=False, markup=False, soft_wrap=True)
+            err.print(f"warning: {printable(notice.text)}")
     if output is not None and not as_json:
-        out.print(f"{output}: {len(results.done):,} cells", highlight=False, soft_wrap=True)
+        out.print(f"{output}: {len(results.done):,} cells")
 
 
 def _format(output: Path | None, wanted: Format | None, as_json: bool) -> Format | None:

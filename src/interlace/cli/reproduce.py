@@ -20,7 +20,7 @@ from interlace.cli._options import (
     numbers,
     split_list,
 )
-from interlace.cli._output import err, print_json
+from interlace.cli._output import err, print_json, tell_error
 from interlace.cli._reproduce_view import say, show, show_all
 from interlace.cli.bench import make_engine
 from interlace.errors import InterlaceError, TooFewImages
@@ -131,7 +131,7 @@ def run(
             say(f"No average: it is over {len(asked.data_sets)} data sets, {len(chosen)} ran.")
     if failed:
         first = failed[0]["error"]["message"]
-        _tell(f"{len(failed)} cells failed, the first with: {first}")
+        tell_error(f"{len(failed)} cells failed, the first with: {first}")
         raise typer.Exit(1)
 
 
@@ -252,7 +252,3 @@ def _notes(
         own, theirs = (", ".join(map(str, some)) for some in (seeds, recipe.seeds))
         notes.append(f"Seeds {own}; the published runs have {theirs}.")
     return notes
-
-
-def _tell(line: str) -> None:
-    err.print(line, style="bold red", markup=False, highlight=False, soft_wrap=True)

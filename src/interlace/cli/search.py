@@ -109,10 +109,7 @@ def build(
     out.print(
         f"{output}: {report.count:,} images; {report.added:,} new, {report.changed:,} changed"
         f"{reused}, {report.removed:,} removed, {report.unchanged:,} unchanged, "
-        f"{len(report.skipped):,} skipped",
-        highlight=False,
-        soft_wrap=True,
-        markup=False,
+        f"{len(report.skipped):,} skipped"
     )
 
 
@@ -176,7 +173,7 @@ def query(
         table.add_row(str(rank), f"{hit.score:.3f}", hit.label or "-", hit.path)
     out.print(table)
     if sheet is not None:
-        out.print(f"contact sheet: {sheet}", highlight=False, soft_wrap=True, markup=False)
+        out.print(f"contact sheet: {sheet}")
 
 
 @app.command("info")
@@ -216,12 +213,7 @@ def info(gallery: GalleryFolder, storage: Storage = None, as_json: Json = False)
 
 def _warn_incomplete(name: str, gallery: Gallery) -> None:
     if not gallery.complete:
-        err.print(
-            f"{name}: its last build did not finish, images may be missing: run it again",
-            highlight=False,
-            soft_wrap=True,
-            markup=False,
-        )
+        err.print(f"{name}: its last build did not finish, images may be missing: run it again")
 
 
 def _storage(pairs: list[str] | None) -> dict[str, str] | None:

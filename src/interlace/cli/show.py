@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.table import Table
+from rich.text import Text
 
 from interlace.cli._output import out, print_json
 
@@ -44,7 +45,7 @@ def run(
         out.print()
     table = Table(show_header=False, box=None, padding=(0, 2, 0, 0))
     for name, value in facts.items():
-        table.add_row(f"[bold]{name}[/bold]", _text(value))
+        table.add_row(Text(name, style="bold"), _text(value))
     out.print(table)
 
 

@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import json
-import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from interlace._util.reading import parse_json, read_regular
+from interlace._util.text import printable
+from interlace.cell_record import FORMAT, NO_MEASURE, check
+from interlace.data.records import Skipped
+from interlace.data.walk import walk
 from interlace.errors import InterlaceError
 
-FORMAT = "interlace.cell/1"
 CLEAN = "clean"
-#: What a target holds beside its measures.
-_NO_MEASURE = ("n", "n_queries", "n_gallery", "n_left_out", "details")
+#: Bytes that a file of cells may have; a cell of a thousand classes has some three million.
+_MOST_BYTES = 256 << 20
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -91,12 +94,14 @@ class Found:
     Attributes:
         cells: Newest first among equal ids, which are left out.
         skipped: Files that hold no cell.
+        damaged: Files that claim to hold cells and do not, and what could not be read.
         replaced: Cells of which a newer one was found.
     """
 
     cells: tuple[Cell, ...]
     skipped: tuple[Path, ...]
     replaced: int
+    damaged: tuple[Skipped, ...] = ()
 
 
 def read_cells(paths: Iterable[Path | str]) -> Found:
@@ -111,56 +116,61 @@ def read_cells(paths: Iterable[Path | str]) -> Found:
     newest: dict[str, Cell] = {}
     skipped: list[Path] = []
     n_cells = 0
-    for file in _files(places):
+    files, damaged = _files(places)
+    for file in files:
+        content = b""
         try:
-            content = file.read_bytes()
+            content = read_regular(file, "file of cells", _MOST_BYTES)
             lines = content.splitlines() if file.suffix == ".jsonl" else [content]
-            cells = [parse_cell(json.loads(line)) for line in lines]
-        except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
-            skipped.append(file)
+            cells = [parse_cell(parse_json(line, "")) for line in lines]
+        except InterlaceError as error:
+            if not content or FORMAT.encode() in content:
+                reason = str(error).removeprefix(f"{printable(str(file))}: ").removeprefix(": ")
+                damaged.append(Skipped(printable(str(file)), reason))
+            else:
+                skipped.append(file)
             continue
         n_cells += len(cells)
         for cell in cells:
             if cell.id not in newest or newest[cell.id].date <= cell.date:
                 newest[cell.id] = cell
     if not newest:
-        where = ", ".join(map(str, places)) or "no path was given"
+        where = printable(", ".join(map(str, places)) or "no path was given")
         other = f"; {len(skipped)} JSON files there are no cells" if skipped else ""
+        if damaged:
+            other += f"; {damaged[0].key}: {damaged[0].reason}"
         raise InterlaceError(f"no cell of interlace bench found ({where}{other})")
-    return Found(tuple(newest.values()), tuple(skipped), n_cells - len(newest))
+    return Found(tuple(newest.values()), tuple(skipped), n_cells - len(newest), tuple(damaged))
 
 
 def parse_cell(record: Any) -> Cell:
-    """Checks a cell's record.
+    """Checks a cell's record; its texts come without control characters, whatever it says.
 
     Raises:
-        ValueError: It is none; so do KeyError and TypeError.
+        InterlaceError: It is none.
     """
-    if not isinstance(record, dict) or record.get("format") != FORMAT:
-        raise ValueError("no cell")
+    record = _clean(check(record))
     spec, done = record["spec"], record["status"] == "done"
-    if record["status"] not in ("done", "failed"):
-        raise ValueError("unknown status")
     condition = spec.get("condition") or {}
     backbone = record.get("backbone") or {}
     return Cell(
-        id=_text(record["id"]),
+        id=record["id"],
         setup=Setup(
-            model=_text(spec["model"]),
-            fingerprint=_text(backbone.get("fingerprint") or ""),
-            preset=str(spec.get("preset") or "none"),
+            model=spec["model"],
+            fingerprint=backbone.get("fingerprint") or "",
+            preset=spec.get("preset") or "none",
             settings=json.dumps(spec.get("settings") or {}, sort_keys=True),
-            template=_text(spec.get("template") or ""),
+            template=spec.get("template") or "",
         ),
-        protocol=_text(spec["protocol"]),
-        data=_text(spec["data"]),
-        method=_text(spec["method"]),
-        shots=int(spec["shots"]),
-        seed=int(spec["seed"]),
-        condition=Condition(str(condition.get("kind", CLEAN)), float(condition.get("severity", 0))),
+        protocol=spec["protocol"],
+        data=spec["data"],
+        method=spec["method"],
+        shots=spec["shots"],
+        seed=spec["seed"],
+        condition=Condition(condition.get("kind", CLEAN), float(condition.get("severity", 0))),
         values=_values(record["metrics"]) if done else {},
-        split_hash=_text(record.get("split_hash") or ""),
-        date=_text(record.get("date") or ""),
+        split_hash=record.get("split_hash") or "",
+        date=record.get("date") or "",
         done=done,
         record=record,
     )
@@ -171,36 +181,52 @@ def _values(metrics: Mapping[str, Any]) -> dict[str, dict[str, float]]:
         target: {
             name: float(value)
             for name, value in measures.items()
-            if name not in _NO_MEASURE and _is_number(value)
+            if name not in NO_MEASURE and _is_number(value)
         }
         for target, measures in metrics.items()
         if measures
     }
     if not any(found.values()):
-        raise ValueError("no measure")
+        raise InterlaceError("no measure")
     return found
 
 
 def _is_number(value: Any) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+    return isinstance(value, int | float) and not isinstance(value, bool) and value == value
 
 
-def _text(value: Any) -> str:
-    if not isinstance(value, str):
-        raise TypeError(f"{value!r} is no text")
+def _clean(value: Any) -> Any:
+    """Gives plain data with texts that any page, table and drawing can hold."""
+    if isinstance(value, str):
+        return printable(value, keep="\n")
+    if isinstance(value, Mapping):
+        return {printable(str(key)): _clean(own) for key, own in value.items()}
+    if isinstance(value, list):
+        return [_clean(own) for own in value] if not _is_flat(value) else value
     return value
 
 
-def _files(places: list[Path]) -> list[Path]:
+def _is_flat(values: list[Any]) -> bool:
+    """Whether a list is a row of numbers, as those of large confusion matrices are."""
+    return all(type(value) in (int, float) for value in values)
+
+
+def _files(places: list[Path]) -> tuple[list[Path], list[Skipped]]:
+    """Lists the files that may hold cells, and what looks like such and cannot be read."""
     found: dict[Path, None] = {}
+    left: list[Skipped] = []
     for place in places:
-        if not place.exists():
+        inside = [place]
+        try:
+            if not place.exists():
+                raise FileNotFoundError
+            if place.is_dir():
+                walked = walk(place)
+                inside = [p for p in walked.others if p.suffix in (".json", ".jsonl")]
+                left += [Skipped(f"{place}/{item.key}", item.reason) for item in walked.skipped]
+        except (OSError, ValueError):
             raise InterlaceError(
-                f"no file or folder '{place}': expected what interlace bench wrote"
-            )
-        inside = sorted(place.rglob("*.json*")) if place.is_dir() else [place]
-        kinds = (".json", ".jsonl") if place.is_dir() else (place.suffix,)
-        found.update(
-            {path.resolve(): None for path in inside if path.is_file() and path.suffix in kinds}
-        )
-    return list(found)
+                f"no file or folder '{printable(str(place))}': expected what interlace bench wrote"
+            ) from None
+        found.update({path.resolve(): None for path in inside})
+    return list(found), left

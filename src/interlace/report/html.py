@@ -11,6 +11,8 @@ from typing import Any
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
+from interlace._util.files import write_text
+from interlace._util.text import printable
 from interlace.report.measures import p_value, percent, points
 from interlace.report.page import configuration, method_styles, sections
 from interlace.report.results import Results
@@ -26,10 +28,11 @@ def write_html(results: Results, path: Path | str, *, title: str | None = None) 
         results: What to report.
         path: Where to write it; its folder is made.
         title: Heading of the page.
+
+    Raises:
+        InterlaceError: It cannot be written, as where the disk is full.
     """
-    path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(to_html(results, title=title), encoding="utf-8")
+    write_text(path, to_html(results, title=title))
 
 
 def to_html(results: Results, *, title: str | None = None) -> str:
@@ -52,7 +55,7 @@ def to_html(results: Results, *, title: str | None = None) -> str:
     made = sections(results, looks)
     numbers = count(1)
     return environment.get_template("page.html.j2").render(
-        title=title or _title(made),
+        title=printable(title) if title else _title(made),
         facts=_facts(results),
         sections=made,
         notices=results.notices(),

@@ -63,7 +63,9 @@ def _missing(results: Results) -> Iterable[Notice]:
         methods = {cell.part("spec")["method"] for cell in cells}
         tasks = {(cell.data, cell.shots, cell.condition) for cell in cells}
         seeds = {cell.seed for cell in cells}
-        there = {(c.part("spec")["method"], (c.data, c.shots, c.condition), c.seed) for c in cells}
+        there = {
+            (str(c.part("spec")["method"]), (c.data, c.shots, c.condition), c.seed) for c in cells
+        }
         missing = [item for item in product(methods, tasks, seeds) if item not in there]
         if missing:
             where = protocol_label(protocol)
@@ -143,6 +145,12 @@ def _origins(results: Results) -> Iterable[Notice]:
 
 
 def _files(results: Results) -> Iterable[Notice]:
+    if results.damaged:
+        named = "; ".join(f"{item.key}: {item.reason}" for item in results.damaged[:_MOST_NAMED])
+        more = len(results.damaged) - _MOST_NAMED
+        named += f"; and {more} more" if more > 0 else ""
+        files = _count(len(results.damaged), "damaged file")
+        yield Notice("damaged", f"{files} left out: {named}.")
     if results.skipped:
         files = _count(len(results.skipped), "JSON file")
         yield Notice("skipped", f"{files} that are no cells of this format were left out.", False)

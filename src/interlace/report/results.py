@@ -26,6 +26,7 @@ class Results:
         cells: All cells; methods that were run with several settings have them in their name.
         baseline: The method that others are compared to.
         skipped: Files that hold no cell.
+        damaged: Files that claim to hold cells and do not, and what could not be read.
         replaced: How many cells were left out for a newer one.
         renamed: Methods that had to be told apart by their settings.
     """
@@ -39,6 +40,7 @@ class Results:
         told_apart, self.renamed = _told_apart(_with_fingerprint(found.cells))
         self.cells, n_equal = _one_per_seed(told_apart)
         self.skipped, self.replaced = found.skipped, found.replaced + n_equal
+        self.damaged = found.damaged
         methods = {cell.method for cell in self.cells}
         if baseline is not None and baseline not in methods:
             raise InterlaceError(
@@ -122,6 +124,7 @@ class Results:
         other = Results(Found((), (), 0))
         other.cells, other.renamed = self.cells, self.renamed
         other.skipped, other.replaced = self.skipped, self.replaced
+        other.damaged = self.damaged
         other.baseline = baseline
         return other
 
@@ -166,7 +169,7 @@ def results_of(records: Iterable[Mapping[str, Any]], baseline: str | None = None
         baseline: As for `load_cells`.
 
     Raises:
-        ValueError: One is no record of a cell.
+        InterlaceError: One is no record of a cell.
     """
     return Results(Found(tuple(map(parse_cell, records)), (), 0), baseline)
 

@@ -13,6 +13,7 @@ from markupsafe import Markup, escape
 from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.figure import Figure
 from matplotlib.markers import MarkerStyle
+from matplotlib.text import Text
 
 #: Width of every chart in its own units: about the pixels of a phone, so that text stays readable.
 WIDTH = 344
@@ -81,6 +82,8 @@ def to_svg(figure: Figure, label: str) -> Markup:
         figure: What is drawn.
         label: Text alternative.
     """
+    for written in figure.findobj(Text):
+        written.set_parse_math(False)  # a name is no formula
     stream = io.StringIO()
     with matplotlib.rc_context({"svg.fonttype": "none", "svg.hashsalt": "interlace"}):
         figure.savefig(stream, format="svg", transparent=True, metadata={"Date": None})
@@ -88,17 +91,23 @@ def to_svg(figure: Figure, label: str) -> Markup:
     text = text[text.index("<svg") :]
     text = re.sub(r"<metadata>.*?</metadata>", "", text, flags=re.S)
     text = re.sub(r"<style[^>]*>.*?</style>", "", text, flags=re.S)
-    text = re.sub(r'<g id="[^"]*"', "<g", text)  # nothing refers to groups
-    text = re.sub(r'\bid="', f'id="{_PREFIX}', text)
-    text = text.replace('xlink:href="#', f'href="#{_PREFIX}').replace("url(#", f"url(#{_PREFIX}")
-    text = re.sub(r"#0[123]00[0-9a-f]{2}", lambda found: _variable(found[0]), text)
-    text = re.sub(r"font: (?:(bold|[1-9]00) )?([\d.]+)px [^;\"]*", r"font-size: \2px", text)
-    text = re.sub(r"font-family: [^;\"]*;? ?", "", text)
-    text = re.sub(r' transform="rotate\(-0 [^"]*"', "", text)
+    # only what stands in tags: a name may look like anything
+    text = re.sub(r"<[^<>]+>", lambda found: _of_the_page(found[0]), text)
     box = re.search(r'viewBox="[^"]*"', text)
     head = f'<svg {box[0] if box else ""} class="chart" role="img" aria-label="{escape(label)}">'
     body = re.sub(r"\s*\n\s*", "\n", text[text.index(">") + 1 :])
     return Markup(head + body)  # noqa: S704
+
+
+def _of_the_page(tag: str) -> str:
+    """Gives a tag whose ids, colours and fonts are those of the page."""
+    tag = re.sub(r'<g id="[^"]*"', "<g", tag)  # nothing refers to groups
+    tag = re.sub(r'\bid="', f'id="{_PREFIX}', tag)
+    tag = tag.replace('xlink:href="#', f'href="#{_PREFIX}').replace("url(#", f"url(#{_PREFIX}")
+    tag = re.sub(r"#0[123]00[0-9a-f]{2}", lambda found: _variable(found[0]), tag)
+    tag = re.sub(r"font: (?:(bold|[1-9]00) )?([\d.]+)px [^;\"]*", r"font-size: \2px", tag)
+    tag = re.sub(r"font-family: [^;\"]*;? ?", "", tag)
+    return re.sub(r' transform="rotate\(-0 [^"]*"', "", tag)
 
 
 def with_number(svg: Markup, number: int) -> Markup:

@@ -8,6 +8,7 @@ import json
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
+from interlace._util.text import printable
 from interlace.report.findings import finding
 from interlace.report.grids import Column, Grid, by_data, grids
 from interlace.report.measures import percent
@@ -38,6 +39,9 @@ _LATEX = {
     "–": "--",
     "<": r"$<$",
     ">": r"$>$",
+    "[": "{[}",  # after the end of a row it would be an argument, and so would a star
+    "]": "{]}",
+    "*": "{*}",
     "“": "``",
     "”": "''",
 }
@@ -77,14 +81,15 @@ def terminal(results: Results, per_data: bool = False) -> list[Table]:
             if grid.measure != _headline_measure(results, grid):
                 continue
             table = Table(
-                title=f"{grid.title}: {heading}",
+                # as Text: on whatever console it is printed, a name is no markup
+                title=Text(f"{grid.title}: {heading}"),
                 title_justify="left",
-                caption="\n".join(grid.notes),
+                caption=Text("\n".join(grid.notes)),
                 caption_justify="left",
             )
             table.add_column("method", no_wrap=True)
             for label in _headings(grid):
-                table.add_column(label, justify="right")
+                table.add_column(Text(label), justify="right")
             for method in grid.rows:
                 texts = [
                     Text(
@@ -110,7 +115,7 @@ def markdown(results: Results, title: str = "Results") -> str:
             lines += [f"## {_md(grid.title)}: {_md(heading)}", ""]
             said = finding(grid)
             if said is not None:
-                lines += [f"**{_md(said.best)}** {said.lead}. {_md(said.rest)}", ""]
+                lines += [f"**{_md(said.best)}** {_md(said.lead)}. {_md(said.rest)}", ""]
             lines += [*_markdown_table(grid), "", *[f"{_md(note)}\n" for note in grid.notes]]
     return "\n".join(lines).rstrip() + "\n"
 
@@ -191,7 +196,10 @@ def rows(results: Results) -> Iterator[dict[str, Any]]:
 
 
 def to_csv(results: Results) -> str:
-    """Writes one line per summary; lists are joined by spaces."""
+    """Writes one line per summary; lists are joined by spaces.
+
+    A text that begins like a formula gets an apostrophe, so that no spreadsheet computes it.
+    """
     stream = io.StringIO()
     writer = csv.DictWriter(stream, FIELDS, lineterminator="\n")
     writer.writeheader()
@@ -202,10 +210,19 @@ def to_csv(results: Results) -> str:
 
 def _flat(value: Any) -> Any:
     if isinstance(value, list):
-        return " ".join(map(str, value))
+        if all(isinstance(item, int | float) for item in value):
+            return " ".join(map(str, value))  # numbers begin with digits: none is negative
+        value = " ".join(map(str, value))
     if isinstance(value, dict):
-        return json.dumps(value, sort_keys=True)
+        value = json.dumps(value, sort_keys=True)
+    if isinstance(value, str):
+        value = printable(value)
+        return f"'{value}" if value.startswith(_FORMULA) else value
     return value
+
+
+#: With which a spreadsheet begins a formula.
+_FORMULA = ("=", "+", "-", "@")
 
 
 def _headline_measure(results: Results, grid: Grid) -> str:
@@ -252,9 +269,9 @@ def _markdown_table(grid: Grid) -> list[str]:
 
 def _md(text: str) -> str:
     """Escapes what Markdown would read as its own."""
-    for sign in "\\`*_[]<>|":
+    for sign in "\\`*_[]<>|&~$":
         text = text.replace(sign, "\\" + sign)
-    return text.replace("\n", " ")
+    return printable(text.replace("\n", " "))
 
 
 def _latex_table(grid: Grid, heading: str) -> str:
@@ -294,4 +311,4 @@ def _latex_cell(grid: Grid, method: str, column: Column) -> str:
 
 def escape_latex(text: str) -> str:
     """Escapes what LaTeX would read as its own, and writes the marks that it has no letter for."""
-    return "".join(_LATEX.get(sign, sign) for sign in text)
+    return "".join(_LATEX.get(sign, sign) for sign in printable(text.replace("\n", " ")))

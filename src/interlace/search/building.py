@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -103,7 +104,8 @@ def bring_up_to_date(
     table.delete(gone)
     if added or changed or gone or not about.complete:
         table.tidy()
-        index.ensure(table)
+        with table.guarded("index"):
+            index.ensure(table)
     after = About(resolved(folder), True, tuple(skipped))
     if after != table.about():
         table.set_about(after)
@@ -125,7 +127,8 @@ def _batches(
     transform = encoder.clip.preprocess.eval_transform()
 
     def work(photo: Photo, hashes: set[str] = hashes) -> tuple[Photo, Prepared]:
-        return photo, prepare(photo.path.read_bytes, transform, hashes, THUMBNAIL)
+        read = partial(scan.read_image, photo.path)
+        return photo, prepare(read, transform, hashes, THUMBNAIL)
 
     def finish(batch: list[tuple[Photo, Prepared]]) -> Batch:
         wanted = [image.hash for _, image in batch if image.is_known]

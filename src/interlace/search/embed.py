@@ -9,49 +9,30 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
-import shutil
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.parquet as pq
 import torch
 
+from interlace._util.files import held
+from interlace._util.reading import as_path
+from interlace._util.text import printable
 from interlace.data.records import Skipped
 from interlace.errors import InterlaceError
 from interlace.search.encoder import Encoder, Model, ModelId
+from interlace.search.parts import METADATA, EmbedReport, Parts, is_there, parts_of, schema
 from interlace.search.pipeline import Prepared, ahead, default_workers, prepare
 from interlace.search.sources import UNIT, Item, Unit, find_source
 
+__all__ = ["METADATA", "EmbedReport", "Worker", "embed"]
+
 Engine = Literal["local", "ray"]
-METADATA = b"interlace"
-FORMAT = 1
 
 #: Called with images done, and images to do where that is known.
 Progress = Callable[[int, int | None], None]
-
-
-@dataclass(frozen=True)
-class EmbedReport:
-    """What an embedding left.
-
-    Attributes:
-        output: the file.
-        count: vectors in it.
-        resumed: units that an earlier run had finished.
-        skipped: images that could not be used.
-        model: what made the vectors.
-    """
-
-    output: Path
-    count: int
-    resumed: int
-    skipped: tuple[Skipped, ...]
-    model: ModelId
 
 
 class Worker:
@@ -109,12 +90,6 @@ class Worker:
         return item, prepare(item.read, self._transform)
 
 
-def schema(dim: int) -> pa.Schema:
-    """Columns of the output."""
-    vector = pa.list_(pa.float32(), dim)
-    return pa.schema([("key", pa.string()), ("label", pa.string()), ("vector", vector)])
-
-
 def embed(
     source: Path | str,
     output: Path | str,
@@ -156,36 +131,46 @@ def embed(
     """
     if engine not in ("local", "ray"):
         raise InterlaceError(f"engine = {engine!r}: must be local or ray")
-    output = Path(output).expanduser()
-    if output.exists() and not overwrite:
-        raise InterlaceError(f"{output} is there already; use overwrite to replace it")
     if unit < 1:
         raise InterlaceError(f"unit = {unit}: must be 1 or more")
-    found = find_source(source, unit)
-    if strict and found.skipped:
-        raise InterlaceError(f"{found.skipped[0].key}: {found.skipped[0].reason}")
-    encoder = Encoder(model, device)
-    parts = Parts(output, len(found.units))
-    facts = {"model": encoder.id.hash, "units": len(found.units), "batch": batch_size}
-    identity = hashlib.sha256(f"{json.dumps(facts)}{found.identity}".encode()).hexdigest()[:16]
-    resumed = parts.begin(identity, overwrite)
-    left = [(number, found.units[number]) for number in parts.missing()]
-    done = sum(parts.count(number) for number in resumed)
-    if progress is not None:
-        progress(done, found.total)
-    if left:
+    output = as_path(output, "output")
+    if output.is_dir():
+        raise InterlaceError(f"{printable(str(output))} is a folder: name a file to write")
+    with held(output):
+        if output.exists() and not overwrite and not parts_of(output).is_dir():
+            raise is_there(output)
+        found = find_source(source, unit)
+        if strict and found.skipped:
+            raise InterlaceError(f"{found.skipped[0].key}: {found.skipped[0].reason}")
+        encoder = Encoder(model, device)
         settings: dict[str, Any] = {"batch_size": batch_size, "workers": workers, "strict": strict}
+        worker = Worker(encoder, **settings)
+        facts = {
+            "model": encoder.id.hash,
+            "units": len(found.units),
+            "unit": unit,
+            "batch": batch_size,
+        }
+        identity = hashlib.sha256(f"{json.dumps(facts)}{found.identity}".encode()).hexdigest()[:16]
+        parts = Parts(output, len(found.units), encoder.id, identity)
+        if output.exists() and not overwrite:
+            return parts.finish()
+        resumed = parts.begin(overwrite)
+        if strict and (left_out := parts.skipped(resumed)):
+            raise InterlaceError(f"{left_out[0].key}: {left_out[0].reason}")
+        left = [(n, own) for n, own in enumerate(found.units) if n not in resumed]
+        done = sum(parts.count(number) for number in resumed)
+        if progress is not None:
+            progress(done, found.total)
         for images in (
-            _local(Worker(encoder, **settings), parts, left)
+            _local(worker, parts, left)
             if engine == "local"
             else _ray(encoder.id, parts, left, device, settings)
         ):
             done += images
             if progress is not None:
                 progress(done, found.total)
-    skipped = [*found.skipped, *parts.join(schema(encoder.id.dim), encoder.id, str(source))]
-    count = pq.read_metadata(output).num_rows
-    return EmbedReport(output, count, len(resumed), tuple(skipped), encoder.id)
+        return parts.join(str(source), found.skipped, len(resumed))
 
 
 def _local(worker: Worker, parts: Parts, left: Iterable[tuple[int, Unit]]) -> Iterator[int]:
@@ -202,90 +187,8 @@ def _ray(
 ) -> Iterator[int]:
     from interlace.search.cluster import run
 
+    if not left:
+        return iter(())
     if not model.source:
         raise InterlaceError("engine ray needs a model by name or folder: others load it again")
     return run(model, parts, left, device, settings)
-
-
-class Parts:
-    """The part files of an output, in a folder beside it.
-
-    Args:
-        output: the file they are joined to.
-        count: number of units.
-    """
-
-    def __init__(self, output: Path, count: int) -> None:
-        self._output, self._count = output, count
-        self._folder = output.with_name(output.name + ".parts").absolute()
-
-    def begin(self, identity: str, overwrite: bool) -> list[int]:
-        """Make the folder, or take up the one of an interrupted run; the parts that are there.
-
-        Raises:
-            InterlaceError: if it is of another source, model or setting and ``overwrite`` is off.
-        """
-        note = self._folder / "run.json"
-        if self._folder.exists():
-            try:
-                same = json.loads(note.read_text("utf-8")) == {"format": FORMAT, "run": identity}
-            except (OSError, ValueError):
-                same = False
-            if same:
-                return [n for n in range(self._count) if self._path(n).is_file()]
-            if not overwrite and any(self._folder.iterdir()):
-                raise InterlaceError(
-                    f"{self._folder} holds parts of another run (its source, model or batch size "
-                    "differ): use overwrite, or another output"
-                )
-            shutil.rmtree(self._folder)
-        self._folder.mkdir(parents=True)
-        note.write_text(json.dumps({"format": FORMAT, "run": identity}), "utf-8")
-        return []
-
-    def missing(self) -> list[int]:
-        """Numbers of the parts that are still to be made."""
-        return [n for n in range(self._count) if not self._path(n).is_file()]
-
-    def count(self, number: int) -> int:
-        """Images that went into a part, skipped ones too."""
-        metadata = pq.read_metadata(self._path(number))
-        return int(metadata.num_rows) + len(_skipped(metadata.metadata))
-
-    def write(self, number: int, table: pa.Table, skipped: Sequence[Skipped]) -> int:
-        """Write a part in one step; returns how many images went into it."""
-        note = json.dumps([[item.key, item.reason] for item in skipped])
-        path = self._path(number)
-        temporary = path.with_suffix(f".{os.getpid()}.partial")
-        pq.write_table(table.replace_schema_metadata({b"skipped": note.encode()}), temporary)
-        os.replace(temporary, path)
-        return len(table) + len(skipped)
-
-    def join(self, columns: pa.Schema, model: ModelId, source: str) -> list[Skipped]:
-        """Join all parts to the output, in one step, and remove them; what they skipped."""
-        skipped = [
-            item
-            for n in range(self._count)
-            for item in _skipped(pq.read_schema(self._path(n)).metadata)
-        ]
-        facts = {
-            "format": FORMAT,
-            "model": model.to_dict(),
-            "source": source,
-            "skipped": [[item.key, item.reason] for item in skipped],
-        }
-        temporary = self._output.with_name(self._output.name + ".partial")
-        joined = columns.with_metadata({METADATA: json.dumps(facts).encode()})
-        with pq.ParquetWriter(temporary, joined) as writer:
-            for number in range(self._count):
-                writer.write_table(pq.read_table(self._path(number)).cast(joined))
-        os.replace(temporary, self._output)
-        shutil.rmtree(self._folder)
-        return skipped
-
-    def _path(self, number: int) -> Path:
-        return self._folder / f"part-{number:06d}.parquet"
-
-
-def _skipped(metadata: dict[bytes, bytes] | None) -> list[Skipped]:
-    return [Skipped(key, reason) for key, reason in json.loads((metadata or {})[b"skipped"])]

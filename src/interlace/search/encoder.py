@@ -18,9 +18,11 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from interlace._util.text import printable
 from interlace.adapted import Adapted
 from interlace.backbone.dual import DualEncoder
 from interlace.backbone.load import load
+from interlace.data.walk import is_text
 from interlace.errors import InterlaceError
 from interlace.export.bundle import HEADER, load_adapted
 from interlace.methods.base import Method
@@ -51,8 +53,18 @@ class ModelId:
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> ModelId:
-        """Reverse :meth:`to_dict`."""
-        return cls(values["kind"], values["source"], values["hash"], int(values["dim"]))
+        """Reverse :meth:`to_dict`.
+
+        Raises:
+            KeyError: if a field is missing.
+            ValueError: if one is of another kind than :meth:`to_dict` gives.
+        """
+        kind, source, digest, dim = (values[name] for name in ("kind", "source", "hash", "dim"))
+        texts = isinstance(source, str) and isinstance(digest, str) and "\0" not in source
+        whole = isinstance(dim, int) and not isinstance(dim, bool) and 0 < dim <= 1 << 20
+        if kind not in ("model", "run") or not texts or not whole:
+            raise ValueError("no identity of a model")
+        return cls(kind, source, digest, dim)
 
     def __str__(self) -> str:
         return f"{self.source or 'a model that was not saved'} ({self.hash})"
@@ -125,6 +137,8 @@ class Encoder:
         """
         if not text.strip():
             raise InterlaceError("an empty query: give words, or an image")
+        if not is_text(text):
+            raise InterlaceError(f"{printable(text[:200])}: not valid text (UTF-8)")
         if self.method is None:
             features = self.clip.encode_text(self.clip.prompts([text], "{}").ids)
         else:

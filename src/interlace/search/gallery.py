@@ -5,16 +5,19 @@ Shapes: N images of the gallery, E embedding.
 
 from __future__ import annotations
 
+import math
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any, Literal
 
 import numpy as np
 import torch
 from PIL import Image
 
+from interlace._util.files import held
+from interlace._util.text import printable
 from interlace.data.images import open_image
 from interlace.data.records import Skipped
 from interlace.data.walk import EXTENSIONS
@@ -96,23 +99,37 @@ class Gallery:
             InterlaceError: as :meth:`update`; if a new gallery gets no model, or the gallery was
                 built with another one and ``overwrite`` is off.
         """
-        table = PhotoTable(folder, storage_options)
+        with held(folder):
+            gallery = cls._begun(folder, photos, model, overwrite, device, storage_options)
+            gallery._update(photos, **settings)
+        return gallery
+
+    @classmethod
+    def _begun(
+        cls,
+        folder: Path | str,
+        photos: Path | str,
+        model: Model | None,
+        overwrite: bool,
+        device: str,
+        storage_options: Mapping[str, str] | None,
+    ) -> Gallery:
+        """The gallery that is there, or an empty one."""
+        table = PhotoTable(folder, storage_options, anew=overwrite)
         encoder = None if model is None else Encoder(model, device)
-        if overwrite or not table.exists:
+        if not table.exists:
             if encoder is None:
                 raise InterlaceError(
-                    f"{folder} is a new gallery: say which model makes its vectors"
+                    f"{printable(str(folder))} is a new gallery: say which model makes its vectors"
                     if not overwrite
                     else "a gallery that is built anew needs a model"
                 )
             found, skipped = scan.list_photos(Path(photos))
             if not found:
                 raise scan.only_skipped(Path(photos), skipped)
+            table.set_about(About(resolved(photos)))  # first: a kill leaves it unfinished
             table.create(encoder.id)
-            table.set_about(About(resolved(photos)))
-        gallery = cls(table, encoder, device)
-        gallery.update(photos, **settings)
-        return gallery
+        return cls(table, encoder, device)
 
     @classmethod
     def open(
@@ -185,7 +202,8 @@ class Gallery:
 
     def index(self) -> str:
         """How it is searched, in words."""
-        return index.describe(self._table)
+        with self._table.guarded("read"):
+            return index.describe(self._table)
 
     def update(
         self,
@@ -212,8 +230,19 @@ class Gallery:
 
         Raises:
             InterlaceError: if the folder is missing or holds no image, the model cannot be loaded,
-                or ``strict`` is set and a file cannot be used.
+                another command builds this gallery, or ``strict`` is set and a file cannot be used.
         """
+        with held(self._table.where):
+            return self._update(photos, strict, batch_size, workers, progress)
+
+    def _update(
+        self,
+        photos: Path | str | None = None,
+        strict: bool = False,
+        batch_size: int = 64,
+        workers: int | None = None,
+        progress: Progress | None = None,
+    ) -> BuildReport:
         self._finder = None
         self.report = bring_up_to_date(
             self._table, lambda: self.encoder, photos, strict, batch_size, workers, progress
@@ -256,9 +285,16 @@ class Gallery:
             raise InterlaceError(f"a query of shape {list(vector.shape)}: expected [{dim}]")
         version = self._table.version()
         if self._finder is None or self._finder[0] != version:
-            self._finder = (version, index.finder(self._table), Path(self.photos))
+            with self._table.guarded("read"):
+                self._finder = (version, index.finder(self._table), Path(self.photos))
         _, finder, root = self._finder
-        found = finder.nearest(vector.astype(np.float32), k)
+        with self._table.guarded("search"):
+            found = finder.nearest(vector.astype(np.float32), k)
+        if not all(_is_below(key) and math.isfinite(score) for key, _, score in found):
+            raise InterlaceError(
+                f"{printable(self._table.where)} is damaged: it holds a path outside of its folder "
+                "of photos, or a vector that is none: build it again with overwrite"
+            )
         return [Hit(str(root / key), score, label, key) for key, label, score in found]
 
     def sheet(self, query: Query, hits: list[Hit], kind: Kind = "auto") -> Image.Image:
@@ -289,7 +325,8 @@ class Gallery:
             return True
         if Path(query).suffix.lower() in EXTENSIONS:
             raise InterlaceError(
-                f"no such file: {query} (to search for these words: --text, in Python kind='text')"
+                f"no such file: {printable(query)} (to search for these words: --text, in Python "
+                "kind='text')"
             )
         return False
 
@@ -299,3 +336,9 @@ class Gallery:
                 f"{self._table.where} was built with {self.model}; {encoder.id} makes other "
                 "vectors: use that model, or build another gallery"
             )
+
+
+def _is_below(key: str) -> bool:
+    """Whether a key leads to a file below the folder of photos, as every build writes it."""
+    path = PurePosixPath(key)
+    return not path.is_absolute() and ".." not in path.parts and "\0" not in key

@@ -6,9 +6,10 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
-from interlace.data.readers import visible_files
+from interlace._util.reading import as_path, read_regular, reason_of
+from interlace._util.text import printable
 from interlace.data.records import Skipped
-from interlace.data.walk import EXTENSIONS
+from interlace.data.walk import is_text, walk
 from interlace.errors import InterlaceError
 
 
@@ -57,34 +58,38 @@ def list_photos(folder: Path) -> tuple[list[Photo], list[Skipped]]:
     """Find the image files of a folder, at any depth, in a fixed order; nothing is opened.
 
     Returns:
-        The files whose names end like an image's, and those that cannot be looked at.
+        The files whose names end like an image's, and what cannot be used.
 
     Raises:
-        InterlaceError: if there is no such folder.
+        InterlaceError: if there is no such folder, or its path is not valid text.
     """
-    if not folder.is_dir():
-        raise InterlaceError(
-            f"{folder} is a file: expected a folder of images"
-            if folder.exists()
-            else f"no such folder: {folder}"
-        )
+    folder = as_path(folder, "folder")
+    if not is_text(str(folder.absolute())):
+        raise InterlaceError(f"{printable(str(folder))}: its path is not valid text (UTF-8)")
+    found = walk(folder)
     photos: list[Photo] = []
-    skipped: list[Skipped] = []
-    for path in visible_files(folder):
-        if path.suffix.lower() not in EXTENSIONS:
-            continue
+    skipped = list(found.skipped)
+    for path in found.images:
         key = path.relative_to(folder).as_posix()
         try:
-            key.encode()
             state = path.stat()
-        except UnicodeEncodeError:
-            readable = key.encode(errors="replace").decode()
-            skipped.append(Skipped(readable, "the file's name is not valid text"))
-        except OSError as error:
-            skipped.append(Skipped(key, str(error.strerror)))
+        except OSError as error:  # it went while others were looked at
+            skipped.append(Skipped(printable(key), reason_of(error)))
         else:
             photos.append(Photo(key, path, state.st_size, state.st_mtime_ns))
     return photos, skipped
+
+
+def read_image(path: Path) -> bytes:
+    """Read the encoded bytes of an image file.
+
+    Raises:
+        OSError: with the reason, if it cannot be read, is no regular file, or is too large.
+    """
+    try:
+        return read_regular(path, "image")
+    except InterlaceError as error:
+        raise OSError(str(error).removeprefix(f"{printable(str(path))}: ")) from None
 
 
 def difference(photos: Sequence[Photo], known: Mapping[str, Known]) -> Difference:
@@ -109,4 +114,4 @@ def only_skipped(folder: Path, skipped: Iterable[Skipped]) -> InterlaceError:
     """Says that there is nothing to make a gallery of."""
     first = next(iter(skipped), None)
     reason = f" ({first.key}: {first.reason})" if first else ", such as .jpg or .png"
-    return InterlaceError(f"no image in {folder}{reason}")
+    return InterlaceError(f"no image in {printable(str(folder))}{reason}")

@@ -10,10 +10,14 @@ from typing import Protocol
 
 from PIL import Image, ImageDraw, ImageFont
 
+from interlace._util.text import printable
+
 CELL = 160
 GAP = 12
 CAPTION = 38
 COLUMNS = 5
+#: Letters of a name or a query that are looked at; a cell is narrower.
+_MOST = 1000
 _PAPER, _INK, _FAINT, _FRAME = "#ffffff", "#1a1a1a", "#666666", "#dddddd"
 
 
@@ -66,10 +70,21 @@ def contact_sheet(
         x = left + number % COLUMNS * step
         y = GAP + number // COLUMNS * (height + GAP)
         content = thumbnails.get(hit.key)
-        _picture(page, pen, Image.open(io.BytesIO(content)) if content else None, (x, y))
+        _picture(page, pen, _opened(content) if content else None, (x, y))
         _line(pen, f"{number + 1}.  {hit.score:.3f}", x, y + CELL + 3, _INK, bold=True)
         _line(pen, hit.label or hit.key, x, y + CELL + 19, _FAINT)
     return page
+
+
+def _opened(content: bytes) -> Image.Image | None:
+    """A thumbnail; None where it is damaged, or no small picture as a build writes it."""
+    try:
+        image = Image.open(io.BytesIO(content), formats=["JPEG", "PNG"])
+        if max(image.size) > 4 * CELL:
+            return None
+        return image.convert("RGB")
+    except Exception:  # PIL's plugins answer broken files with any error
+        return None
 
 
 def _picture(
@@ -92,6 +107,7 @@ def _picture(
 def _words(pen: ImageDraw.ImageDraw, query: str) -> None:
     """A query of words, broken into lines; what does not fit into the cell ends in dots."""
     _line(pen, "query", GAP, GAP, _FAINT)
+    query = printable(query[:_MOST], keep="\n\t")
     font, lines = _font(16, True), [""]
     for word in query.split():
         longer = f"{lines[-1]} {word}".strip()
@@ -110,7 +126,8 @@ def _line(
     pen: ImageDraw.ImageDraw, text: str, x: int, y: int, color: str, bold: bool = False
 ) -> None:
     font = _font(13, bold)
-    pen.text((x, y), _fit(pen, " ".join(text.split()), font), color, font)
+    text = printable(" ".join(text[-_MOST:].split()))
+    pen.text((x, y), _fit(pen, text, font), color, font)
 
 
 def _fit(pen: ImageDraw.ImageDraw, text: str, font: ImageFont.FreeTypeFont) -> str:

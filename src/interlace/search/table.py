@@ -8,7 +8,8 @@ photos are, whether the last build finished, and what it skipped.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
 from functools import cached_property
@@ -18,6 +19,9 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
+from interlace._util.files import cannot_write, is_disk_full
+from interlace._util.reading import as_path, parse_json
+from interlace._util.text import first_line, printable
 from interlace.data.records import Skipped
 from interlace.errors import InterlaceError
 from interlace.search.encoder import ModelId
@@ -27,6 +31,8 @@ FORMAT = 1
 PHOTOS = "photos"
 ABOUT = "about"
 _METADATA = b"interlace"
+#: How far the square of a vector's length may be from 1.
+_TOLERANCE = 1e-2
 #: Older states of the table are dropped after this time; a reader may still be at one of them.
 _KEEP = timedelta(minutes=1)
 
@@ -52,12 +58,19 @@ class PhotoTable:
     Args:
         where: folder, or an address that LanceDB takes, such as ``s3://bucket/gallery``.
         storage_options: what LanceDB takes under that name: keys, region, endpoint.
+        anew: whether what is there is to be replaced, so that it may be damaged.
 
     Raises:
         InterlaceError: if LanceDB is not installed, or cannot open the place.
     """
 
-    def __init__(self, where: Path | str, storage_options: Mapping[str, str] | None = None) -> None:
+    def __init__(
+        self,
+        where: Path | str,
+        storage_options: Mapping[str, str] | None = None,
+        *,
+        anew: bool = False,
+    ) -> None:
         try:
             import lancedb
         except ImportError:
@@ -65,23 +78,44 @@ class PhotoTable:
                 "lancedb is not installed: pip install lancedb, or interlace with [search]"
             ) from None
         self.where = str(where)
-        self.local = None if "://" in self.where else Path(where).expanduser()
+        self.local = None if "://" in self.where else as_path(where, "folder")
         self._options = None if storage_options is None else dict(storage_options)
         self._connect = lancedb.connect
-        self._table = self._open(PHOTOS)
+        self._table = None if anew else self._open(PHOTOS)
 
     @cached_property
     def _db(self) -> Any:
         """The database; LanceDB makes its folder when it connects, so that waits for a need."""
-        try:
+        with self.guarded("open"):
             # each read looks for the latest state, so that a build may go on beside a query
             return self._connect(
                 self.where if self.local is None else self.local,
                 read_consistency_interval=timedelta(0),
                 storage_options=self._options,
             )
-        except Exception as error:  # whatever the storage answers
-            raise InterlaceError(f"cannot open {self.where}: {_first_line(error)}") from None
+
+    @contextmanager
+    def guarded(self, doing: str) -> Iterator[None]:
+        """Turn whatever LanceDB or the storage answers into one line.
+
+        Args:
+            doing: what is done to the gallery, such as "read".
+
+        Raises:
+            InterlaceError: in the place of any other error.
+        """
+        try:
+            yield
+        except (InterlaceError, KeyboardInterrupt, SystemExit, GeneratorExit):
+            raise
+        except BaseException as error:  # LanceDB's panics are no Exception
+            if is_disk_full(error):
+                raise cannot_write(printable(self.where), error) from None
+            reason = first_line(error)[:300]
+            raise InterlaceError(
+                f"cannot {doing} {printable(self.where)}: {reason} (if a file of it is damaged, "
+                "build it again with overwrite)"
+            ) from None
 
     @property
     def exists(self) -> bool:
@@ -97,7 +131,7 @@ class PhotoTable:
         """
         if self._table is None:
             raise InterlaceError(
-                f"{self.where} holds no gallery: make one with interlace search build"
+                f"{printable(self.where)} holds no gallery: make one with interlace search build"
             )
         return self._table
 
@@ -108,34 +142,67 @@ class PhotoTable:
         Raises:
             InterlaceError: if the table does not say it, or says it in another format.
         """
-        written = (self.table.schema.metadata or {}).get(_METADATA)
+        with self.guarded("read"):
+            found = self.table.schema
         try:
-            facts = json.loads(written or b"{}")
-            if facts["format"] == FORMAT:
-                return ModelId.from_dict(facts["model"])
-        except (ValueError, KeyError, TypeError):
-            pass
-        raise InterlaceError(
-            f"{self.where} does not say which model made its vectors (format {FORMAT} expected): "
-            "build it again with overwrite"
-        )
+            facts = parse_json((found.metadata or {}).get(_METADATA) or b"{}", "")
+            if facts["format"] != FORMAT:
+                raise KeyError("format")
+            model = ModelId.from_dict(facts["model"])
+        except (InterlaceError, ValueError, KeyError, TypeError):
+            raise InterlaceError(
+                f"{printable(self.where)} does not say which model made its vectors (format "
+                f"{FORMAT} expected): build it again with overwrite"
+            ) from None
+        wanted = _schema(model.dim)
+        for field in wanted:
+            index = found.get_field_index(field.name)
+            if index < 0 or found.field(index).type != field.type:
+                raise InterlaceError(
+                    f"{printable(self.where)}: its column {field.name!r} is "
+                    f"{'missing' if index < 0 else found.field(index).type}, where {field.type} is "
+                    "expected: build it again with overwrite"
+                )
+        return model
 
     def create(self, model: ModelId) -> None:
         """Make an empty table bound to ``model``; one that is there is replaced."""
         facts = json.dumps({"format": FORMAT, "model": model.to_dict()})
-        mode = "overwrite" if self.exists else "create"
-        self._table = self._db.create_table(
-            PHOTOS, schema=_schema(model.dim).with_metadata({_METADATA: facts}), mode=mode
-        )
+        empty = _schema(model.dim).with_metadata({_METADATA: facts}).empty_table()
+        self._table = self._replace(PHOTOS, empty)
+
+    def _replace(self, name: str, content: pa.Table) -> Any:
+        """Put a table in the place of what is there, in one step if that can be read."""
+        try:
+            there = self._open(name) is not None
+        except InterlaceError:  # a damaged one is in the way
+            with self.guarded("write to"):
+                self._db.drop_table(name, ignore_missing=True)
+            there = False
+        with self.guarded("write to"):
+            return self._db.create_table(name, content, mode="overwrite" if there else "create")
 
     def about(self) -> About:
         """What the last build left; a gallery without it is not complete."""
         table = self._open(ABOUT)
-        rows = [] if table is None else table.to_arrow().to_pylist()
+        if table is None:
+            return About()
+        with self.guarded("read"):
+            rows = table.search().limit(2).to_arrow().to_pylist()
         if len(rows) != 1:
             return About()
-        skipped = tuple(Skipped(key, reason) for key, reason in json.loads(rows[0]["skipped"]))
-        return About(rows[0]["photos"], rows[0]["complete"], skipped)
+        where = f"{printable(self.where)}: its table 'about'"
+        try:
+            photos, complete, skipped = (
+                rows[0][name] for name in ("photos", "complete", "skipped")
+            )
+            listed = parse_json(skipped, where)
+            items = tuple(Skipped(str(key), str(reason)) for key, reason in listed)
+            if not isinstance(photos, str) or not isinstance(complete, bool) or "\0" in photos:
+                raise TypeError
+        except (KeyError, TypeError, ValueError):
+            raise InterlaceError(f"{where} is damaged: build it again with overwrite") from None
+        return About(photos, complete, items)
 
     def set_about(self, about: About) -> None:
         """Replace it, in one step."""
@@ -146,16 +213,17 @@ class PhotoTable:
                 "skipped": [json.dumps([[item.key, item.reason] for item in about.skipped])],
             }
         )
-        mode = "create" if self._open(ABOUT) is None else "overwrite"
-        self._db.create_table(ABOUT, row, mode=mode)
+        self._replace(ABOUT, row)
 
     def count(self) -> int:
         """Number of images."""
-        return int(self.table.count_rows())
+        with self.guarded("read"):
+            return int(self.table.count_rows())
 
     def version(self) -> int:
         """Number of the table's state; every change makes a new one."""
-        return int(self.table.version)
+        with self.guarded("read"):
+            return int(self.table.version)
 
     def known(self) -> dict[str, Known]:
         """Size, time and hash of each file that has a row, by key.
@@ -173,28 +241,33 @@ class PhotoTable:
 
     def add(self, rows: pa.Table) -> None:
         """Append rows, in one step."""
-        self.table.add(rows)
+        with self.guarded("write to"):
+            self.table.add(rows)
 
     def replace(self, rows: pa.Table) -> None:
         """Put rows in the place of those with the same path, in one step."""
-        merge = self.table.merge_insert("path")
-        merge.when_matched_update_all().when_not_matched_insert_all().execute(rows)
+        with self.guarded("write to"):
+            merge = self.table.merge_insert("path")
+            merge.when_matched_update_all().when_not_matched_insert_all().execute(rows)
 
     def delete(self, keys: Sequence[str]) -> None:
         """Remove the rows of files."""
         for start in range(0, len(keys), 500):
-            self.table.delete(_among("path", keys[start : start + 500]))
+            with self.guarded("write to"):
+                self.table.delete(_among("path", keys[start : start + 500]))
 
     def by_hash(self, hashes: Sequence[str]) -> dict[str, Mapping[str, Any]]:
         """Vector and thumbnail of the images with these hashes."""
         columns = ["hash", "vector", "thumbnail"]
-        rows = self.table.search().where(_among("hash", hashes)).select(columns).to_arrow()
+        with self.guarded("read"):
+            rows = self.table.search().where(_among("hash", hashes)).select(columns).to_arrow()
         return {row.pop("hash"): row for row in rows.to_pylist()}
 
     def thumbnails(self, keys: Sequence[str]) -> dict[str, bytes]:
         """Thumbnails by key."""
-        rows = self.table.search().where(_among("path", keys)).select(["path", "thumbnail"])
-        found = rows.limit(len(keys)).to_arrow().to_pydict()
+        with self.guarded("read"):
+            rows = self.table.search().where(_among("path", keys)).select(["path", "thumbnail"])
+            found = rows.limit(len(keys)).to_arrow().to_pydict()
         return dict(zip(found["path"], found["thumbnail"], strict=True))
 
     def vectors(self) -> tuple[list[str], list[str | None], np.ndarray]:
@@ -203,24 +276,32 @@ class PhotoTable:
         column = found["vector"].combine_chunks()
         dim = found.schema.field("vector").type.list_size
         matrix = column.flatten().to_numpy(zero_copy_only=False).reshape(-1, dim)
-        return found["path"].to_pylist(), found["label"].to_pylist(), matrix
+        keys, labels = found["path"].to_pylist(), found["label"].to_pylist()
+        # NaN compares as unequal; the lengths see what is not finite or not of length 1
+        lengths = np.einsum("ne,ne->n", matrix, matrix)
+        if len(matrix) != len(keys) or None in keys or not np.all(np.abs(lengths - 1) < _TOLERANCE):
+            raise InterlaceError(
+                f"{printable(self.where)}: its vectors are damaged: build it again with overwrite"
+            )
+        return keys, labels, matrix
 
     def tidy(self) -> None:
         """Join the small files of a build, take new rows into the index, drop old states."""
-        self.table.optimize(cleanup_older_than=_KEEP)
+        with self.guarded("write to"):
+            self.table.optimize(cleanup_older_than=_KEEP)
 
     def _columns(self, names: list[str]) -> pa.Table:
-        return self.table.search().select(names).to_arrow()
+        with self.guarded("read"):
+            return self.table.search().select(names).to_arrow()
 
     def _open(self, name: str) -> Any:
         if self.local is not None and not (self.local / f"{name}.lance").is_dir():
             return None
-        try:
-            return self._db.open_table(name)
-        except (ValueError, FileNotFoundError):  # LanceDB's words for a table that is not there
-            return None
-        except Exception as error:
-            raise InterlaceError(f"cannot open {self.where}: {_first_line(error)}") from None
+        with self.guarded("open"):
+            try:
+                return self._db.open_table(name)
+            except (ValueError, FileNotFoundError):  # LanceDB's words for one that is not there
+                return None
 
 
 def rows(values: Iterable[Mapping[str, Any]], dim: int) -> pa.Table:
@@ -245,7 +326,3 @@ def _schema(dim: int) -> pa.Schema:
 def _among(column: str, values: Sequence[str]) -> str:
     quoted = ", ".join("'" + value.replace("'", "''") + "'" for value in values)
     return f"{column} IN ({quoted})"
-
-
-def _first_line(error: Exception) -> str:
-    return (str(error).splitlines() or [type(error).__name__])[0]

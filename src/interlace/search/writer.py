@@ -8,7 +8,6 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from types import TracebackType
 from typing import Any
 
-from interlace.errors import InterlaceError
 from interlace.search.table import PhotoTable, rows
 
 #: A commit follows after so many rows or so many seconds, whichever comes first.
@@ -64,12 +63,7 @@ class Writer:
         for replaces, write in ((False, self._table.add), (True, self._table.replace)):
             own = [row for row in batch if (row["path"] in self._known) is replaces]
             if own:
-                try:
-                    write(rows(own, self._dim))
-                except Exception as error:  # whatever the storage answers: full, gone, refused
-                    reason = (str(error).splitlines() or [type(error).__name__])[0]
-                    where = self._table.where
-                    raise InterlaceError(f"cannot write to {where}: {reason}") from None
+                write(rows(own, self._dim))
 
     def _wait(self) -> None:
         if self._running is not None:

@@ -1,0 +1,52 @@
+"""Consoles on which text is text: no markup, no highlighting, nothing that moves the cursor."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterable
+from io import TextIOWrapper
+from typing import Any
+
+from rich.console import Console
+from rich.segment import Segment
+from rich.text import Text
+
+from interlace._util.text import printable
+
+
+class PlainConsole(Console):
+    """A console for names that somebody else chose.
+
+    ``[bold]``, ``:smile:`` and paths stay as they are, in lines, in cells and titles of tables and
+    in bars alike; control characters and lone surrogates are written as escapes. Lines are wrapped
+    by the terminal alone, so that a path can be copied.
+    """
+
+    def __init__(self, *, stderr: bool = False) -> None:
+        super().__init__(stderr=stderr, markup=False, highlight=False, emoji=False)
+
+    def print(self, *objects: Any, **settings: Any) -> None:
+        """Print as rich does; lines of text are not broken."""
+        text = all(isinstance(item, str | Text) for item in objects)
+        settings.setdefault("soft_wrap", text)
+        super().print(*objects, **settings)
+
+    def render_str(self, text: str, **settings: Any) -> Text:
+        """Make what is printed of a string, also in a table; its width is that of the escapes."""
+        return super().render_str(printable(text, keep="\n"), **settings)
+
+    def _render_buffer(self, buffer: Iterable[Segment]) -> str:
+        """Make what is written: here all text comes by, whatever object it was part of."""
+        return super()._render_buffer(
+            segment
+            if segment.control or segment.text.isprintable()
+            else Segment(printable(segment.text, keep="\n"), segment.style)
+            for segment in buffer
+        )
+
+
+def accept_any_text() -> None:
+    """Have standard output take text that its encoding lacks, as escapes; stderr does so anyway."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
