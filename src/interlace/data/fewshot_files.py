@@ -86,15 +86,15 @@ class Draw:
         if record is None:
             raise InterlaceError(f"{self.file}: {printable(shot.path)} is not in {source.name}")
         # a draw over a part of the classes may number them anew, so a name says more than a label
-        there = source.classes[record.label]
+        there, shown = source.classes[record.label], printable(shot.path)
         if shot.name is not None and _plain(shot.name) != _plain(there):
             raise InterlaceError(
-                f"{self.file}: {printable(shot.path)} is of class '{printable(shot.name)}', which {source.name} has "
-                f"as '{there}'"
+                f"{self.file}: {shown} is of class '{printable(shot.name)}', which {source.name} "
+                f"has as '{there}'"
             )
         if shot.name is None and shot.label is not None and shot.label != record.label:
             raise InterlaceError(
-                f"{self.file}: {printable(shot.path)} has label {shot.label}, which {source.name} has as "
+                f"{self.file}: {shown} has label {shot.label}, which {source.name} has as "
                 f"{record.label}"
             )
         return record

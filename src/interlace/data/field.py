@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
 
-from interlace._util.reading import read_json_object, read_text
+from interlace._util.reading import parse_json, read_text
 from interlace._util.text import count_of, printable
 from interlace.data.readers import class_folders
 from interlace.data.records import Record, Skipped
@@ -94,7 +94,7 @@ class FieldSet:
 
 @dataclass(frozen=True, slots=True)
 class Listing:
-    """Class names, which labels index, for each part its images as (key, label, path), and notes."""
+    """Class names, which labels index; the images of each part as (key, label, path); notes."""
 
     classes: tuple[str, ...]
     parts: Mapping[str, Sequence[tuple[str, int, Path]]]
@@ -197,7 +197,12 @@ def _split_json(entry: FieldSet, folder: Path) -> Listing:
     """Reads `{"train": [[image, label, class name], ...], "val": ..., "test": ...}`."""
     path = folder / entry.lists[0]
     images = folder / entry.images
-    content = read_json_object(path)
+    try:
+        content = parse_json(read_text(path), str(path))
+    except InterlaceError as error:
+        raise _no_list(path, str(error).removeprefix(f"{path}: ")) from None
+    if not isinstance(content, dict):
+        raise _no_list(path, "no JSON object")
     rows = {part: [_listed(row, path) for row in _list(content, part, path)] for part in _PARTS}
     names: dict[int, str] = {}
     for key, label, name in (row for part in rows.values() for row in part):

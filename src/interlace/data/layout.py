@@ -97,7 +97,7 @@ def layout_of(root: Path, top: Node) -> Layout:
         tested = f"{_folder_of(nested, 'val')}/" if "val" in parts else "what the shots leave over"
         notes.append(f"there is no labelled test part: {tested} tests")
     notes += _left(node, tuple(nested), "part (train, val, test)", skip=tuple(named))
-    for part, path in parts.items():
+    for path in parts.values():
         own = node.at(path)
         notes += _left(own, own.classes, "class folder", f"{'/'.join(path)}/")
     return Layout(base, parts, tuple(notes))
@@ -122,7 +122,7 @@ def _wrapped(node: Node) -> str | None:
 
 
 def _class_level(node: Node, name: str) -> tuple[str, ...]:
-    """Gives the path of the class folders of a part: archives nest `seg_train/seg_train/<class>`."""
+    """Gives the path of the class folders of a part: `seg_train/seg_train` as archives nest it."""
     path: tuple[str, ...] = (name,)
     while (inner := _wrapped(node.at(path))) is not None:
         path = (*path, inner)

@@ -16,7 +16,7 @@ from interlace.data.records import Record, Skipped
 from interlace.data.retrieval import RetrievalSet, Setting, unseen_by_hash
 from interlace.data.source import DEFAULT_TEMPLATE, Source
 from interlace.data.table_files import TABLES
-from interlace.data.walk import EXTENSIONS
+from interlace.data.walk import EXTENSIONS, walk
 from interlace.errors import InterlaceError
 
 DOMAINNET_UNSEEN = tuple(

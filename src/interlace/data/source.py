@@ -91,7 +91,7 @@ _PART_FOLDER = re.compile(rf"\d*{_FILLER}*({_WORDS}){_FILLER}*\d*")
 
 
 def part_of_folder(name: str) -> str:
-    """Gives the part that a folder's name means: `Training Set`, `test_images`, `val2017`; or ""."""
+    """Gives the part that a folder is named like (`Test Set`, `train_images`, `val2017`), or ""."""
     found = _PART_FOLDER.fullmatch(re.sub(r"[^a-z0-9]", "", _folded(name)))
     return _FOLDER_NAMES[found[1]] if found else ""
 

@@ -58,7 +58,7 @@ def read_csv(path: Path) -> Iterator[Mapping[str, Any]]:
     """Reads comma, semicolon or tab separated values below a line of column names.
 
     Raises:
-        InterlaceError: The file cannot be read, or a row has not as many cells as there are columns.
+        InterlaceError: The file cannot be read, or a row has more or fewer cells than the header.
     """
     text = read_text(path, "table")
     shown = printable(str(path))
