@@ -28,7 +28,8 @@ def test_from_folder(animals: Path) -> None:
 def test_describe_says_what_was_held_out(animals: Path) -> None:
     (animals / "2.cat" / "broken.jpg").touch()
     assert FewShotTask.from_folder(animals, shots=2).describe() == (
-        "photos: 3 classes (gray wolf, cat, dog); 6 training images (2 per class, seed 1), 6 for validation; "
+        "photos: 3 classes (gray wolf, cat, dog); 6 training images (2 per class, seed 1), "
+        "6 for validation; "
         "held out for testing: 6 images; 1 file skipped"
     )
 

@@ -52,9 +52,9 @@ def read_photos(root: Path | str, strict: bool = False) -> Source:
     problems = (
         *unreadable_classes(classes, records.get("train", ()), readable),
         *(f"{s.key}: {s.reason}" for s in found.skipped if _is_class_folder(root, base, s, layout)),
-        *twins(readable, classes),
     )
-    refuse_strict(root, strict, skipped, problems)
+    twice = tuple(twins(readable, classes))
+    refuse_strict(root, strict, skipped, (*problems, *twice))
     if not readable:
         raise InterlaceError(
             f"no readable image in {printable(str(root))}: expected {printable(name)}/<class>/"
@@ -78,7 +78,7 @@ def read_photos(root: Path | str, strict: bool = False) -> Source:
         pools,
         skipped=tuple(skipped),
         hidden=found.hidden,
-        notes=layout.notes,
+        notes=(*twice, *layout.notes),
         problems=problems,
     )
 
@@ -266,8 +266,8 @@ def _is_class_folder(root: Path, base: Path, item: Skipped, layout: Layout) -> b
     """Says whether what was skipped stands where a class folder is expected."""
     steps = tuple(item.key.split("/"))
     places = [(*layout.base, *path) for path in layout.parts.values()]
-    folder = "folder" in item.reason or "link to nothing" in item.reason
-    return folder and any(steps[:-1] == place for place in places)
+    lost = item.reason.startswith(("a folder:", "a link to"))
+    return lost and any(steps[:-1] == place for place in places)
 
 
 def _unreadable(record: Record) -> str:

@@ -98,9 +98,9 @@ def source_of(
     problems = (
         *contradictions[:1],
         *unreadable_classes(classes, records, readable),
-        *twins(readable, classes),
     )
-    refuse_strict(name, strict, skipped, problems)
+    twice = tuple(twins(readable, classes))
+    refuse_strict(name, strict, skipped, (*problems, *twice))
     if not readable:
         first_reason = f" ({skipped[0].key}: {skipped[0].reason})" if skipped else ""
         raise InterlaceError(f"no readable image in {printable(name)}{first_reason}")
@@ -120,7 +120,7 @@ def source_of(
         pools,
         skipped=tuple(skipped),
         order=order,
-        notes=(*notes, *notes_on_labels(row.key for row in usable)),
+        notes=(*twice, *notes, *notes_on_labels(row.key for row in usable)),
         problems=problems,
     )
 
