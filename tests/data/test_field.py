@@ -174,7 +174,7 @@ def test_a_listed_image_that_is_not_there_is_skipped_or_an_error(tmp_path: Path)
     ("content", "message"),
     [
         ("{", "not a split file of the field"),
-        ('{"train": []}', "not a split file of the field.*KeyError"),
+        ('{"train": []}', "not a split file of the field.*no list under 'val'"),
         ('{"train": [["a.jpg", 0]], "val": [], "test": []}', "not a split file of the field"),
         (
             '{"train": [["a.jpg", 0, "a"], ["b.jpg", 0, "b"]], "val": [], "test": []}',

@@ -15,7 +15,7 @@ from rich.progress import (
     TimeRemainingColumn,
 )
 
-from interlace._util.text import printable
+from interlace._util.text import count_of, listed, printable
 from interlace.cli._output import err
 
 if TYPE_CHECKING:
@@ -48,9 +48,24 @@ def image_bar(title: str, goes_on: str) -> Iterator[Callable[[int, int | None], 
         raise typer.Exit(130) from None
 
 
-def tell_skipped(skipped: Sequence[Skipped]) -> None:
-    """The first few files that were left out, and how many more there are."""
+def tell_skipped(skipped: Sequence[Skipped], hidden: Sequence[Skipped] = ()) -> None:
+    """The first few files that were left out, how many more there are, and in a line the hidden."""
     for item in skipped[:SHOWN]:
         err.print(printable(f"  skipped {item.key}: {item.reason}"))
     if len(skipped) > SHOWN:
         err.print(f"  and {len(skipped) - SHOWN} more")
+    if hidden:
+        names = listed([item.key for item in hidden], 3)
+        verb = "was" if len(hidden) == 1 else "were"
+        err.print(f"  {count_of(len(hidden), 'hidden file')} {verb} not read: {names}")
+
+
+def tell_notes(notes: Sequence[str]) -> None:
+    """What a user should know of how data was understood, a line each."""
+    for note in notes:
+        err.print(f"  note: {printable(note)}")
+
+
+def tell(line: str) -> None:
+    """A line for the user, as it is."""
+    err.print(line)

@@ -1,12 +1,17 @@
 """Options that several commands take."""
 
+from __future__ import annotations
+
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from interlace.errors import InterlaceError
+
+if TYPE_CHECKING:
+    from interlace.data import columns
 
 DataRoot = Annotated[
     Path | None,
@@ -19,8 +24,8 @@ DataRoot = Annotated[
 Data = Annotated[
     str,
     typer.Argument(
-        help="Folder with one sub-folder per class, a table (.csv, .parquet, ...), or a name: "
-        "picto/food-drink, eurosat."
+        help="Folder with one sub-folder per class, a table (.csv, .parquet, ...), a .zip, or a "
+        "name: picto/food-drink, eurosat."
     ),
 ]
 Split = Annotated[
@@ -30,6 +35,29 @@ Split = Annotated[
         "or .jsonl."
     ),
 ]
+
+
+ImageColumn = Annotated[
+    str | None, typer.Option(help="Column of a table that holds the image's path or bytes.")
+]
+LabelColumn = Annotated[
+    str | None, typer.Option(help="Column of a table that holds the label or class name.")
+]
+SplitColumn = Annotated[
+    str | None, typer.Option(help="Column of a table that says train, val or test.")
+]
+IgnoreColumns = Annotated[
+    str, typer.Option(help="Columns of a table not to look at, separated by commas.")
+]
+
+
+def columns_of(
+    image: str | None, label: str | None, part: str | None, ignore: str
+) -> columns.Columns:
+    """The columns of a table that are named on the command line."""
+    from interlace.data.columns import Columns
+
+    return Columns(image, label, part, tuple(split_list(ignore)))
 
 
 class EngineName(StrEnum):

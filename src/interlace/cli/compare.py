@@ -10,7 +10,18 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.table import Table
 
-from interlace.cli._options import Data, DataRoot, numbers, split_list
+from interlace.cli._many import tell_notes, tell_skipped
+from interlace.cli._options import (
+    Data,
+    DataRoot,
+    IgnoreColumns,
+    ImageColumn,
+    LabelColumn,
+    SplitColumn,
+    columns_of,
+    numbers,
+    split_list,
+)
 from interlace.cli._output import err, out, percent, print_json, signed_points, training_bar
 
 if TYPE_CHECKING:
@@ -40,6 +51,10 @@ def run(
         ),
     ] = None,
     data_root: DataRoot = None,
+    image_column: ImageColumn = None,
+    label_column: LabelColumn = None,
+    split_column: SplitColumn = None,
+    ignore_columns: IgnoreColumns = "",
     class_names: Annotated[Path | None, typer.Option(help="File of class names.")] = None,
     template: Annotated[str | None, typer.Option(help="Prompt with {} for the class name.")] = None,
     settings: Annotated[
@@ -68,6 +83,7 @@ def run(
     values = read_settings(config, settings or [])
     clip = load(model)
     drawn_shots = shots
+    said: list[str] = []
 
     def task(seed: int) -> FewShotTask:
         nonlocal drawn_shots
@@ -79,7 +95,12 @@ def run(
             template=template,
             root=data_root,
             split=split and split.replace("{seed}", str(seed)),
+            columns=columns_of(image_column, label_column, split_column, ignore_columns),
         )
+        if not said:  # the same for every seed
+            tell_notes(drawn.notes)
+            tell_skipped(drawn.skipped, drawn.hidden)
+            said.append(drawn.name)
         drawn_shots = drawn.shots  # a stored draw has its own
         own = template is None and not is_known(data, data_root)
         return replace(drawn, template=clip.template) if own else drawn

@@ -8,12 +8,21 @@ from typing import Annotated, Any
 import typer
 from rich.table import Table
 
-from interlace.cli._options import Data, DataRoot, Json
+from interlace.cli._many import tell_notes, tell_skipped
+from interlace.cli._options import (
+    Data,
+    DataRoot,
+    IgnoreColumns,
+    ImageColumn,
+    Json,
+    LabelColumn,
+    SplitColumn,
+    columns_of,
+)
 from interlace.cli._output import err, out, print_json
 from interlace.errors import InterlaceError
 
 NAME = "data"
-SHOWN = 10
 
 app = typer.Typer(
     name=NAME,
@@ -66,6 +75,10 @@ def list_sets(data_root: DataRoot = None, as_json: Json = False) -> None:
 def check_set(
     data: Data,
     data_root: DataRoot = None,
+    image_column: ImageColumn = None,
+    label_column: LabelColumn = None,
+    split_column: SplitColumn = None,
+    ignore_columns: IgnoreColumns = "",
     decode: Annotated[
         bool, typer.Option("--decode", help="Decode every image to find broken ones.")
     ] = False,
@@ -79,7 +92,12 @@ def check_set(
     """
     from interlace.data.doctor import check
 
-    report = check(data, data_root, decode)
+    report = check(
+        data,
+        data_root,
+        decode,
+        columns_of(image_column, label_column, split_column, ignore_columns),
+    )
     if as_json:
         print_json(report.to_dict())
     elif report.findings:
@@ -92,7 +110,8 @@ def check_set(
             cells = (finding.what, f"{finding.found:,}", expected)[: len(table.columns)]
             table.add_row(*cells, style=None if finding.ok else "bold red")
         out.print(table)
-        _tell_skipped(report.skipped)
+        tell_notes(report.notes)
+        tell_skipped(report.skipped, report.hidden)
     if not report.ok:
         raise InterlaceError(report.summary())
     if not as_json:
@@ -113,6 +132,10 @@ def draw_split(
         typer.Option("--import", help="Take this draw instead: shot_k-seed_s.pkl, or .jsonl."),
     ] = None,
     data_root: DataRoot = None,
+    image_column: ImageColumn = None,
+    label_column: LabelColumn = None,
+    split_column: SplitColumn = None,
+    ignore_columns: IgnoreColumns = "",
     strict: Annotated[
         bool, typer.Option("--strict", help="Unusable image files are errors.")
     ] = False,
@@ -124,9 +147,11 @@ def draw_split(
     """
     from interlace.data.task import FewShotTask
 
-    task = FewShotTask.load(data, shots, seed, root=data_root, strict=strict, split=draw)
+    columns = columns_of(image_column, label_column, split_column, ignore_columns)
+    task = FewShotTask.load(
+        data, shots, seed, root=data_root, strict=strict, split=draw, columns=columns
+    )
     split = task.split()
-    output.parent.mkdir(parents=True, exist_ok=True)
     split.save(output)
     if as_json:
         counts = {part: len(getattr(split, part)) for part in ("train", "val", "test")}
@@ -134,7 +159,8 @@ def draw_split(
         print_json({**facts, "file": str(output), "sha256": split.sha256})
         return
     out.print(task.describe(), highlight=False, soft_wrap=True)
-    _tell_skipped(task.skipped)
+    tell_notes(task.notes)
+    tell_skipped(task.skipped, task.hidden)
     out.print(f"{output}: sha256 {split.sha256}", highlight=False, soft_wrap=True)
 
 
@@ -164,10 +190,3 @@ def get_set(
     out.print(f"{entry.title}: the images are in place", highlight=False)
     for item in missing:
         out.print(f"still missing: {item}", highlight=False, soft_wrap=True)
-
-
-def _tell_skipped(skipped: Any) -> None:
-    for item in skipped[:SHOWN]:
-        err.print(f"  skipped {item.key}: {item.reason}", highlight=False, markup=False)
-    if len(skipped) > SHOWN:
-        err.print(f"  and {len(skipped) - SHOWN} more", highlight=False)

@@ -8,7 +8,16 @@ from typing import Annotated, Any
 import typer
 from rich.table import Table
 
-from interlace.cli._options import Data, DataRoot
+from interlace.cli._many import tell_notes, tell_skipped
+from interlace.cli._options import (
+    Data,
+    DataRoot,
+    IgnoreColumns,
+    ImageColumn,
+    LabelColumn,
+    SplitColumn,
+    columns_of,
+)
 from interlace.cli._output import accuracy_table, out, print_json
 
 NAME = "evaluate"
@@ -18,6 +27,10 @@ def run(
     bundle: Annotated[Path, typer.Argument(metavar="RUN", help="Folder that `fit` wrote.")],
     data: Data,
     data_root: DataRoot = None,
+    image_column: ImageColumn = None,
+    label_column: LabelColumn = None,
+    split_column: SplitColumn = None,
+    ignore_columns: IgnoreColumns = "",
     class_names: Annotated[Path | None, typer.Option(help="File of class names.")] = None,
     confusion: Annotated[
         Path | None, typer.Option(help="Where to draw the confusion matrix (RUN/confusion.png).")
@@ -47,7 +60,10 @@ def run(
         template=adapted.template,
         strict=strict,
         root=data_root,
+        columns=columns_of(image_column, label_column, split_column, ignore_columns),
     )
+    tell_notes(task.notes)
+    tell_skipped(task.skipped, task.hidden)
     result = evaluate(adapted, task)
     if as_json:
         print_json({"task": task.name, "model": adapted.clip.source, **result.to_dict()})

@@ -9,7 +9,17 @@ from typing import Annotated, Any, Literal
 
 import typer
 
-from interlace.cli._options import Data, DataRoot, Split
+from interlace.cli._many import tell_notes, tell_skipped
+from interlace.cli._options import (
+    Data,
+    DataRoot,
+    IgnoreColumns,
+    ImageColumn,
+    LabelColumn,
+    Split,
+    SplitColumn,
+    columns_of,
+)
 from interlace.cli._output import (
     accuracy_table,
     err,
@@ -36,6 +46,10 @@ def run(
     seed: Annotated[int, typer.Option(help="Decides which images and all else by chance.")] = 1,
     split: Split = None,
     data_root: DataRoot = None,
+    image_column: ImageColumn = None,
+    label_column: LabelColumn = None,
+    split_column: SplitColumn = None,
+    ignore_columns: IgnoreColumns = "",
     classes: Annotated[
         Literal["all", "base", "novel"], typer.Option(help="Which half of the classes to fit.")
     ] = "all",
@@ -103,13 +117,14 @@ def run(
         strict=strict,
         root=data_root,
         split=split,
+        columns=columns_of(image_column, label_column, split_column, ignore_columns),
     ).classes_subset(classes)
     clip = load(model)
     if template is None and not is_known(data, data_root):
         task = replace(task, template=clip.template)
     err.print(task.describe(), highlight=False, soft_wrap=True)
-    for skipped in task.skipped[:10]:
-        err.print(f"  skipped {skipped.key}: {skipped.reason}", highlight=False, markup=False)
+    tell_notes(task.notes)
+    tell_skipped(task.skipped, task.hidden)
     # methods that do not use the template still meet zero-shot with it, after the training
     clip.prompts(task.classes, task.template)
     with resumable(), training_bar(f"{method} on {task.name}") as report:

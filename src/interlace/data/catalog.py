@@ -7,11 +7,12 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
+from interlace._util.text import printable
+from interlace.data.columns import BY_NAME, Columns
 from interlace.data.field import data_root, field_names, find_field, read_field
-from interlace.data.readers import read_photos
 from interlace.data.records import Record
 from interlace.data.source import Source
-from interlace.data.tables import TABLES, is_saved_dataset, read_saved_dataset, read_table
+from interlace.data.table_files import TABLES
 from interlace.errors import InterlaceError
 
 
@@ -56,27 +57,33 @@ def is_known(source: Path | str, root: Path | str | None = None) -> bool:
     return (of_field or is_catalog_name(source)) and not Path(source).exists()
 
 
-def open_source(source: Path | str, root: Path | str | None = None, strict: bool = False) -> Source:
+def open_source(
+    source: Path | str,
+    root: Path | str | None = None,
+    strict: bool = False,
+    columns: Columns = BY_NAME,
+) -> Source:
     """Reads a folder, a table, a saved Hugging Face data set or a data set known by name.
 
     Args:
         source: Path or name.
         root: The data root, for data sets of the field.
         strict: Whether a file that cannot be used is an error instead of being skipped.
+        columns: Columns of a table that are named.
 
     Raises:
         InterlaceError: It is none of these, or cannot be read.
     """
+    from interlace.data.disk import open_path
+
     if isinstance(source, str) and is_known(source, root):
+        if columns != BY_NAME:
+            raise InterlaceError(f"{source}: columns are named for tables of your own only")
         return read_catalog(source, root, strict)
     path = Path(source)
     if not path.exists():
         raise unknown_name(str(source))
-    if is_saved_dataset(path):
-        return read_saved_dataset(path, strict)
-    if path.suffix.lower() in TABLES and path.is_file():
-        return read_table(path, strict)
-    return read_photos(path, strict)
+    return open_path(path, strict, columns)
 
 
 def read_catalog(name: str, root: Path | str | None = None, strict: bool = False) -> Source:
@@ -102,19 +109,21 @@ def read_catalog(name: str, root: Path | str | None = None, strict: bool = False
 
 def unknown_name(name: str) -> InterlaceError:
     """Makes the error for a source that is neither on disk nor a data set."""
+    shown = printable(name)
     if not is_catalog_name(name):
         close = difflib.get_close_matches(name.lower(), field_names(), n=2)
         hint = f"did you mean {' or '.join(close)}?" if close else ""
         known = hint or ", ".join((*catalog_names(), *field_names()))
-        kind = "file" if Path(name).suffix.lower() in TABLES else "folder"
-        return InterlaceError(f"no such {kind}: {name} (nor a known data set: {known})")
+        suffix = Path(name).suffix.lower()
+        kind = "file" if suffix in TABLES or suffix == ".zip" else "folder"
+        return InterlaceError(f"no such {kind}: {shown} (nor a known data set: {known})")
     prefix, _, rest = name.partition("/")
     # compared without the prefix, which would make everything look alike
     close = difflib.get_close_matches(rest, COLLECTIONS[prefix].names(), n=2, cutoff=0.45)
     hint = " or ".join(f"{prefix}/{match}" for match in close)
     known = ", ".join(catalog_names())
     return InterlaceError(
-        f"no data set '{name}': " + (f"did you mean {hint}?" if hint else f"there are {known}")
+        f"no data set '{shown}': " + (f"did you mean {hint}?" if hint else f"there are {known}")
     )
 
 

@@ -6,7 +6,10 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from interlace._util.text import count_of, listed
 from interlace.data.catalog import is_known, open_source
+from interlace.data.class_names import clean_class_names, notes_on_names
+from interlace.data.columns import BY_NAME, Columns
 from interlace.data.field import FieldSet, data_root, find_field
 from interlace.data.readers import verified
 from interlace.data.records import Skipped
@@ -37,6 +40,9 @@ class Report:
         findings: Its numbers.
         missing: Folders and lists that are not there, each with where to get it.
         skipped: Images that are listed and not there, or that cannot be read.
+        hidden: Hidden files and folders, which were not read.
+        notes: What a user should know of how the data was understood.
+        problems: What contradicts itself, or leaves a class without images.
         known: Whether it is a data set whose complete numbers are known: files that are skipped
             are then an error, and in a folder of one's own they are not.
         decoded: Whether every image was decoded.
@@ -46,18 +52,23 @@ class Report:
     findings: tuple[Finding, ...] = ()
     missing: tuple[str, ...] = ()
     skipped: tuple[Skipped, ...] = ()
+    hidden: tuple[Skipped, ...] = ()
+    notes: tuple[str, ...] = ()
+    problems: tuple[str, ...] = ()
     known: bool = False
     decoded: bool = False
 
     @property
     def ok(self) -> bool:
         """Whether nothing is missing and all numbers are as expected."""
-        complete = not self.missing and all(finding.ok for finding in self.findings)
+        complete = (
+            not self.missing and not self.problems and all(finding.ok for finding in self.findings)
+        )
         return complete and not (self.known and self.skipped)
 
     def summary(self) -> str:
         """Says in one line what is wrong, or that nothing is."""
-        wrong = [f"no {item}" for item in self.missing]
+        wrong = [f"no {item}" for item in self.missing] + list(self.problems)
         wrong += [
             f"{finding.found:,} {finding.what} instead of {finding.expected:,}"
             for finding in self.findings
@@ -69,7 +80,11 @@ class Report:
                 f"{len(self.skipped)} images cannot be used, the first is {first.key} "
                 f"({first.reason})"
             )
-        return f"{self.name}: " + ("; ".join(wrong) if wrong else "complete")
+        if wrong:
+            return f"{self.name}: {'; '.join(wrong)}"
+        left = [count_of(len(self.skipped), "file skipped", "files skipped")] * bool(self.skipped)
+        left += [count_of(len(self.notes), "note")] * bool(self.notes)
+        return f"{self.name}: " + (f"usable, with {' and '.join(left)}" if left else "complete")
 
     def to_dict(self) -> dict[str, Any]:
         """Plain data for JSON."""
@@ -77,7 +92,12 @@ class Report:
         return {**asdict(self), "findings": findings, "ok": self.ok}
 
 
-def check(source: Path | str, root: Path | str | None = None, decode: bool = False) -> Report:
+def check(
+    source: Path | str,
+    root: Path | str | None = None,
+    decode: bool = False,
+    columns: Columns = BY_NAME,
+) -> Report:
     """Compares a data set with what a complete copy has, or counts images of one's own.
 
     Args:
@@ -85,6 +105,7 @@ def check(source: Path | str, root: Path | str | None = None, decode: bool = Fal
         root: The data root, for data sets of the field.
         decode: Whether to decode every image of a data set of the field, about 1 ms for a photo of
             500 x 400 pixels. Images of one's own are always decoded.
+        columns: Columns of a table that are named.
 
     Returns:
         The report. Missing parts of a known data set are in it, and are no error.
@@ -98,7 +119,7 @@ def check(source: Path | str, root: Path | str | None = None, decode: bool = Fal
         missing = entry.missing(base)
         if missing:
             return Report(entry.title, missing=missing, known=True)
-    opened = open_source(source, root)
+    opened = open_source(source, root, columns=columns)
     skipped = opened.skipped
     if entry is not None and decode:
         skipped += tuple(verified(list(opened.records()))[1])
@@ -107,9 +128,31 @@ def check(source: Path | str, root: Path | str | None = None, decode: bool = Fal
         name=opened.name if entry is None else entry.title,
         findings=tuple(findings),
         skipped=skipped,
+        hidden=opened.hidden,
+        notes=() if entry is not None else _notes(opened),
+        problems=(*opened.problems, *(() if entry is not None else _without_images(opened))),
         known=entry is not None,
         decoded=decode or entry is None,
     )
+
+
+def _notes(source: Source) -> tuple[str, ...]:
+    """What is to be said of images of one's own, the meaningless class names among it."""
+    if source.cleaned:
+        return source.notes
+    names = clean_class_names(source.classes)
+    return (*source.notes, *notes_on_names(source.classes, names, None))
+
+
+def _without_images(source: Source) -> Iterator[str]:
+    """Names the classes that have no image to train on."""
+    train = source.pools.get("train")
+    if train is not None:
+        there = {record.label for record in train}
+        lost = [name for label, name in enumerate(source.classes) if label not in there]
+        if lost:
+            names = listed([f"'{name}'" for name in lost], 8)
+            yield f"no usable training image of {names}"
 
 
 def _of_field(source: Source, entry: FieldSet) -> Iterator[Finding]:

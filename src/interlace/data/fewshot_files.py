@@ -1,21 +1,22 @@
 """Reads few-shot draws that other code made, so that the same images are trained on."""
 
-import pickle
 import re
+import unicodedata
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
-from typing import Any
 
+from interlace._util.text import printable
+from interlace.data.columns import rows_of
+from interlace.data.fewshot_pickles import read_pickle
 from interlace.data.records import Record
 from interlace.data.source import Source
 from interlace.data.splits import Split, keys_of
-from interlace.data.tables import read_json_lines, rows_of
+from interlace.data.table_files import read_json_lines
 from interlace.errors import InterlaceError
 
-_DATUM = ("dassl.data.datasets.base_dataset", "Datum")
-_SEED = re.compile(r"seed[-_]?(\d+)")
+_SEED = re.compile(r"seed[-_]?([0-9]{1,18})(?![0-9])")
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,17 +84,17 @@ class Draw:
         ends = ("/".join(parts[start:]) for start in range(len(parts)))
         record = next((by_key[end] for end in ends if end in by_key), None)
         if record is None:
-            raise InterlaceError(f"{self.file}: {shot.path} is not in {source.name}")
+            raise InterlaceError(f"{self.file}: {printable(shot.path)} is not in {source.name}")
         # a draw over a part of the classes may number them anew, so a name says more than a label
-        there = source.classes[record.label]
+        there, shown = source.classes[record.label], printable(shot.path)
         if shot.name is not None and _plain(shot.name) != _plain(there):
             raise InterlaceError(
-                f"{self.file}: {shot.path} is of class '{shot.name}', which {source.name} has "
-                f"as '{there}'"
+                f"{self.file}: {shown} is of class '{printable(shot.name)}', which {source.name} "
+                f"has as '{there}'"
             )
         if shot.name is None and shot.label is not None and shot.label != record.label:
             raise InterlaceError(
-                f"{self.file}: {shot.path} has label {shot.label}, which {source.name} has as "
+                f"{self.file}: {shown} has label {shot.label}, which {source.name} has as "
                 f"{record.label}"
             )
         return record
@@ -128,41 +129,17 @@ def _read_json_lines(path: Path) -> tuple[tuple[Shot, ...], tuple[Shot, ...]]:
     for row in rows_of(read_json_lines(path), path):
         own = shots.get(row.part or "train")
         if own is not None:
-            text = "" if row.label is None else str(row.label)
-            label = int(text) if text.isdecimal() else None
-            name = row.name or (text if label is None else "")
-            own.append(Shot(str(row.image), label, name or None))
+            label = int(row.label) if re.fullmatch("[0-9]{1,18}", row.label) else None
+            name = row.name or (row.label if label is None else "")
+            if not isinstance(row.image, str):
+                raise InterlaceError(f"{row.where}: no path of an image")
+            own.append(Shot(row.image, label, name or None))
     return tuple(shots["train"]), tuple(shots["val"])
 
 
 def _read_pickle(path: Path) -> tuple[tuple[Shot, ...], tuple[Shot, ...]]:
-    datum = type("Datum", (), {})  # anew for each file, so that no file can prepare the next
-
-    class Restricted(pickle.Unpickler):
-        def find_class(self, module: str, name: str) -> Any:
-            if (module, name) == _DATUM:
-                return datum
-            raise InterlaceError(
-                f"{path}: asks for {module}.{name}, which is no part of a few-shot draw: refused"
-            )
-
-    try:
-        with path.open("rb") as file:
-            content = Restricted(file).load()
-    except InterlaceError:
-        raise
-    except OSError as error:
-        raise InterlaceError(f"{path}: {error.strerror}") from None
-    # pickles that are broken, or that try things, fail with whatever they meet first
-    except Exception as error:
-        raise InterlaceError(f"{path}: not a few-shot draw ({type(error).__name__})") from None
-    if type(content) is not dict or not all(
-        type(part) is list and all(type(item) is datum for item in part)
-        for part in (content.get("train"), content.get("val", []))
-    ):
-        raise InterlaceError(f"{path}: not a few-shot draw: expected lists of images by part")
-    train = tuple(_shot(item, path) for item in content["train"])
-    return train, tuple(_shot(item, path) for item in content.get("val", []))
+    train, val = read_pickle(path)
+    return tuple(_shot(item, path) for item in train), tuple(_shot(item, path) for item in val)
 
 
 def _shot(item: object, path: Path) -> Shot:
@@ -174,4 +151,4 @@ def _shot(item: object, path: Path) -> Shot:
 
 
 def _plain(name: str) -> str:
-    return name.replace("_", " ").strip().lower()
+    return unicodedata.normalize("NFC", name).replace("_", " ").strip().lower()

@@ -5,7 +5,6 @@ https://arxiv.org/abs/2109.01134): one folder per data set below a data root, an
 which images train, validate and test. `docs/data.md` shows it.
 """
 
-import json
 import os
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -13,10 +12,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
 
-from interlace.data.readers import class_folders, visible_files
+from interlace._util.reading import parse_json, read_text
+from interlace._util.text import count_of, printable
+from interlace.data.readers import class_folders
 from interlace.data.records import Record, Skipped
 from interlace.data.source import DEFAULT_TEMPLATE, Source
-from interlace.data.walk import EXTENSIONS
+from interlace.data.walk import walk
 from interlace.errors import InterlaceError
 
 ROOT_VARIABLE = "INTERLACE_DATA"
@@ -93,10 +94,11 @@ class FieldSet:
 
 @dataclass(frozen=True, slots=True)
 class Listing:
-    """Class names, which labels index, and for each part its images as (key, label, path)."""
+    """Class names, which labels index; the images of each part as (key, label, path); notes."""
 
     classes: tuple[str, ...]
     parts: Mapping[str, Sequence[tuple[str, int, Path]]]
+    notes: tuple[str, ...] = ()
 
 
 def field_names() -> tuple[str, ...]:
@@ -154,6 +156,8 @@ def read_field(entry: FieldSet, root: Path | str | None = None, strict: bool = F
             Record(path, label, key) for (key, label, path), is_there in rows if is_there
         ]
         skipped += [Skipped(key, "no such file") for (key, _, _), is_there in rows if not is_there]
+    if strict and listing.notes:
+        raise InterlaceError(f"{entry.title}: {listing.notes[0]}")
     if strict and skipped:
         raise InterlaceError(
             f"{entry.title}: {len(skipped)} images are listed but not in "
@@ -169,6 +173,7 @@ def read_field(entry: FieldSet, root: Path | str | None = None, strict: bool = F
         cleaned=True,
         order="label",
         published=True,
+        problems=listing.notes,
     )
 
 
@@ -193,20 +198,12 @@ def _split_json(entry: FieldSet, folder: Path) -> Listing:
     path = folder / entry.lists[0]
     images = folder / entry.images
     try:
-        content = json.loads(path.read_text("utf-8"))
-        rows = {
-            part: [
-                (str(key).lstrip("/"), int(label), str(name)) for key, label, name in content[part]
-            ]
-            for part in ("train", "val", "test")
-        }
-    except OSError as error:
-        raise InterlaceError(f"{path}: {error.strerror}") from None
-    except (KeyError, TypeError, ValueError) as error:
-        raise InterlaceError(
-            f"{path}: not a split file of the field, which lists [image, label, class name] under "
-            f"train, val and test ({type(error).__name__}: {error})"
-        ) from None
+        content = parse_json(read_text(path), str(path))
+    except InterlaceError as error:
+        raise _no_list(path, str(error).removeprefix(f"{path}: ")) from None
+    if not isinstance(content, dict):
+        raise _no_list(path, "no JSON object")
+    rows = {part: [_listed(row, path) for row in _list(content, part, path)] for part in _PARTS}
     names: dict[int, str] = {}
     for key, label, name in (row for part in rows.values() for row in part):
         if names.setdefault(label, name) != name:
@@ -219,10 +216,38 @@ def _split_json(entry: FieldSet, folder: Path) -> Listing:
     return Listing(_in_order(names, path), parts)
 
 
+_PARTS = ("train", "val", "test")
+
+
+def _list(content: Mapping[str, object], part: str, path: Path) -> list[object]:
+    rows = content.get(part)
+    if not isinstance(rows, list):
+        raise _no_list(path, f"no list under '{part}'")
+    return rows
+
+
+def _listed(row: object, path: Path) -> tuple[str, int, str]:
+    """Reads an image of a list; it must lie below the folder of the images."""
+    if isinstance(row, list) and len(row) == 3:
+        key, label, name = row
+        if isinstance(key, str) and type(label) is int and label >= 0 and isinstance(name, str):
+            key = key.lstrip("/")
+            if key and "\0" not in key and ".." not in key.split("/"):
+                return key, label, name
+    raise _no_list(path, f"'{printable(repr(row))[:80]}'")
+
+
+def _no_list(path: Path, what: str) -> InterlaceError:
+    return InterlaceError(
+        f"{path}: not a split file of the field, which lists [image, label, class name] under "
+        f"train, val and test ({what})"
+    )
+
+
 def _in_order(names: Mapping[int, str], path: Path) -> tuple[str, ...]:
-    absent = sorted(set(range(max(names, default=0) + 1)) - set(names))
-    if absent:
-        raise InterlaceError(f"{path}: no image has label {absent[0]}")
+    absent = next((label for label in range(len(names)) if label not in names), None)
+    if absent is not None:
+        raise InterlaceError(f"{path}: no image has label {absent}")
     # the one change the field's own code makes to names before they enter a prompt
     return tuple(names[label].replace("_", " ") for label in sorted(names))
 
@@ -254,7 +279,14 @@ def _imagenet(entry: FieldSet, folder: Path) -> Listing:
         part: list(_class_images(images, images / own, wordnet))
         for part, own in (("train", "train"), ("test", "val"))
     }
-    return Listing(tuple(names[number] for number in wordnet), parts)
+    notes = []
+    if not parts["test"]:
+        loose = count_of(_loose(images / "val"), "loose file")
+        notes.append(
+            f"{images / 'val'} has no class folders ({loose}), so there are no test images: sort "
+            f"them into folders such as {wordnet[0] if wordnet else 'n01440764'}/"
+        )
+    return Listing(tuple(names[number] for number in wordnet), parts, tuple(notes))
 
 
 def _wordnet_test(entry: FieldSet, folder: Path) -> Listing:
@@ -286,9 +318,18 @@ def _class_images(
 ) -> Iterable[tuple[str, int, Path]]:
     """Walks class folders, whose positions are the labels; keys are relative to `base`."""
     for label, folder in enumerate(folders):
-        for path in visible_files(parent / folder):
-            if path.suffix.lower() in EXTENSIONS:
+        if (parent / folder).is_dir():
+            for path in walk(parent / folder).images:
                 yield path.relative_to(base).as_posix(), label, path
+
+
+def _loose(folder: Path) -> int:
+    """Counts files that lie in a folder itself, where class folders are expected."""
+    try:
+        with os.scandir(folder) as entries:
+            return sum(entry.is_file() and not entry.name.startswith(".") for entry in entries)
+    except OSError:
+        return 0
 
 
 def _shared_names(folder: Path) -> Path:
@@ -310,13 +351,7 @@ def _wordnet_names(folder: Path) -> dict[str, str]:
 
 
 def _lines(path: Path) -> list[str]:
-    try:
-        text = path.read_text("utf-8")
-    except OSError as error:
-        raise InterlaceError(f"{path}: {error.strerror}") from None
-    except UnicodeDecodeError:
-        raise InterlaceError(f"{path}: not UTF-8 text") from None
-    return [line.strip() for line in text.splitlines() if line.strip()]
+    return [line.strip() for line in read_text(path).splitlines() if line.strip()]
 
 
 def _plain(name: str) -> str:

@@ -6,14 +6,17 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import MappingProxyType
 
+from interlace._util.reading import read_text
+from interlace._util.text import printable
 from interlace.data.catalog import open_source
 from interlace.data.field import ROOT_VARIABLE, data_root
-from interlace.data.readers import class_folders, verified, visible_files
+from interlace.data.hub import is_saved_dataset
+from interlace.data.readers import class_folders, verified
 from interlace.data.records import Record, Skipped
 from interlace.data.retrieval import RetrievalSet, Setting, unseen_by_hash
 from interlace.data.source import DEFAULT_TEMPLATE, Source
-from interlace.data.tables import TABLES, is_saved_dataset
-from interlace.data.walk import EXTENSIONS
+from interlace.data.table_files import TABLES
+from interlace.data.walk import EXTENSIONS, walk
 from interlace.errors import InterlaceError
 
 DOMAINNET_UNSEEN = tuple(
@@ -212,9 +215,7 @@ def read_domains(root: Path | str, strict: bool = False) -> Source:
         raise InterlaceError(f"{root / broken[0].key}: {broken[0].reason}")
     if not readable:
         raise InterlaceError(f"no readable image in {root}: expected <domain>/<class>/<image>")
-    return Source(
-        source.name, source.classes, {"train": readable}, skipped=(*source.skipped, *broken)
-    )
+    return replace(source, pools={"train": readable}, skipped=(*source.skipped, *broken))
 
 
 def _read_own(path: Path, strict: bool) -> Source:
@@ -249,6 +250,7 @@ def _read_entry(entry: RetrievalEntry, root: Path | str | None, strict: bool) ->
         template=DEFAULT_TEMPLATE,
         description=f"{entry.title}, {len(walked.classes)} classes",
         skipped=walked.skipped,
+        hidden=walked.hidden,
     )
     return RetrievalSet(
         source=source,
@@ -265,9 +267,17 @@ def _walk(root: Path, domains: Mapping[str, str], strict: bool) -> Source:
     """Finds the images below `<domain folder>/<class>/`, by list where the domain has lists."""
     found: list[tuple[str, str, str]] = []
     skipped: list[Skipped] = []
+    hidden: list[Skipped] = []
     for domain, folder in domains.items():
         listed = _listed(root, folder)
-        paths = _images(root, folder) if listed is None else listed
+        if listed is None:
+            there = walk(root / folder)
+            paths = [path.relative_to(root).as_posix() for path in (*there.images, *there.others)]
+            paths = sorted(key for key in paths if key.count("/") > 1)
+            skipped += [Skipped(f"{folder}/{item.key}", item.reason) for item in there.skipped]
+            hidden += [Skipped(f"{folder}/{item.key}", item.reason) for item in there.hidden]
+        else:
+            paths = listed
         for key in paths:
             # <domain folder>/<class>/..., whichever way it was found
             name = key.split("/")[1]
@@ -282,16 +292,13 @@ def _walk(root: Path, domains: Mapping[str, str], strict: bool) -> Source:
     classes = tuple(sorted({name for _, _, name in found}))
     label_of = {name: label for label, name in enumerate(classes)}
     records = [Record(root / key, label_of[name], key, domain) for key, domain, name in found]
-    return Source(root.resolve().name, classes, {"train": records}, skipped=tuple(skipped))
-
-
-def _images(root: Path, folder: str) -> list[str]:
-    """Paths below root of all files in the class folders of a domain."""
-    return [
-        path.relative_to(root).as_posix()
-        for name in class_folders(root / folder)
-        for path in visible_files(root / folder / name)
-    ]
+    return Source(
+        root.resolve().name,
+        classes,
+        {"train": records},
+        skipped=tuple(skipped),
+        hidden=tuple(hidden),
+    )
 
 
 def _listed(root: Path, folder: str) -> list[str] | None:
@@ -304,11 +311,13 @@ def _listed(root: Path, folder: str) -> list[str] | None:
         return None
     keys: list[str] = []
     for path in lists:
-        for number, line in enumerate(path.read_text("utf-8").splitlines(), 1):
+        for number, line in enumerate(read_text(path).splitlines(), 1):
             key = line.rsplit(maxsplit=1)[0] if line.strip() else ""
-            if key and (key.count("/") < 2 or not key.startswith(f"{folder}/")):
+            steps = key.split("/")
+            if key and (len(steps) < 3 or steps[0] != folder or ".." in steps or "\0" in key):
                 raise InterlaceError(
-                    f"{path}, line {number}: '{line}': expected {folder}/<class>/<image> <label>"
+                    f"{path}, line {number}: '{printable(line)}': expected "
+                    f"{folder}/<class>/<image> <label>"
                 )
             keys += [key] if key else []
     return keys

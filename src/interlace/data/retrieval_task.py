@@ -5,15 +5,16 @@ https://arxiv.org/abs/2108.08356, with few shots as in MAIL (NeurIPS 2025). `doc
 what is drawn and where this departs from released code.
 """
 
+from __future__ import annotations
+
 import hashlib
 import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
-from typing import Literal, get_args
+from typing import TYPE_CHECKING, Literal, get_args
 
 from interlace._util.schema import check
-from interlace.backbone.text import Template
 from interlace.config import Size, check_seed
 from interlace.data.class_names import resolve_class_names
 from interlace.data.records import Record
@@ -21,6 +22,9 @@ from interlace.data.retrieval import RetrievalSet, Setting, share_count
 from interlace.data.splits import draw_order, group_by_label, keys_of
 from interlace.data.task import FewShotTask
 from interlace.errors import InterlaceError
+
+if TYPE_CHECKING:
+    from interlace.backbone.text import Template
 
 Protocol = Literal["ucdr", "uccdr", "udcdr"]
 
@@ -202,6 +206,8 @@ def _shots(
         seed=seed,
         skipped=data.source.skipped,
         order=data.source.order,
+        hidden=data.source.hidden,
+        notes=(*data.source.problems, *data.source.notes),
     )
 
 

@@ -1,9 +1,12 @@
 """Labelled images as a folder, a table or a known data set gives them, before any draw."""
 
+import re
+import unicodedata
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
+from interlace._util.text import printable
 from interlace.data.records import Record, Skipped
 from interlace.errors import InterlaceError
 
@@ -41,6 +44,10 @@ class Source:
             their labels where the source numbers them.
         published: Whether `classes` are the published names of a standard data set, of which some
             are equal (ImageNet has two cranes); equal names are then allowed, with a note.
+        hidden: Hidden files and folders, which were not read.
+        notes: What a user should know of how the data was understood, a line each.
+        problems: What contradicts itself or cannot be used in it, a line each; `--strict` and
+            `data check` make these errors.
     """
 
     name: str
@@ -52,6 +59,9 @@ class Source:
     cleaned: bool = False
     order: ClassOrder = "name"
     published: bool = False
+    hidden: tuple[Skipped, ...] = ()
+    notes: tuple[str, ...] = ()
+    problems: tuple[str, ...] = ()
 
     def records(self) -> Iterator[Record]:
         """Goes through the images of all parts."""
@@ -69,5 +79,30 @@ def part_of(name: str, where: str) -> str:
         return PART_NAMES[name.strip().lower()]
     except KeyError:
         raise InterlaceError(
-            f"{where}: part '{name}': must be train, val or test (or {', '.join(PART_NAMES)})"
+            f"{where}: part '{printable(name)}': must be train, val or test (or "
+            f"{', '.join(PART_NAMES)})"
         ) from None
+
+
+_FOLDER_NAMES = {**PART_NAMES, "eval": "val", "evaluation": "val"}
+_FILLER = r"(?:set|dataset|data|images?|imgs?|photos?|pictures?|pics?|samples?|split|folder)"
+_WORDS = "|".join(sorted(_FOLDER_NAMES, key=len, reverse=True))
+_PART_FOLDER = re.compile(rf"\d*{_FILLER}*({_WORDS}){_FILLER}*\d*")
+
+
+def part_of_folder(name: str) -> str:
+    """Gives the part that a folder is named like (`Test Set`, `train_images`, `val2017`), or ""."""
+    found = _PART_FOLDER.fullmatch(re.sub(r"[^a-z0-9]", "", _folded(name)))
+    return _FOLDER_NAMES[found[1]] if found else ""
+
+
+def part_with_prefix(name: str) -> tuple[str, str]:
+    """Tells a part from what else is in a folder's name: `seg_train` is `("train", "seg")`."""
+    words = [word.rstrip("0123456789") for word in re.split(r"[^a-z0-9]+", _folded(name))]
+    parts = [word for word in words if word in _FOLDER_NAMES]
+    rest = "_".join(word for word in words if word not in _FOLDER_NAMES)
+    return (_FOLDER_NAMES[parts[0]], rest) if len(parts) == 1 and rest else ("", "")
+
+
+def _folded(name: str) -> str:
+    return unicodedata.normalize("NFKC", name).casefold()

@@ -6,16 +6,16 @@ import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any
 
+from interlace._util.files import write_text
+from interlace._util.text import count_of, listed, printable
 from interlace.data.records import Record
 from interlace.data.source import ClassOrder
+from interlace.data.split_files import Key, check_parts, read_fields
 from interlace.errors import InterlaceError, TooFewImages
 
 MAX_VALIDATION_SHOTS = 4
 """A class gives at most this many validation shots, and never more than it gives shots."""
-
-Key = tuple[str, int]
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,30 +45,30 @@ class Split:
         return hashlib.sha256(canonical.encode()).hexdigest()
 
     def save(self, path: Path | str) -> None:
-        """Writes the split and its hash as JSON."""
+        """Writes the split and its hash as JSON, in one step.
+
+        Raises:
+            InterlaceError: The file cannot be written.
+        """
         content = {**asdict(self), "sha256": self.sha256}
-        Path(path).write_text(json.dumps(content, indent=1) + "\n", "utf-8")
+        write_text(path, json.dumps(content, indent=1) + "\n")
 
     @classmethod
     def load(cls, path: Path | str) -> "Split":
-        """Reads a split and checks its hash.
+        """Reads a split, and checks its hash and that it can be a draw.
 
         Raises:
-            InterlaceError: The file is missing, is not a split, or was changed since it was saved.
+            InterlaceError: The file is missing, is not a split, was changed since it was saved,
+                has labels of no class, or names an image twice.
         """
-        content = _read_json(Path(path))
-        try:
-            stored = content.pop("sha256")
-            for part in ("train", "val", "test"):
-                content[part] = tuple((str(key), int(label)) for key, label in content[part])
-            split = cls(**{**content, "classes": tuple(content["classes"])})
-        except (AttributeError, KeyError, TypeError, ValueError) as error:
-            raise InterlaceError(f"{path}: not a split file ({error})") from None
+        fields, stored = read_fields(path)
+        split = cls(**fields)
         if split.sha256 != stored:
             raise InterlaceError(
                 f"{path}: the content has sha256 {split.sha256[:12]} but the file says "
-                f"{str(stored)[:12]}: it was changed after it was saved"
+                f"{printable(str(stored)[:12])}: it was changed after it was saved"
             )
+        check_parts(split, printable(str(path)))
         return split
 
 
@@ -83,9 +83,14 @@ def draw_order(records: Iterable[Record], seed: int) -> list[Record]:
 
 
 def draw_shots(
-    records: Sequence[Record], classes: Sequence[str], shots: int, seed: int, spare: int = 0
+    records: Sequence[Record],
+    classes: Sequence[str],
+    shots: int,
+    seed: int,
+    spare: int = 0,
+    exact: bool = True,
 ) -> tuple[tuple[Record, ...], tuple[Record, ...]]:
-    """Draws the same number of images from every class.
+    """Draws the same number of images from every class, or up to it.
 
     Args:
         records: Images to draw from.
@@ -93,24 +98,27 @@ def draw_shots(
         shots: Images to draw per class.
         seed: Seed of the draw.
         spare: Images that each class must have left over.
+        exact: Whether a class with too few images is an error. Else it gives what it has, but for
+            `spare` images where it has more than these.
 
     Returns:
         The drawn images, by class and then by draw; and all others, in the same order.
 
     Raises:
-        TooFewImages: A class has fewer than `shots + spare` images.
+        TooFewImages: A class has fewer than `shots + spare` images; or none, if not `exact`.
     """
     by_class = group_by_label(records, len(classes))
-    need = shots + spare
+    need = shots + spare if exact else 1
     short = [(classes[label], len(own)) for label, own in enumerate(by_class) if len(own) < need]
     if short:
-        raise TooFewImages(_too_few(short, shots, spare))
+        raise TooFewImages(_too_few(short, shots, spare) if exact else _none_at_all(short))
     drawn: list[Record] = []
     rest: list[Record] = []
     for own in by_class:
         ordered = draw_order(own, seed)
-        drawn += ordered[:shots]
-        rest += ordered[shots:]
+        count = min(shots, max(len(own) - spare, 1))
+        drawn += ordered[:count]
+        rest += ordered[count:]
     return tuple(drawn), tuple(rest)
 
 
@@ -140,7 +148,11 @@ def draw_validation(
 
 
 def deal(
-    pools: Mapping[str, Sequence[Record]], classes: Sequence[str], shots: int, seed: int
+    pools: Mapping[str, Sequence[Record]],
+    classes: Sequence[str],
+    shots: int,
+    seed: int,
+    exact: bool = True,
 ) -> tuple[tuple[Record, ...], tuple[Record, ...], tuple[Record, ...]]:
     """Deals records into shots, validation shots and test images.
 
@@ -149,6 +161,7 @@ def deal(
         classes: Class names, which the labels index.
         shots: Training images per class; 0 leaves everything that may be tested on for testing.
         seed: Seed of the draw.
+        exact: Whether a class with fewer images is an error (`draw_shots`).
 
     Returns:
         Shots, validation shots and test images. Without a `"train"` there are test images alone.
@@ -162,7 +175,7 @@ def deal(
     if shots == 0 or "train" not in pools:
         return (), (), tuple(pools["train"] if held_out is None else held_out)
     spare = 1 if held_out is None else 0
-    train, rest = draw_shots(pools["train"], classes, shots, seed, spare)
+    train, rest = draw_shots(pools["train"], classes, shots, seed, spare, exact)
     candidates = draw_order(pools["val"], seed) if "val" in pools else rest
     val, remaining = draw_validation(candidates, len(classes), shots, keep=held_out is None)
     return train, val, remaining if held_out is None else tuple(held_out)
@@ -192,8 +205,23 @@ def deal_stored(
     missing = [key for key, _ in (*split.train, *split.val, *split.test) if key not in by_key]
     if missing:
         raise InterlaceError(
-            f"{len(missing)} images of the split '{split.name}' are not in task '{name}': "
-            f"the first is {missing[0]}"
+            f"{len(missing)} images of the split '{printable(split.name)}' are not in task "
+            f"'{name}': the first is {printable(missing[0])}"
+        )
+    check_parts(split, f"the split '{printable(split.name)}'")
+    wrong = next(
+        (
+            (key, label)
+            for key, label in (*split.train, *split.val, *split.test)
+            if by_key[key].label != label
+        ),
+        None,
+    )
+    if wrong is not None:
+        key, label = wrong
+        raise InterlaceError(
+            f"the split '{printable(split.name)}' has {printable(key)} as '{classes[label]}', and "
+            f"task '{name}' as '{classes[by_key[key].label]}'"
         )
 
     def part(keys: Sequence[Key]) -> tuple[Record, ...]:
@@ -246,22 +274,24 @@ def _rank(key: str, seed: int) -> bytes:
     return hashlib.sha256(f"{seed}\0{key}".encode("utf-8", "surrogateescape")).digest()
 
 
+def fewer_shots(train: Iterable[Record], classes: Sequence[str], shots: int) -> str:
+    """Names the classes that have fewer shots than were asked for, or `""`."""
+    counts = [len(own) for own in group_by_label(train, len(classes))]
+    short = [f"{classes[i]} {n}" for i, n in enumerate(counts) if n < shots]
+    if not short:
+        return ""
+    return f"fewer than {count_of(shots, 'shot')}, for want of images: {listed(short, 8)}"
+
+
+def _none_at_all(short: list[tuple[str, int]]) -> str:
+    names = listed([f"'{name}'" for name, _ in short], 8)
+    return f"no image to train on for {names}: add images or remove the class"
+
+
 def _too_few(short: list[tuple[str, int]], shots: int, spare: int) -> str:
-    need = f"{shots} shots" + (f" and {spare} held out for testing" if spare else "")
-    shown = ", ".join(f"'{name}' has {count}" for name, count in short[:8])
-    more = f" and {len(short) - 8} more classes" if len(short) > 8 else ""
+    need = count_of(shots, "shot") + (f" and {spare} held out for testing" if spare else "")
+    shown = ", ".join(f"'{printable(name)}' has {count}" for name, count in short[:8])
+    more = f" and {count_of(len(short) - 8, 'more class', 'more classes')}" if short[8:] else ""
     most = min(count for _, count in short) - spare
-    hint = f"use at most {most} shots" if most > 0 else "add images or remove the class"
+    hint = f"use at most {count_of(most, 'shot')}" if most > 0 else "add images or remove the class"
     return f"too few images for {need} per class: {shown}{more}: {hint}"
-
-
-def _read_json(path: Path) -> dict[str, Any]:
-    try:
-        content = json.loads(path.read_text("utf-8"))
-    except OSError as error:
-        raise InterlaceError(f"split file {path}: {error.strerror}") from None
-    except ValueError:
-        raise InterlaceError(f"{path}: not a split file (not JSON)") from None
-    if not isinstance(content, dict):
-        raise InterlaceError(f"{path}: not a split file (expected a JSON object)")
-    return content

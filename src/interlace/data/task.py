@@ -1,22 +1,35 @@
 """A few-shot task: class names, a prompt template, and which images train, validate and test."""
 
+from __future__ import annotations
+
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 from interlace._util.schema import check
-from interlace.backbone.text import Template
+from interlace._util.text import count_of, listed, printable
 from interlace.config import Count, check_seed
-from interlace.data.catalog import open_source, read_catalog
-from interlace.data.class_names import ClassNames, resolve_class_names
+from interlace.data.catalog import is_known, open_source, read_catalog
+from interlace.data.class_names import ClassNames, notes_on_names, resolve_class_names
+from interlace.data.columns import BY_NAME, Columns
 from interlace.data.fewshot_files import read_draw
 from interlace.data.readers import read_photos
 from interlace.data.records import Record, Skipped
 from interlace.data.source import DEFAULT_TEMPLATE, ClassOrder, Source
-from interlace.data.splits import Split, base_and_novel, deal, deal_stored, keys_of
+from interlace.data.splits import (
+    Split,
+    base_and_novel,
+    deal,
+    deal_stored,
+    fewer_shots,
+    keys_of,
+)
 from interlace.errors import InterlaceError
+
+if TYPE_CHECKING:
+    from interlace.backbone.text import Template
 
 ClassSubset = Literal["all", "base", "novel"]
 
@@ -33,7 +46,7 @@ class FewShotTask:
         test: Images held out, never used to train or to choose.
         template: Prompt with `{}` where the class name goes, or several, whose text features are
             averaged.
-        shots: Training images per class.
+        shots: Training images per class that were asked for; a class may have fewer.
         seed: Seed of the draw.
         skipped: Files that could not be used.
         order: What sorts the classes before they are cut into base and novel: their names, or
@@ -41,6 +54,8 @@ class FewShotTask:
         folders: What the source calls each class (its folder, its label), in the order of
             `classes`; empty where that is not known.
         published: Whether `classes` are published names, of which some may be equal.
+        hidden: Hidden files and folders, which were not read.
+        notes: What a user should know of how the data was understood, a line each.
     """
 
     name: str
@@ -55,6 +70,8 @@ class FewShotTask:
     order: ClassOrder = "name"
     folders: tuple[str, ...] = ()
     published: bool = False
+    hidden: tuple[Skipped, ...] = field(default=(), compare=False)
+    notes: tuple[str, ...] = field(default=(), compare=False)
 
     def __post_init__(self) -> None:
         templates = (self.template,) if isinstance(self.template, str) else self.template
@@ -63,8 +80,8 @@ class FewShotTask:
         for template in templates:
             if template.count("{}") != 1:
                 raise InterlaceError(
-                    f"template '{template}': must hold {{}} once, where the class name goes, "
-                    f"as in '{DEFAULT_TEMPLATE}'"
+                    f"template '{printable(template)}': must hold {{}} once, where the class name "
+                    f"goes, as in '{DEFAULT_TEMPLATE}'"
                 )
 
     @classmethod
@@ -77,13 +94,14 @@ class FewShotTask:
         class_names: ClassNames | None = None,
         template: str = DEFAULT_TEMPLATE,
         strict: bool = False,
-    ) -> "FewShotTask":
+        exact: bool = False,
+    ) -> FewShotTask:
         """Makes a task from a folder with one sub-folder of images per class.
 
-        If all sub-folders have the names of parts (`train`, `val`, `test` and the like) with the
-        class folders below, shots come from `train`, validation shots from `val` if it is there,
-        and the test images are those of `test` (or of `val` where there is no `test`). Otherwise
-        every image that is neither a shot nor a validation shot is held out for testing.
+        If sub-folders have the names of parts (`train`, `val`, `test` and the like) with the class
+        folders below, shots come from `train`, validation shots from `val` if it is there, and the
+        test images are those of `test` (or of `val` where there is no `test`). Otherwise every
+        image that is neither a shot nor a validation shot is held out for testing.
 
         Args:
             root: The folder.
@@ -93,6 +111,7 @@ class FewShotTask:
             class_names: Where the folder names do not say it: see `resolve_class_names`.
             template: Prompt with `{}` where the class name goes.
             strict: Whether a file that cannot be used is an error instead of being skipped.
+            exact: As in `load`.
 
         Returns:
             The task, all of whose images are readable.
@@ -102,7 +121,9 @@ class FewShotTask:
         """
         _check_draw(shots, seed)
         source = read_photos(root, strict)
-        return cls.from_source(source, shots, seed, class_names=class_names, template=template)
+        return cls.from_source(
+            source, shots, seed, class_names=class_names, template=template, exact=exact
+        )
 
     @classmethod
     def from_catalog(
@@ -113,7 +134,7 @@ class FewShotTask:
         *,
         root: Path | str | None = None,
         strict: bool = False,
-    ) -> "FewShotTask":
+    ) -> FewShotTask:
         """Makes a task from a data set that Interlace knows: `"picto/food-drink"`, `"eurosat"`.
 
         Args:
@@ -147,14 +168,17 @@ class FewShotTask:
         strict: bool = False,
         root: Path | str | None = None,
         split: Split | Path | str | None = None,
-    ) -> "FewShotTask":
+        columns: Columns = BY_NAME,
+        exact: bool | None = None,
+    ) -> FewShotTask:
         """Makes a task from images of your own or from a data set that Interlace knows.
 
         Args:
             source: A folder with one sub-folder per class, a table of images (`.csv`, `.tsv`,
-                `.jsonl`, `.parquet`), a folder that Hugging Face `datasets` saved, or a name such
-                as `"picto/food-drink"` or `"eurosat"`. What exists on disk comes before a name,
-                but for the data sets of the field where the data root is known.
+                `.jsonl`, `.json`, `.parquet`), a `.zip` of either, a folder that Hugging Face
+                `datasets` or its hub made, or a name such as `"picto/food-drink"` or `"eurosat"`.
+                What exists on disk comes before a name, but for the data sets of the field where
+                the data root is known.
             shots: Training images per class.
             seed: Seed of the draw.
             class_names: As in `from_folder`, or one name per class of the source.
@@ -164,6 +188,10 @@ class FewShotTask:
                 INTERLACE_DATA.
             split: A stored draw to use instead of a new one: a `Split`, the path of one, or of a
                 draw that other code made (`fewshot_files.read_draw`). Its shots and seed count.
+            columns: Columns of a table that are named.
+            exact: Whether every class must have `shots` images, and one to test on where there is
+                no test part. Else a class that has fewer gives what it has, and is named in
+                `notes`. None asks for it of data sets known by name alone.
 
         Returns:
             The task.
@@ -172,9 +200,16 @@ class FewShotTask:
             InterlaceError: `source` is none of these, or cannot be used.
         """
         _check_draw(shots, seed)
-        opened = open_source(source, root, strict)
+        if exact is None:
+            exact = is_known(source, root)
         return cls.from_source(
-            opened, shots, seed, class_names=class_names, template=template, split=split
+            open_source(source, root, strict, columns),
+            shots,
+            seed,
+            class_names=class_names,
+            template=template,
+            split=split,
+            exact=exact,
         )
 
     @classmethod
@@ -187,7 +222,8 @@ class FewShotTask:
         class_names: ClassNames | None = None,
         template: Template | None = None,
         split: Split | Path | str | None = None,
-    ) -> "FewShotTask":
+        exact: bool = True,
+    ) -> FewShotTask:
         """Makes a task from labelled images that have been read; the arguments are `load`'s.
 
         Raises:
@@ -196,15 +232,21 @@ class FewShotTask:
         _check_draw(shots, seed)
         classes = source.classes
         if class_names is not None or not source.cleaned:
-            classes = resolve_class_names(source.classes, class_names)
+            classes = resolve_class_names(source.classes, class_names, source.order == "label")
+        notes = [*source.problems, *source.notes]
+        if not source.published:
+            notes += notes_on_names(source.classes, classes, class_names)
         if split is None:
-            train, val, test = deal(source.pools, classes, shots, seed)
+            train, val, test = deal(source.pools, classes, shots, seed, exact)
+            notes += [fewer] if (fewer := fewer_shots(train, classes, shots)) and train else []
             shots = shots if "train" in source.pools else 0
         else:
             if not isinstance(split, Split):
                 split = _read_split(Path(split), source, classes)
             train, val, test = deal_stored(source.records(), classes, split, source.name)
             shots, seed = split.shots, split.seed
+        if not test:
+            notes.append("there are no test images: nothing will be scored")
         return cls(
             source.name,
             classes,
@@ -218,13 +260,15 @@ class FewShotTask:
             source.order,
             source.classes,
             source.published and class_names is None,
+            source.hidden,
+            tuple(notes),
         )
 
     def base_and_novel(self, share: float = 0.5) -> tuple[tuple[int, ...], tuple[int, ...]]:
         """Gives the labels of the base and of the novel classes (`splits.base_and_novel`)."""
         return base_and_novel(self.classes, self.order, share)
 
-    def classes_subset(self, which: ClassSubset) -> "FewShotTask":
+    def classes_subset(self, which: ClassSubset) -> FewShotTask:
         """Keeps the base or the novel half of the classes (`splits.base_and_novel`).
 
         Args:
@@ -243,7 +287,7 @@ class FewShotTask:
         base, novel = self.base_and_novel()
         return self.restricted(base if which == "base" else novel, f"{self.name}:{which}")
 
-    def restricted(self, kept: Sequence[int], name: str) -> "FewShotTask":
+    def restricted(self, kept: Sequence[int], name: str) -> FewShotTask:
         """Keeps some of the classes and their images.
 
         Args:
@@ -266,7 +310,7 @@ class FewShotTask:
             test=restrict(self.test),
         )
 
-    def with_split(self, split: Split) -> "FewShotTask":
+    def with_split(self, split: Split) -> FewShotTask:
         """Deals this task's images as a stored split does, whatever its own draw was.
 
         Raises:
@@ -294,13 +338,17 @@ class FewShotTask:
         return self.split().sha256
 
     def describe(self) -> str:
-        """Says in one line what trains, what validates and what was held out."""
-        train = f"{len(self.train)} training images ({self.shots} per class, seed {self.seed})"
-        count = len(self.skipped)
-        skipped = f"; {count} file{'s' if count > 1 else ''} skipped" if count else ""
+        """Says in one line what the classes are, what trains and validates, what was held out."""
+        up_to = "up to " if len(self.train) < self.shots * len(self.classes) else ""
+        train = (
+            f"{count_of(len(self.train), 'training image')} ({up_to}{self.shots} per class, seed "
+            f"{self.seed})"
+        )
+        skipped = f"; {count_of(len(self.skipped), 'file')} skipped" if self.skipped else ""
         return (
-            f"{self.name}: {len(self.classes)} classes; {train}, {len(self.val)} for validation; "
-            f"held out for testing: {len(self.test)} images{skipped}"
+            f"{printable(self.name)}: {count_of(len(self.classes), 'class', 'classes')} "
+            f"({listed(self.classes, 6)}); {train}, {len(self.val)} for validation; held out for "
+            f"testing: {count_of(len(self.test), 'image')}{skipped}"
         )
 
 
