@@ -20,8 +20,8 @@ from interlace.bench.measure import Measured, circumstances
 from interlace.config import PUBLISHED, TRAINING, read_settings, resolve
 from interlace.data.catalog import is_known
 from interlace.errors import InterlaceError
-from interlace.fitting import fit
-from interlace.protocols.base import CLEAN, Condition, Scored, Setting
+from interlace.fitting import fit, ready
+from interlace.protocols.base import CLEAN, Condition, Scored, Setting, check
 from interlace.published import check_preset, preset_name
 
 FORMAT = "interlace.cell/1"
@@ -221,6 +221,11 @@ def _run(spec: CellSpec, root: Path | str | None, device: str) -> dict[str, Any]
     preset = spec.preset
     if preset == PUBLISHED:
         preset = preset_name(spec.protocol, spec.data, root)
+    own_settings = settings_of(spec.method, spec.settings)
+    built, *_ = ready(
+        clip, plan.task, spec.key, seed=spec.seed, preset=preset, device=device, **own_settings
+    )
+    check(built, plan.targets)  # what cannot be scored is not fitted
     cost = Measured(device)
     with cost.measure("fit"):
         adapted = fit(
@@ -230,7 +235,7 @@ def _run(spec: CellSpec, root: Path | str | None, device: str) -> dict[str, Any]
             seed=spec.seed,
             preset=preset,
             device=device,
-            **settings_of(spec.method, spec.settings),
+            **own_settings,
         )
     with cost.measure("score"):
         scored = protocol.score(adapted, plan)

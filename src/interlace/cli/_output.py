@@ -54,7 +54,7 @@ def _refuse(reason: str) -> NoReturn:
 
 def print_json(data: Any) -> None:
     """Write ``data`` to stdout for a machine."""
-    sys.stdout.write(json.dumps(data, indent=1) + "\n")
+    sys.stdout.write(json.dumps(data, indent=1, allow_nan=False) + "\n")
 
 
 @contextmanager

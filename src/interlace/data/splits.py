@@ -8,6 +8,7 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from interlace._util.files import write_json
 from interlace.data.records import Record
 from interlace.data.source import ClassOrder
 from interlace.errors import InterlaceError, TooFewImages
@@ -47,7 +48,7 @@ class Split:
     def save(self, path: Path | str) -> None:
         """Writes the split and its hash as JSON."""
         content = {**asdict(self), "sha256": self.sha256}
-        Path(path).write_text(json.dumps(content, indent=1) + "\n", "utf-8")
+        write_json(path, content)
 
     @classmethod
     def load(cls, path: Path | str) -> "Split":

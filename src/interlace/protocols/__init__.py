@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-import difflib
+from collections import Counter
 
+from interlace._util.text import did_you_mean
 from interlace.adapted import Adapted
 from interlace.data.task import FewShotTask
 from interlace.errors import InterlaceError
@@ -61,8 +62,7 @@ def get(name: str) -> Protocol:
     """
     wanted = name.strip().lower().replace("-", "_")
     if wanted not in PROTOCOLS:
-        close = difflib.get_close_matches(wanted, PROTOCOLS, n=1)
-        hint = f"did you mean {close[0]}?" if close else f"there are {', '.join(PROTOCOLS)}"
+        hint = did_you_mean(wanted, PROTOCOLS) or f"there are {', '.join(PROTOCOLS)}"
         raise InterlaceError(f"no protocol {name!r}: {hint}")
     return PROTOCOLS[wanted]
 
@@ -83,7 +83,7 @@ def evaluate(adapted: Adapted, task: FewShotTask) -> Comparison[Scores] | Compar
     Raises:
         InterlaceError: if no test image is left that the fit has not used.
     """
-    base = {task.classes[label] for label in task.base_and_novel()[0]}
-    if len(task.classes) > len(base) > 0 and set(adapted.trained_classes) == base:
+    base = Counter(task.classes[label] for label in task.base_and_novel()[0])
+    if len(task.classes) > base.total() > 0 and Counter(adapted.trained_classes) == base:
         return base_to_novel.compare(adapted, task)
     return few_shot.compare(adapted, task)
