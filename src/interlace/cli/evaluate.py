@@ -30,7 +30,7 @@ def run(
     ] = None,
     confusion: Annotated[
         Path | None,
-        typer.Option(help="Where to draw the confusion matrix (RUN/confusion-DATA.png)."),
+        typer.Option(help="Picture of the confusion matrix (RUN/confusion-DATA.png)."),
     ] = None,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda, ...")] = "auto",
     strict: Annotated[
@@ -102,9 +102,9 @@ def _tell_unknown(adapted: Adapted, task: FewShotTask, known: int) -> None:
     fitted = adapted.trained_classes
     if not known:
         note(
-            f"none of the {len(task.classes)} classes of {task.name} ({listed(task.classes, 3)}) is "
-            f"among the {len(fitted)} the model was fitted on ({listed(fitted, 3)}): if they are "
-            "meant to be the same, give their names with --class-names"
+            f"none of the {len(task.classes)} classes of {task.name} ({listed(task.classes, 3)}) "
+            f"is among the {len(fitted)} the model was fitted on ({listed(fitted, 3)}): if they "
+            "are meant to be the same, give their names with --class-names"
         )
     elif known < len(set(task.classes)):
         note(

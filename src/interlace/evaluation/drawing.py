@@ -72,7 +72,7 @@ def make_plain(figure: Figure) -> tuple[list[str], list[str]]:
 
 def _fonts(characters: set[int]) -> tuple[list[str], list[str]]:
     """Families that have these characters, the usual one first; and the characters none has."""
-    usual = FontProperties(family="sans-serif")
+    usual = FontProperties(family=["sans-serif"])
     families = [usual.get_name()]
     left = characters - _characters(findfont(usual))
     if left:

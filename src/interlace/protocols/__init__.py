@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import difflib
 from collections import Counter
 
-from interlace._util.text import did_you_mean
 from interlace.adapted import Adapted
 from interlace.data.task import FewShotTask
 from interlace.errors import InterlaceError
@@ -62,7 +62,8 @@ def get(name: str) -> Protocol:
     """
     wanted = name.strip().lower().replace("-", "_")
     if wanted not in PROTOCOLS:
-        hint = did_you_mean(wanted, PROTOCOLS) or f"there are {', '.join(PROTOCOLS)}"
+        close = difflib.get_close_matches(wanted, PROTOCOLS, n=1)
+        hint = f"did you mean {close[0]}?" if close else f"there are {', '.join(PROTOCOLS)}"
         raise InterlaceError(f"no protocol {name!r}: {hint}")
     return PROTOCOLS[wanted]
 
