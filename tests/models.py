@@ -19,10 +19,14 @@ def tokenize(texts: Sequence[str]) -> Tensor:
     """Hash words to ids; begin- and end-of-text are the last two of the vocabulary."""
     rows = torch.zeros(len(texts), CONTEXT, dtype=torch.long)
     for row, text in zip(rows, texts, strict=True):
-        words = [1 + sum(map(ord, word)) % (VOCABULARY - 3) for word in text.split()]
+        words = [_word(word) for word in text.split()]
         ids = [VOCABULARY - 2, *words, VOCABULARY - 1]
         row[: len(ids)] = torch.tensor(ids)
     return rows
+
+
+def _word(word: str) -> int:
+    return 1 + int.from_bytes(word.encode(), "little") % (VOCABULARY - 3)
 
 
 SPECS = {

@@ -5,14 +5,16 @@ Shapes: N images, C classes.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
 from PIL import Image
 from torch import Tensor
 
+from interlace._util.text import listed
 from interlace.backbone.dual import DualEncoder
 from interlace.backbone.text import Prompts, Template
 from interlace.backbone.tower import TowerOutput
@@ -20,9 +22,16 @@ from interlace.config import RunConfig
 from interlace.data.images import open_image
 from interlace.data.loader import batches
 from interlace.data.records import Record
+from interlace.data.used import Used
 from interlace.errors import InterlaceError
 from interlace.evaluation.classify import Scores
-from interlace.inference import encode_images, encode_prompts, logits
+from interlace.inference import (
+    NotFinite,
+    check_distinct,
+    encode_images,
+    encode_prompts,
+    logits,
+)
 from interlace.methods.base import Edits, Method
 
 ImageSource = Path | str | bytes | Image.Image
@@ -54,8 +63,14 @@ class Adapted:
             training.
         config: settings of the fit.
         history: one row per epoch of the fit.
-        shots: digests of the images used for training and validation; never to be tested on.
+        shots: the images used for training and validation, or their digests; never to be tested on.
         split_hash: hash of the split they were drawn in.
+        class_names: what the data of the fit calls each class (its folder), and its name.
+        published: whether ``classes`` are the published names of a standard data set, of which
+            some may be equal.
+
+    Raises:
+        InterlaceError: as :meth:`set_classes`.
     """
 
     def __init__(
@@ -67,17 +82,20 @@ class Adapted:
         trained_classes: Sequence[str],
         config: RunConfig,
         history: Sequence[dict[str, float]] = (),
-        shots: Iterable[str] = (),
+        shots: Used | Iterable[str] = (),
         split_hash: str = "",
+        class_names: Mapping[str, str] | None = None,
+        published: bool = False,
     ) -> None:
         self.method = method.eval()
         self.template = template
         self.trained_classes = tuple(trained_classes)
         self.config = config
         self.history = list(history)
-        self.shots = frozenset(shots)
+        self.used = shots if isinstance(shots, Used) else Used(frozenset(shots), None)
         self.split_hash = split_hash
-        self.set_classes(classes)
+        self.class_names = dict(class_names or {})
+        self.set_classes(classes, published)
 
     @property
     def clip(self) -> DualEncoder:
@@ -90,29 +108,49 @@ class Adapted:
         return self._classes
 
     @property
+    def shots(self) -> frozenset[str]:
+        """Digests of the images used for training and validation."""
+        return self.used.digests
+
+    @property
+    def published(self) -> bool:
+        """Whether the current classes are published names, of which some may be equal."""
+        return self._published
+
+    @property
     def seen(self) -> bool:
         """Whether the method was trained on all current classes."""
         return set(self._classes) <= set(self.trained_classes)
 
-    def set_classes(self, classes: Sequence[str]) -> None:
+    def set_classes(self, classes: Sequence[str], published: bool = False) -> None:
         """Classify among other classes from now on; no training is needed.
 
+        Args:
+            classes: their names.
+            published: whether these are the published names of a standard data set, of which some
+                may be equal: of such classes the first is answered.
+
         Raises:
-            InterlaceError: if there are no classes, one stands twice, or a prompt does not fit.
+            InterlaceError: if there are no classes, two of them are the same to the model, or a
+                prompt does not fit.
         """
         names = tuple(classes)
         if not names:
             raise InterlaceError("set_classes needs at least one class name")
-        twice = sorted({name for name in names if names.count(name) > 1})
-        if twice:
-            raise InterlaceError(f"class names must differ; more than once: {', '.join(twice)}")
+        twice = sorted(name for name, count in Counter(names).items() if count > 1)
+        if twice and not published:
+            raise InterlaceError(f"class names must differ; more than once: {listed(twice)}")
         if self.method.bound and self.trained_classes and names != self.trained_classes:
             raise InterlaceError(
                 f"{self.method.key} answers only for the {len(self.trained_classes)} classes it "
                 "was fitted on: fit it again for others"
             )
-        self._prompts: Prompts = self.method.prompts(names, self.template)
+        prompts = self.method.prompts(names, self.template)
+        if not published:
+            check_distinct(prompts, names)
+        self._prompts: Prompts = prompts
         self._classes = names
+        self._published = published
         self._kept: tuple[tuple[int, ...], Edits, TowerOutput] | None = None
 
     def text_output(self) -> TowerOutput:
@@ -148,7 +186,10 @@ class Adapted:
         predictions: list[Prediction] = []
         for start in range(0, len(images), 64):
             batch = [transform(open_image(image)) for image in images[start : start + 64]]
-            predictions += self.predict_pixels(torch.stack(batch), top)
+            try:
+                predictions += self.predict_pixels(torch.stack(batch), top)
+            except NotFinite as error:
+                raise self._named(error, images[start:]) from None
         return predictions
 
     def predict_pixels(self, pixels: Tensor, top: int = 5) -> list[Prediction]:
@@ -157,10 +198,20 @@ class Adapted:
         Args:
             pixels: what the model's ``preprocess.eval_transform()`` makes of images.
             top: how many classes to rank.
+
+        Raises:
+            NotFinite: with the place of the image in ``pixels``, if its answer is no number.
         """
         labels = torch.zeros(len(pixels), dtype=torch.long)
         scores, _ = self.logits([(pixels, labels)])
         return [self._rank(row, top) for row in scores.softmax(dim=-1)]
+
+    def _named(self, error: NotFinite, images: Sequence[object]) -> NotFinite:
+        """The same error with the name of the class, or of the one of ``images``."""
+        if error.what == "class":
+            return NotFinite("class", error.index, self._classes[error.index])
+        image = images[error.index]
+        return NotFinite("image", error.index, str(image) if isinstance(image, str | Path) else "")
 
     def _rank(self, probabilities: Tensor, top: int) -> Prediction:
         values, index = probabilities.topk(min(top, len(self._classes)))
@@ -186,24 +237,36 @@ class Adapted:
     def evaluate(
         self, records: Sequence[Record], *, seen: bool | None = None, batch_size: int = 64
     ) -> Scores:
-        """Score the current classes on labelled images.
+        """Score the current classes on labelled images, without those that the fit has used.
 
         Args:
             records: images whose labels index :attr:`classes`.
             seen: whether the method was trained on the classes; by default that is looked up.
             batch_size: images encoded at a time.
 
+        Returns:
+            The scores; ``left_out`` counts the images that the fit has used.
+
         Raises:
-            InterlaceError: if there are no images, or a label names no class.
+            InterlaceError: if there are no images, or none that the fit has not used, a label names
+                no class, or an answer is no number.
         """
         if not records:
             raise InterlaceError("nothing to evaluate: no images were given")
+        given, records = len(records), self.used.others(records)
+        if not records:
+            raise InterlaceError(
+                f"nothing to evaluate: all {given} images were used to fit this model"
+            )
         worst = max(record.label for record in records)
         if worst >= len(self._classes):
             raise InterlaceError(f"label {worst}: there are only {len(self._classes)} classes")
         loader = batches(records, self.clip.preprocess.eval_transform(), batch_size)
-        scores, labels = self.logits(loader, seen)
-        return Scores.from_logits(scores, labels)
+        try:
+            scores, labels = self.logits(loader, seen)
+        except NotFinite as error:
+            raise self._named(error, [record.key for record in records]) from None
+        return replace(Scores.from_logits(scores, labels), left_out=given - len(records))
 
     def zero_shot(self) -> Adapted:
         """The unadapted model over the same classes, for comparison."""
@@ -215,6 +278,7 @@ class Adapted:
             self.template,
             trained_classes=(),
             config=RunConfig("zero_shot"),
+            published=self._published,
         )
 
     def merge(self) -> DualEncoder:

@@ -18,8 +18,9 @@ from interlace.data.task import FewShotTask
 from interlace.errors import InterlaceError
 from interlace.evaluation.classify import harmonic_mean
 from interlace.evaluation.stats import PairedDifference, mean_interval, paired_difference
-from interlace.fitting import fit
+from interlace.fitting import fit, ready
 from interlace.protocols import base_to_novel
+from interlace.protocols.base import check
 from interlace.protocols.base_to_novel import Halves
 from interlace.train.loop import Progress
 
@@ -38,6 +39,7 @@ class Cell:
         seconds: how long the fit took.
         run: its settings, as JSON.
         split_hash: hash of the shots it was fitted on.
+        left_out: test images that were not scored, because the fit used them under another name.
     """
 
     method: str
@@ -47,6 +49,7 @@ class Cell:
     seconds: float
     run: Mapping[str, Any]
     split_hash: str
+    left_out: int = 0
 
     def to_dict(self) -> dict[str, Any]:
         """Plain data for JSON."""
@@ -109,17 +112,24 @@ def compare(
         raise InterlaceError(f"seeds {listed(seeds)}: each counts once")
     order = list(dict.fromkeys(["zero_shot", *names]))
     own = settings_of_each(order, settings or {})
+    plans = {seed: base_to_novel.of_task(task(seed)) for seed in seeds}
+    for seed, plan in plans.items():
+        for name in order:  # what is refused is refused before the first fit
+            key = name.partition(":")[0]
+            built, *_ = ready(
+                clip, plan.task, key, seed=seed, preset=preset, device=device, **own[name]
+            )
+            check(built, plan.targets)
     decoded: dict[tuple[Record, ...], Images] = {}  # seeds often share their test images
     cells = []
-    for seed in seeds:
-        whole = task(seed)
-        base = whole.classes_subset("base")
-        images = decoded.setdefault(whole.test, Images(whole.test))
+    for seed, plan in plans.items():
+        whole = plan.targets[-1]
+        images = decoded.setdefault(whole.task.test, Images(whole.task.test))
         for name in order:
             started = time.perf_counter()
             adapted = fit(
                 clip,
-                base,
+                plan.task,
                 name.partition(":")[0],
                 seed=seed,
                 preset=preset,
@@ -131,11 +141,12 @@ def compare(
             cell = Cell(
                 method=name,
                 seed=seed,
-                scores=base_to_novel.evaluate(adapted, whole, images),
+                scores=base_to_novel.of_plan(adapted, plan, images),
                 parameters=sum(p.numel() for p in adapted.method.parameters()),
                 seconds=seconds,
                 run=adapted.config.to_dict(),
-                split_hash=base.split_hash,
+                split_hash=plan.split_hash,
+                left_out=whole.left_out,
             )
             cells.append(cell)
             if finished is not None:

@@ -3,24 +3,31 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 import torch
 
 from interlace import methods
+from interlace._util.files import check_writable, held
 from interlace.adapted import Adapted
 from interlace.backbone.dual import DualEncoder
 from interlace.backbone.load import load
+from interlace.backbone.text import Prompts
 from interlace.config import RunConfig, preset_names, resolve
 from interlace.data.task import FewShotTask
+from interlace.data.used import Used
 from interlace.errors import InterlaceError
-from interlace.export.bundle import HEADER
+from interlace.export.bundle import already_there, load_adapted, saving
+from interlace.export.header import HEADER, RESULT, SPLIT, read_header
+from interlace.inference import check_distinct
+from interlace.methods.base import Method
 from interlace.train.checkpoint import Checkpoint
 from interlace.train.loop import Progress, train
 from interlace.train.memory import Plan
-from interlace.train.optim import resolve_device
+from interlace.train.objectives import make_objective
+from interlace.train.optim import autocast_dtype, resolve_device
 from interlace.train.tracking import Tracker
 
 CHECKPOINT = "checkpoint.safetensors"
@@ -39,6 +46,8 @@ def fit(
     report: Callable[[Progress], None] | None = None,
     planned: Callable[[Plan], None] | None = None,
     tracker: Tracker | None = None,
+    finish: Callable[[Adapted], None] | None = None,
+    class_names: Mapping[str, str] | None = None,
     **settings: Any,
 ) -> Adapted:
     """Adapt a model to a task.
@@ -51,7 +60,8 @@ def fit(
         preset: name of a preset of defaults; ``auto`` takes the one named after the model where
             there is one, None none. ``published/few_shot/eurosat`` is what the method's authors
             published for a protocol and a data set of the field.
-        output: folder to save to. A fit that was interrupted there is resumed, to the same result.
+        output: folder to save to. A fit that was interrupted there, at whatever point, is resumed
+            to the same result; it is complete when ``bundle.json`` is there.
         overwrite: replace what the folder holds.
         device: ``auto``, ``cpu``, ``cuda``, ...; the model is moved there.
         report: called after each step, for a progress bar.
@@ -59,6 +69,10 @@ def fit(
         tracker: takes the figures of each epoch; :func:`interlace.train.tracking.make_tracker`
             makes one for TensorBoard or Weights & Biases, and anything with its methods will
             do. The caller closes it.
+        finish: called with the adapted model when its tensors are in ``output``. What it writes
+            there is part of the run, which is complete only after it has returned.
+        class_names: name of each class by what the data calls it (its folder), kept with the
+            model; by default those of ``task``.
         **settings: arguments of the method (``n_tokens=...``) and of
             :class:`~interlace.config.TrainConfig` (``epochs=...``).
 
@@ -68,6 +82,68 @@ def fit(
     Raises:
         InterlaceError: naming the setting, file or value that cannot be used.
     """
+    built, prompts, config = ready(
+        clip, task, method, seed=seed, preset=preset, device=device, **settings
+    )
+    trainable = _is_trained(built)
+    named = dict(zip(task.folders, task.classes, strict=True)) if task.folders else {}
+    used = Used.of((*task.train, *task.val))
+
+    def learnt(checkpoint: Checkpoint | None) -> Adapted:
+        if tracker is not None:
+            tracker.begin({"task": task.name, "model": built.clip.source, **config.to_dict()})
+        history = train(
+            built,
+            prompts,
+            task.train,
+            task.val,
+            config.train,
+            seed=seed,
+            checkpoint=checkpoint,
+            report=report,
+            planned=planned,
+            tracker=tracker,
+        )
+        return Adapted(
+            built,
+            task.classes,
+            task.template,
+            trained_classes=task.classes if trainable else (),
+            config=config,
+            history=history,
+            shots=used,
+            split_hash=task.split_hash,
+            class_names=named if class_names is None else class_names,
+            published=task.published,
+        )
+
+    if output is None:
+        return learnt(None)
+    folder = Path(output)
+    with held(folder):
+        return _fit_into(folder, task, built, config, learnt, overwrite, finish)
+
+
+def ready(
+    clip: DualEncoder | str,
+    task: FewShotTask,
+    method: str,
+    *,
+    seed: int = 1,
+    preset: str | None = "auto",
+    device: str = "auto",
+    **settings: Any,
+) -> tuple[Method, Prompts, RunConfig]:
+    """Make all that a fit needs before it learns or writes anything; arguments as in :func:`fit`.
+
+    What :func:`fit` refuses because of its arguments, it refuses here.
+
+    Returns:
+        The method with its initial values, the prompts of the classes, and the settings.
+
+    Raises:
+        InterlaceError: naming the setting, class or value that cannot be used.
+    """
     methods.get(method)
     if isinstance(clip, str):
         clip = load(clip)
@@ -75,53 +151,76 @@ def fit(
         preset = clip.source if clip.source in preset_names() else None
     config = resolve(method, methods.parameters(method), settings, seed=seed, preset=preset)
     clip.to(resolve_device(device))
-    folder = None if output is None else Path(output)
-    if folder is not None and (folder / HEADER).exists() and not overwrite:
-        raise InterlaceError(
-            f"{folder} already holds an adapted model; overwrite it or choose another folder"
-        )
+    autocast_dtype(config.train, clip.device)
     with torch.random.fork_rng():
         torch.manual_seed(seed)
         built = methods.create(method, clip, **config.arguments)
+    make_objective(built, config.train)
     prompts = built.prompts(task.classes, task.template)
-    trainable = bool(list(built.parameters())) or built.bound
-    if trainable and not task.train:
+    if not task.published:
+        check_distinct(prompts, task.classes)
+    built.prompt_ids(prompts)
+    if _is_trained(built) and not task.train:
         raise InterlaceError(f"{method} needs training images, the task {task.name!r} has none")
-    checkpoint = None
-    if folder is not None and trainable:
-        folder.mkdir(parents=True, exist_ok=True)
-        checkpoint = Checkpoint(folder / CHECKPOINT, _identity(clip, task, config))
-        if overwrite:
-            checkpoint.remove()
-    if tracker is not None:
-        tracker.begin({"task": task.name, "model": clip.source, **config.to_dict()})
-    history = train(
-        built,
-        prompts,
-        task.train,
-        task.val,
-        config.train,
-        seed=seed,
-        checkpoint=checkpoint,
-        report=report,
-        planned=planned,
-        tracker=tracker,
+    return built, prompts, config
+
+
+def _is_trained(method: Method) -> bool:
+    return bool(list(method.parameters())) or method.bound
+
+
+def _fit_into(
+    folder: Path,
+    task: FewShotTask,
+    method: Method,
+    config: RunConfig,
+    learnt: Callable[[Checkpoint | None], Adapted],
+    overwrite: bool,
+    finish: Callable[[Adapted], None] | None,
+) -> Adapted:
+    """Fit and save, or go on where an earlier try was interrupted."""
+    checkpoint = Checkpoint(folder / CHECKPOINT, _identity(method.clip, task, config))
+    if (folder / HEADER).exists() and not overwrite:
+        return _completed(folder, task, method.clip, config, checkpoint, finish)
+    check_writable(folder, folder=True)
+    if overwrite and not checkpoint.is_ours():
+        checkpoint.remove()
+    folder.mkdir(parents=True, exist_ok=True)
+    adapted = learnt(checkpoint if _is_trained(method) else None)
+    with saving(adapted, folder):
+        task.split().save(folder / SPLIT)
+        if finish is not None:
+            finish(adapted)
+    checkpoint.remove()
+    return adapted
+
+
+def _completed(
+    folder: Path,
+    task: FewShotTask,
+    clip: DualEncoder,
+    config: RunConfig,
+    checkpoint: Checkpoint,
+    finish: Callable[[Adapted], None] | None,
+) -> Adapted:
+    """What is missing of a run whose model is there: earlier versions wrote the results last.
+
+    Raises:
+        InterlaceError: if it is another run, or nothing is missing.
+    """
+    header = read_header(folder)
+    ours = (
+        header["run"] == json.loads(json.dumps(config.to_dict()))
+        and header["split_hash"] == task.split_hash
+        and header["backbone"]["fingerprint"] == clip.fingerprint()
     )
-    adapted = Adapted(
-        built,
-        task.classes,
-        task.template,
-        trained_classes=task.classes if trainable else (),
-        config=config,
-        history=history,
-        shots=[record.digest() for record in (*task.train, *task.val)],
-        split_hash=task.split_hash,
-    )
-    if folder is not None:
-        adapted.save(folder, overwrite=overwrite)
-        task.split().save(folder / "split.json")
-        if checkpoint is not None:
-            checkpoint.remove()
+    if ours:
+        checkpoint.remove()  # left by a kill right before the end
+    if not ours or finish is None or (folder / RESULT).exists():
+        raise already_there(folder)
+    adapted = load_adapted(folder, clip, device=str(clip.device))
+    task.split().save(folder / SPLIT)
+    finish(adapted)
     return adapted
 
 

@@ -5,14 +5,76 @@ Shapes: N images, C classes, E embedding.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 
 import torch
 from torch import Tensor
 
+from interlace._util.text import printable
 from interlace.backbone.text import Prompts
 from interlace.backbone.tower import Begun, TowerOutput
+from interlace.errors import InterlaceError
 from interlace.methods.base import Edits, Method
+
+
+class NotFinite(InterlaceError):
+    """A feature or a logit is no finite number, so there is no answer.
+
+    Attributes:
+        what: ``image`` or ``class``.
+        index: which of them is the first.
+    """
+
+    def __init__(self, what: str, index: int, name: str = "") -> None:
+        self.what, self.index = what, index
+        shown = f"'{printable(name)}'" if name else f"number {index + 1}"
+        super().__init__(
+            f"the model gives no finite numbers for {what} {shown}: its weights, or those of the "
+            "method, are damaged or far out of range"
+        )
+
+
+def shared_prompts(prompts: Prompts) -> list[tuple[int, int]]:
+    """Pairs of classes whose prompts are the same token ids, so that no model tells them apart.
+
+    Names that differ may come to this: in capitals, in how accents are composed, in HTML entities.
+
+    Returns:
+        For each such class its index, after that of the first class with these ids.
+    """
+    first: dict[bytes, int] = {}
+    pairs = []
+    rows = prompts.ids.cpu().reshape(len(prompts), -1).numpy()
+    for index, row in enumerate(rows):
+        earlier = first.setdefault(row.tobytes(), index)
+        if earlier != index:
+            pairs.append((earlier, index))
+    return pairs
+
+
+def check_distinct(prompts: Prompts, names: Sequence[str]) -> None:
+    """See that every class has a prompt of its own.
+
+    Raises:
+        InterlaceError: naming two classes that have the same.
+    """
+    for first, second in shared_prompts(prompts):
+        one, other = (printable(names[index]) for index in (first, second))
+        raise InterlaceError(
+            f"'{one}' and '{other}' give the same prompt to the model, which cannot tell them "
+            "apart: rename one of the classes, or merge them"
+        )
+
+
+def check_finite(tensors: Mapping[str, Tensor]) -> None:
+    """See that every number is one.
+
+    Raises:
+        InterlaceError: naming the first tensor that holds NaN or an infinite number.
+    """
+    for name, tensor in tensors.items():
+        if not bool(torch.isfinite(tensor).all()):
+            raise InterlaceError(f"{name} holds numbers that are not finite")
 
 
 @torch.no_grad()
@@ -63,13 +125,22 @@ def logits(
         text: output for C classes.
         seen: whether the method was trained on these classes.
         chunk: images scored at a time; bounds the memory of image-dependent text features.
+
+    Raises:
+        NotFinite: if a feature or a logit is NaN or infinite.
     """
     parts = []
     for start in range(0, len(image.features), chunk):
         part = slice(start, start + chunk)
         tokens = None if image.token_features is None else image.token_features[part]
         parts.append(method.score(TowerOutput(image.features[part], tokens), text, seen).logits)
-    return torch.cat(parts)
+    found = torch.cat(parts)
+    if not bool(torch.isfinite(found).all()):
+        for what, rows in (("class", text.features), ("image", image.features), ("image", found)):
+            wrong = ~torch.isfinite(rows).all(dim=1)
+            if bool(wrong.any()):
+                raise NotFinite(what, int(wrong.nonzero()[0]))
+    return found
 
 
 def take(output: TowerOutput, index: Tensor) -> TowerOutput:

@@ -87,7 +87,7 @@ def image_bytes(color: int) -> bytes:
     return buffer.getvalue()
 
 
-def put(path: Path, color: int = 0) -> None:
+def put(path: Path, color: int = 250) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_bytes(image_bytes(color))
 
@@ -138,7 +138,7 @@ def imagenet_v2(root: Path) -> None:
     class_names(root / "imagenetv2")
     images = root / "imagenetv2" / "imagenetv2-matched-frequency-format-val"
     for label in range(len(WORDNET)):
-        put(images / str(label) / "0a1b.jpeg", label)
+        put(images / str(label) / "0a1b.jpeg", 150 + label)
 
 
 def sketch(root: Path) -> None:

@@ -38,6 +38,7 @@ def test_targets_together_are_as_by_themselves(clip, plan):
             "top1": alone.top1,
             "mean_per_class": alone.mean_per_class,
             "ece": pytest.approx(alone.ece, abs=1e-6),
+            "n_left_out": 0,
         }
         rows = together[target.name].probabilities
         assert torch.allclose(rows.sum(dim=1), torch.ones(len(rows)), atol=1e-5)

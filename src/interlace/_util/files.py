@@ -110,6 +110,31 @@ def cannot_write(path: Path | str, error: BaseException) -> InterlaceError:
     return InterlaceError(f"cannot write {path}: {reason}")
 
 
+def check_writable(path: Path | str, *, folder: bool) -> None:
+    """See, before hours of work, that a file or folder can be written; nothing is made.
+
+    Args:
+        path: what will be written; it need not exist, nor what it lies in.
+        folder: whether it is to be a folder.
+
+    Raises:
+        InterlaceError: if it cannot.
+    """
+    path = Path(path)
+    try:
+        if not folder and path.is_dir():
+            raise IsADirectoryError(errno.EISDIR, "it is a folder, give a file in it")
+        there = path if folder else path.parent
+        while not there.exists() and there != there.parent:
+            there = there.parent
+        if not there.is_dir():
+            raise NotADirectoryError(errno.ENOTDIR, f"{there} is not a folder")
+        with tempfile.TemporaryFile(dir=there):
+            pass
+    except (OSError, ValueError) as error:  # a NUL in a name
+        raise cannot_write(path, error) from None
+
+
 def _to_disk(path: Path) -> None:
     """Have the content on the disk before a name points to it: renaming does not order the two."""
     descriptor = os.open(path, os.O_RDONLY)

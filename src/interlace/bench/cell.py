@@ -23,8 +23,8 @@ from interlace.cell_record import FORMAT
 from interlace.config import PUBLISHED, TRAINING, Count, check_seed, read_settings, resolve
 from interlace.data.catalog import is_known
 from interlace.errors import InterlaceError
-from interlace.fitting import fit
-from interlace.protocols.base import CLEAN, Condition, Scored, Setting
+from interlace.fitting import fit, ready
+from interlace.protocols.base import CLEAN, Condition, Scored, Setting, check
 from interlace.published import check_preset, preset_name
 
 _load = lru_cache(maxsize=1)(load)
@@ -245,6 +245,11 @@ def _run(spec: CellSpec, root: Path | str | None, device: str) -> dict[str, Any]
     preset = spec.preset
     if preset == PUBLISHED:
         preset = preset_name(spec.protocol, spec.data, root)
+    own_settings = settings_of(spec.method, spec.settings)
+    built, *_ = ready(
+        clip, plan.task, spec.key, seed=spec.seed, preset=preset, device=device, **own_settings
+    )
+    check(built, plan.targets)  # what cannot be scored is not fitted
     cost = Measured(device)
     with cost.measure("fit"):
         adapted = fit(
@@ -254,7 +259,7 @@ def _run(spec: CellSpec, root: Path | str | None, device: str) -> dict[str, Any]
             seed=spec.seed,
             preset=preset,
             device=device,
-            **settings_of(spec.method, spec.settings),
+            **own_settings,
         )
     with cost.measure("score"):
         scored = protocol.score(adapted, plan)

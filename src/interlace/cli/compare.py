@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import json
+from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.table import Table
 
+from interlace._util.files import check_writable, held
 from interlace.cli._many import tell_notes, tell_skipped
 from interlace.cli._options import (
     Data,
@@ -23,6 +24,7 @@ from interlace.cli._options import (
     split_list,
 )
 from interlace.cli._output import err, out, percent, print_json, signed_points, training_bar
+from interlace.cli._run_files import written
 
 if TYPE_CHECKING:
     from interlace.adapted import Adapted
@@ -105,11 +107,13 @@ def run(
         own = template is None and not is_known(data, data_root)
         return replace(drawn, template=clip.template) if own else drawn
 
-    with training_bar("compare") as bar:
+    with held(output) if output is not None else nullcontext(), training_bar("compare") as bar:
 
         def report(name: str, seed: int, step: Progress) -> None:
             bar(step, f"{name}, seed {seed}")
 
+        if output is not None:
+            check_writable(output, folder=False)
         cells = compare(
             clip,
             task,
@@ -127,22 +131,22 @@ def run(
         "shots": drawn_shots,
         "cells": [c.to_dict() for c in cells],
     }
-    if output is not None:
-        output.parent.mkdir(parents=True, exist_ok=True)
-        output.write_text(json.dumps(record, indent=1), encoding="utf-8")
-    if as_json:
-        print_json(record)
-        return
-    show(cells, f"{data}, {drawn_shots} shots per base class, seeds {seeds}: accuracy in %")
+    with written(output, record):
+        if as_json:
+            print_json(record)
+        else:
+            show(cells, f"{data}, {drawn_shots} shots per base class, seeds {seeds}: accuracy in %")
 
 
 def tell(cell: Cell, adapted: Adapted) -> None:
     """One line for a finished cell."""
     scores = cell.scores
+    left_out = f", {cell.left_out} images of the fit left out" if cell.left_out else ""
     err.print(
         f"{cell.method}, seed {cell.seed}: base {percent(scores.base)}, "
-        f"novel {percent(scores.novel)}, {cell.seconds:.0f} s",
+        f"novel {percent(scores.novel)}, {cell.seconds:.0f} s{left_out}",
         highlight=False,
+        markup=False,
     )
 
 

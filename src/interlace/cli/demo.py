@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-import json
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from interlace._util.files import check_writable, held
 from interlace.cli._output import err, out, print_json, training_bar
+from interlace.cli._run_files import drawn, written
 from interlace.cli.compare import show, tell
 from interlace.errors import InterlaceError
 
@@ -59,13 +60,14 @@ def run(
         raise InterlaceError(
             f"{method} answers only for the classes it was fitted on: the demo needs novel ones"
         )
+    check_writable(output, folder=True)
     started = time.perf_counter()
     clip = load(model)
     tasks = {seed: FewShotTask.load(data, shots, seed) for seed in range(1, seeds + 1)}
     adapted: dict[str, Adapted] = {}  # of each method, the last one
     fitted = tasks[1].classes_subset("base")
     err.print(fitted.describe(), highlight=False, soft_wrap=True)
-    with training_bar(method) as bar:
+    with held(output), training_bar(method) as bar:
 
         def report(name: str, seed: int, step: Progress) -> None:
             bar(step, f"{name}, seed {seed} of {seeds}")
@@ -91,20 +93,24 @@ def run(
         "cells": [cell.to_dict() for cell in cells],
         "seconds": time.perf_counter() - started,
     }
-    output.mkdir(parents=True, exist_ok=True)
-    (output / "demo.json").write_text(json.dumps(record, indent=1), encoding="utf-8")
-    gain_png(
-        output / "demo.png",
-        [_gain_row(cells, method, measure) for measure in TITLES],
-        title=f"{data}: {method} on {shots} images per base class, {seeds} seeds",
-        method=method,
-        examples=_examples(adapted[method], fitted),
-    )
-    if as_json:
-        print_json(record)
-        return
-    show(cells, f"{data}, {shots} shots per base class, {seeds} seeds: accuracy in %")
-    out.print(f"picture in {output / 'demo.png'}", highlight=False, soft_wrap=True)
+    with written(output / "demo.json", record):
+        if as_json:
+            print_json(record)
+        else:
+            show(cells, f"{data}, {shots} shots per base class, {seeds} seeds: accuracy in %")
+    picture = output / "demo.png"
+
+    def draw() -> str:
+        return gain_png(
+            picture,
+            [_gain_row(cells, method, measure) for measure in TITLES],
+            title=f"{data}: {method} on {shots} images per base class, {seeds} seeds",
+            method=method,
+            examples=_examples(adapted[method], fitted),
+        )
+
+    if drawn(picture, draw) and not as_json:
+        out.print(f"picture in {picture}", highlight=False, markup=False, soft_wrap=True)
 
 
 def _gain_row(cells: list[Cell], method: str, measure: str) -> GainRow:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.table import Table
 
+from interlace._util.text import count_of, listed, printable
 from interlace.cli._many import tell_notes, tell_skipped
 from interlace.cli._options import (
     Data,
@@ -19,6 +20,11 @@ from interlace.cli._options import (
     columns_of,
 )
 from interlace.cli._output import accuracy_table, out, print_json
+from interlace.cli._run_files import drawn, note, picture_of, tell_twins
+
+if TYPE_CHECKING:
+    from interlace.adapted import Adapted
+    from interlace.data.task import FewShotTask
 
 NAME = "evaluate"
 
@@ -31,9 +37,13 @@ def run(
     label_column: LabelColumn = None,
     split_column: SplitColumn = None,
     ignore_columns: IgnoreColumns = "",
-    class_names: Annotated[Path | None, typer.Option(help="File of class names.")] = None,
+    class_names: Annotated[
+        Path | None,
+        typer.Option(help="File of class names; by default folders have the names of the fit."),
+    ] = None,
     confusion: Annotated[
-        Path | None, typer.Option(help="Where to draw the confusion matrix (RUN/confusion.png).")
+        Path | None,
+        typer.Option(help="Picture of the confusion matrix (RUN/confusion-DATA.png)."),
     ] = None,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda, ...")] = "auto",
     strict: Annotated[
@@ -50,7 +60,9 @@ def run(
     from interlace.data.task import FewShotTask
     from interlace.evaluation.plots import confusion_png
     from interlace.export.bundle import load_adapted
+    from interlace.inference import shared_prompts
     from interlace.protocols import Halves, evaluate
+    from interlace.protocols.comparison import named_as_fitted
 
     adapted = load_adapted(bundle, device=device)
     task = FewShotTask.load(
@@ -64,28 +76,58 @@ def run(
     )
     tell_notes(task.notes)
     tell_skipped(task.skipped, task.hidden)
+    if class_names is None:
+        task = named_as_fitted(adapted, task)
+    if task.published:
+        tell_twins(task, shared_prompts(adapted.clip.prompts(task.classes, task.template)))
     result = evaluate(adapted, task)
-    if as_json:
-        print_json({"task": task.name, "model": adapted.clip.source, **result.to_dict()})
-        return
+    known = len(set(task.classes) & set(adapted.trained_classes))
     method, before, after = adapted.config.method, result.zero_shot, result.adapted
+    if adapted.trained_classes and not isinstance(after, Halves):
+        _tell_unknown(adapted, task, known)
+    if as_json:
+        head = {"task": task.name, "model": adapted.clip.source, "known_classes": known}
+        print_json({**head, **result.to_dict()})
+        return
     left_out = (
-        f"; {result.left_out} images it was fitted on are left out" if result.left_out else ""
+        f"; {count_of(result.left_out, 'image')} it was fitted on "
+        f"{'is' if result.left_out == 1 else 'are'} left out"
+        if result.left_out
+        else ""
     )
     if isinstance(before, Halves) or isinstance(after, Halves):
         out.print(_halves_table(task.name, before, after, method, left_out))
         return
-    picture = confusion or bundle / "confusion.png"
-    confusion_png(picture, after.confusion, task.classes, f"{method} on {task.name}")
     rows = [
         ("top-1 accuracy, %", before.top1, after.top1),
         ("mean per class, %", before.mean_per_class, after.mean_per_class),
         ("calibration error, %", before.ece, after.ece),
     ]
+    classes = adapted.classes  # of a method bound to its classes, all of these
     trained = "trained on these classes" if result.seen else "not trained on all of these classes"
-    title = f"{task.name}: {after.n} images, {len(task.classes)} classes"
+    title = f"{task.name}: {after.n} images, {len(classes)} classes"
     out.print(accuracy_table(title, rows, method, f"{method}: {trained}{left_out}"))
-    out.print(f"confusion matrix in {picture}", highlight=False, soft_wrap=True)
+    picture = confusion or bundle / picture_of(task.name)
+    title = f"{method} on {task.name}"
+    if drawn(picture, lambda: confusion_png(picture, after.confusion, classes, title)):
+        shown = printable(str(picture))
+        out.print(f"confusion matrix in {shown}", highlight=False, markup=False, soft_wrap=True)
+
+
+def _tell_unknown(adapted: Adapted, task: FewShotTask, known: int) -> None:
+    fitted = adapted.trained_classes
+    if not known:
+        note(
+            f"none of the {len(task.classes)} classes of {task.name} ({listed(task.classes, 3)}) "
+            f"is among the {len(fitted)} the model was fitted on ({listed(fitted, 3)}): if they "
+            "are meant to be the same, give their names with --class-names"
+        )
+    elif known < len(set(task.classes)):
+        note(
+            f"{known} of the {len(task.classes)} classes of {task.name} are among the "
+            f"{len(fitted)} the model was fitted on; new: "
+            f"{listed([name for name in task.classes if name not in fitted], 3)}"
+        )
 
 
 def _halves_table(name: str, before: Any, after: Any, method: str, left_out: str) -> Table:

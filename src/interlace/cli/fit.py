@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-import json
-from dataclasses import replace
+from contextlib import ExitStack
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
+from interlace._util.files import write_json
+from interlace._util.text import count_of, printable
 from interlace.cli._many import tell_notes, tell_skipped
 from interlace.cli._options import (
     Data,
@@ -28,6 +30,16 @@ from interlace.cli._output import (
     resumable,
     training_bar,
 )
+from interlace.cli._run_files import drawn, note, tell_twins
+from interlace.errors import InterlaceError
+from interlace.export.header import PICTURE, RESULT, SPLIT
+
+if TYPE_CHECKING:
+    from interlace.adapted import Adapted
+    from interlace.data.task import FewShotTask
+    from interlace.data.used import Used
+    from interlace.evaluation.classify import Scores
+    from interlace.protocols import Comparison
 
 NAME = "fit"
 
@@ -94,9 +106,9 @@ def run(
     from interlace.config import PUBLISHED, read_settings, resolve
     from interlace.data.catalog import is_known
     from interlace.data.task import FewShotTask
-    from interlace.evaluation.plots import confusion_png
+    from interlace.data.used import Used
     from interlace.fitting import fit
-    from interlace.protocols import few_shot
+    from interlace.inference import check_distinct, shared_prompts
     from interlace.published import check_preset, preset_name
     from interlace.train.tracking import make_tracker
 
@@ -108,7 +120,7 @@ def run(
     check_preset(chosen)
     resolve(method, methods.parameters(method), values)  # a misspelt name fails before any reading
     tracker = make_tracker(track, output) if track else None
-    task = FewShotTask.load(
+    whole = FewShotTask.load(
         data,
         shots,
         seed,
@@ -118,17 +130,30 @@ def run(
         root=data_root,
         split=split,
         columns=columns_of(image_column, label_column, split_column, ignore_columns),
-    ).classes_subset(classes)
+    )
+    task = whole.classes_subset(classes)
     clip = load(model)
     if template is None and not is_known(data, data_root):
         task = replace(task, template=clip.template)
-    err.print(task.describe(), highlight=False, soft_wrap=True)
+    err.print(task.describe())
     tell_notes(task.notes)
     tell_skipped(task.skipped, task.hidden)
     # methods that do not use the template still meet zero-shot with it, after the training
-    clip.prompts(task.classes, task.template)
-    with resumable(), training_bar(f"{method} on {task.name}") as report:
-        adapted = fit(
+    prompts = clip.prompts(task.classes, task.template)
+    if task.published:
+        tell_twins(task, shared_prompts(prompts))
+    else:
+        check_distinct(prompts, task.classes)
+    left_out = _check_test(task, Used.of((*task.train, *task.val)))
+    results = _Results(task, output, as_json, left_out, asked_published=preset == PUBLISHED)
+    with resumable(), ExitStack() as bar:
+        report = bar.enter_context(training_bar(f"{method} on {task.name}"))
+
+        def finish(adapted: Adapted) -> None:
+            bar.close()
+            results.write(adapted)
+
+        fit(
             clip,
             task,
             method,
@@ -140,56 +165,112 @@ def run(
             report=report,
             planned=lambda plan: err.print(plan.describe(), highlight=False, soft_wrap=True),
             tracker=tracker,
+            finish=finish,
+            class_names=dict(zip(whole.folders, whole.classes, strict=True)),
             **values,
         )
     if tracker is not None:
         tracker.close()
-    if preset == PUBLISHED and adapted.config.preset is None:
-        err.print(
-            f"no published values of {method} for {data}: the method's own defaults were used",
-            markup=False,
-            highlight=False,
-            soft_wrap=True,
+    results.close()
+
+
+def _check_test(task: FewShotTask, used: Used) -> int:
+    """Say what there is to score, before anything is learnt; how many images are left out.
+
+    Raises:
+        InterlaceError: if there are test images and the fit uses all of them.
+    """
+    if not task.test:
+        note(
+            f"{task.name} has no test images (nothing is held out), so no accuracy will be "
+            "reported; interlace evaluate scores the model on other images"
         )
-    trained = sum(p.numel() for p in adapted.method.parameters())
-    result: dict[str, Any] = {
-        "task": task.name,
-        "split_hash": task.split_hash,
-        "model": clip.source,
-        "trained_parameters": trained,
-        "run": adapted.config.to_dict(),
-        "history": adapted.history,
-    }
-    if task.test:
-        scores = few_shot.compare(adapted, task)
-        result["test"] = scores.to_dict()
-        confusion_png(
-            output / "confusion.png",
-            scores.adapted.confusion,
-            task.classes,
-            f"{method} on {task.name}",
+        return 0
+    left = len(used.others(task.test))
+    if not left:
+        raise InterlaceError(
+            f"{task.name}: all {len(task.test)} test images are copies of images that the fit "
+            "uses: nothing is left to score"
         )
-    (output / "result.json").write_text(json.dumps(result, indent=1), encoding="utf-8")
-    if as_json:
-        print_json(result)
-        return
-    if task.test:
-        rows = [
-            ("top-1 accuracy, %", scores.zero_shot.top1, scores.adapted.top1),
-            ("mean per class, %", scores.zero_shot.mean_per_class, scores.adapted.mean_per_class),
-        ]
-        out.print(
-            accuracy_table(
-                f"{scores.adapted.n} held-out images, {len(task.classes)} classes", rows, method
+    return len(task.test) - left
+
+
+@dataclass
+class _Results:
+    """What a fit reached: written and printed before it is drawn, and before the run is complete.
+
+    Attributes:
+        task: what was fitted.
+        output: its folder.
+        as_json: whether to print JSON.
+        left_out: test images that are copies of shots.
+        asked_published: whether published values were asked for.
+    """
+
+    task: FewShotTask
+    output: Path
+    as_json: bool
+    left_out: int
+    asked_published: bool
+    picture: bool = False
+
+    def write(self, adapted: Adapted) -> None:
+        """Score, write, print, draw."""
+        from interlace.evaluation.plots import confusion_png
+        from interlace.protocols import few_shot
+
+        task, method, source = self.task, adapted.config.method, adapted.clip.source
+        trained = sum(p.numel() for p in adapted.method.parameters())
+        result: dict[str, Any] = {
+            "task": task.name,
+            "split_hash": task.split_hash,
+            "model": source,
+            "trained_parameters": trained,
+            "run": adapted.config.to_dict(),
+            "history": adapted.history,
+        }
+        scores = few_shot.compare(adapted, task) if task.test else None
+        if scores is not None:
+            result["test"] = scores.to_dict()
+        write_json(self.output / RESULT, result)
+        if self.as_json:
+            print_json(result)
+        else:
+            self._print(adapted, scores, trained)
+        if scores is not None:
+            picture, confusion = self.output / PICTURE, scores.adapted.confusion
+            title = f"{method} on {task.name}"
+            self.picture = drawn(
+                picture, lambda: confusion_png(picture, confusion, task.classes, title)
             )
-        )
-    out.print(f"{trained:,} trained parameters", highlight=False)
-    if adapted.config.tuned:
-        out.print(
-            f"tuned: published values for this data set ({adapted.config.tuned})",
-            markup=False,
-            highlight=False,
-            soft_wrap=True,
-        )
-    files = "confusion.png, result.json, split.json" if task.test else "result.json, split.json"
-    out.print(f"adapted model in {output} ({files})", highlight=False, soft_wrap=True)
+
+    def _print(self, adapted: Adapted, scores: Comparison[Scores] | None, trained: int) -> None:
+        method = adapted.config.method
+        if self.asked_published and adapted.config.preset is None:
+            note(
+                f"no published values of {method} for {self.task.name}: the method's own defaults "
+                "were used"
+            )
+        if scores is not None:
+            before, after = scores.zero_shot, scores.adapted
+            rows = [
+                ("top-1 accuracy, %", before.top1, after.top1),
+                ("mean per class, %", before.mean_per_class, after.mean_per_class),
+            ]
+            title = f"{after.n} held-out images, {len(self.task.classes)} classes"
+            out.print(accuracy_table(title, rows, method))
+        if self.left_out:
+            _line(f"{count_of(self.left_out, 'test image')} left out: copies of images of the fit")
+        _line(f"{trained:,} trained parameters")
+        if adapted.config.tuned:
+            _line(f"tuned: published values for this data set ({adapted.config.tuned})")
+
+    def close(self) -> None:
+        """Say where everything is, once the run is complete."""
+        if not self.as_json:
+            files = ([PICTURE] if self.picture else []) + [RESULT, SPLIT]
+            _line(f"adapted model in {self.output} ({', '.join(files)})")
+
+
+def _line(text: str) -> None:
+    out.print(printable(text), highlight=False, markup=False, soft_wrap=True)

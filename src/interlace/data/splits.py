@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
-from interlace._util.files import write_text
+from interlace._util.files import write_json
 from interlace._util.text import count_of, listed, printable
 from interlace.data.records import Record
 from interlace.data.source import ClassOrder
@@ -51,7 +51,7 @@ class Split:
             InterlaceError: The file cannot be written.
         """
         content = {**asdict(self), "sha256": self.sha256}
-        write_text(path, json.dumps(content, indent=1) + "\n")
+        write_json(path, content)
 
     @classmethod
     def load(cls, path: Path | str) -> "Split":

@@ -35,8 +35,7 @@ def mean_per_class(logits: Tensor, labels: Tensor) -> float:
     Raises:
         InterlaceError: As `top1`.
     """
-    per_class = _recall(confusion_matrix(logits, labels))
-    return per_class[~per_class.isnan()].mean().item()
+    return _mean(_recall(confusion_matrix(logits, labels)))
 
 
 def confusion_matrix(logits: Tensor, labels: Tensor) -> Tensor:
@@ -102,6 +101,7 @@ class Scores:
         ece: Expected calibration error, 15 bins.
         confusion: [C, C], int64: images by class (row) and answer (column).
         per_class: Fraction right by class; None for a class without images.
+        left_out: Images that were not scored, because the fit had used them.
     """
 
     n: int
@@ -110,6 +110,7 @@ class Scores:
     ece: float
     confusion: Tensor
     per_class: tuple[float | None, ...]
+    left_out: int = 0
 
     @classmethod
     def from_logits(cls, logits: Tensor, labels: Tensor) -> "Scores":
@@ -123,24 +124,34 @@ class Scores:
             InterlaceError: As `top1`.
         """
         confusion = confusion_matrix(logits, labels)
-        recall = _recall(confusion).tolist()
+        recall = _recall(confusion)
         return cls(
             n=len(labels),
             top1=top1(logits, labels),
-            mean_per_class=mean_per_class(logits, labels),
+            mean_per_class=_mean(recall),
             ece=expected_calibration_error(logits, labels),
             confusion=confusion,
-            per_class=tuple(None if value != value else value for value in recall),
+            per_class=tuple(None if value != value else value for value in recall.tolist()),
         )
 
     def to_dict(self) -> dict[str, Any]:
-        """Gives all scores as plain JSON values."""
+        """Gives all scores as plain JSON values.
+
+        Of the confusion matrix it gives the cells that are not 0, each as class, answer and number
+        of images: all cells of 5,000 classes would be 25 million.
+        """
+        cells = self.confusion.nonzero()
         return {
             "n": self.n,
             "top1": self.top1,
             "mean_per_class": self.mean_per_class,
             "ece": self.ece,
-            "confusion": self.confusion.tolist(),
+            "confusion": [
+                [row, column, count]
+                for (row, column), count in zip(
+                    cells.tolist(), self.confusion[tuple(cells.T)].tolist(), strict=True
+                )
+            ],
             "per_class": list(self.per_class),
         }
 
@@ -148,6 +159,11 @@ class Scores:
 def _recall(confusion: Tensor) -> Tensor:
     """Fraction right by class [C]; not a number for a class without images."""
     return confusion.diagonal().double() / confusion.sum(1).double()
+
+
+def _mean(recall: Tensor) -> float:
+    """Mean over the classes that have images."""
+    return recall[~recall.isnan()].mean().item()
 
 
 def _check(logits: Tensor, labels: Tensor) -> None:

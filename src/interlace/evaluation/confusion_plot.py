@@ -18,6 +18,7 @@ _CELLS = LinearSegmentedColormap.from_list("cells", ["#ffffff", "#bcd3ea", "#256
 _MOST_COUNTED = 25
 _MOST_SLANTED = 6
 _MOST_PAIRS = 20
+_MOST_CELLS = 1000
 _COLORS_WIDTH, _LIST_WIDTH = 1.1, 3.6
 _LEAST_POINTS = 6.5
 _NAME_LENGTH = 22
@@ -27,12 +28,12 @@ Counts = NDArray[np.int64]
 
 def confusion_png(
     path: Path | str, confusion: Any, class_names: Sequence[str], title: str = ""
-) -> None:
+) -> str:
     """Draws a confusion matrix, coloured by the share of each class's images.
 
     Up to 25 classes the cells hold the counts. Beyond, where single cells can no longer be read,
     the pairs that are confused most are listed at the side. Class names are left out where they
-    would overlap.
+    would overlap; beyond a thousand classes, several share a cell.
 
     Args:
         path: Where to write the PNG.
@@ -41,8 +42,11 @@ def confusion_png(
         class_names: C names.
         title: Line above the picture; the accuracy is always given.
 
+    Returns:
+        A note as of `save_png`, usually `""`.
+
     Raises:
-        InterlaceError: The sizes do not fit.
+        InterlaceError: The sizes do not fit, or the file cannot be written.
     """
     counts = np.asarray(confusion, dtype=np.int64)
     n_classes = len(class_names)
@@ -52,9 +56,16 @@ def confusion_png(
         )
     side = min(max(0.32 * n_classes, 2.0), 9.0)
     figure, axes, color_axes, list_axes = _panels(class_names, side)
-    shares = counts / np.maximum(counts.sum(1, keepdims=True), 1)
+    shares = _shares(counts)
     # the root lets a few percent be seen beside a strong diagonal
-    picture = axes.imshow(shares, cmap=_CELLS, norm=PowerNorm(0.5, 0, 1), interpolation="nearest")
+    edge = n_classes - 0.5
+    picture = axes.imshow(
+        shares,
+        cmap=_CELLS,
+        norm=PowerNorm(0.5, 0, 1),
+        interpolation="nearest",
+        extent=(-0.5, edge, edge, -0.5),
+    )
     bar = figure.colorbar(picture, cax=color_axes, format=percent)
     bar.set_ticks([0, 0.05, 0.2, 0.5, 1])
     bar.set_label("share of the class's images", color=MUTED, fontsize=9)
@@ -66,7 +77,16 @@ def confusion_png(
     else:
         _list_pairs(list_axes, counts, class_names)
     axes.set_title(_headline(counts, title), color=INK, loc="left", fontsize=11)
-    save_png(figure, path)
+    return save_png(figure, path)
+
+
+def _shares(counts: Counts) -> NDArray[np.float64]:
+    """Gives each cell's share of its class's images; of many classes, several to a cell."""
+    step = math.ceil(len(counts) / _MOST_CELLS)
+    if step > 1:
+        starts = np.arange(0, len(counts), step)
+        counts = np.add.reduceat(np.add.reduceat(counts, starts, axis=0), starts, axis=1)
+    return counts / np.maximum(counts.sum(1, keepdims=True), 1)
 
 
 def _panels(names: Sequence[str], side: float) -> tuple[Figure, Axes, Axes, Axes | None]:
@@ -140,13 +160,13 @@ def _write_counts(axes: Axes, counts: Counts, shares: NDArray[np.float64]) -> No
 
 def _list_pairs(axes: Axes, counts: Counts, names: Sequence[str]) -> None:
     """Lists the largest cells off the diagonal, one on a line."""
-    wrong = counts - np.diag(np.diag(counts))
-    largest = np.argsort(-wrong, axis=None, kind="stable")[:_MOST_PAIRS]
+    rows, columns = np.nonzero(counts)
+    rows, columns = rows[rows != columns], columns[rows != columns]
     lines = ["most often confused"]
-    for row, column in zip(*np.unravel_index(largest, counts.shape), strict=True):
-        if wrong[row, column]:
-            pair = f"{shorten(names[row], 20)} → {shorten(names[column], 20)}"
-            lines.append(f"{wrong[row, column]} of {counts[row].sum()}:  {pair}")
+    for cell in np.argsort(-counts[rows, columns], kind="stable")[:_MOST_PAIRS]:
+        row, column = rows[cell], columns[cell]
+        pair = f"{shorten(names[row], 20)} → {shorten(names[column], 20)}"
+        lines.append(f"{counts[row, column]} of {counts[row].sum()}:  {pair}")
     axes.set_axis_off()
     text = "\n".join(lines) if len(lines) > 1 else ""
     axes.text(0, 1, text, va="top", fontsize=8, color=INK, linespacing=1.6)

@@ -92,7 +92,7 @@ def gain_png(
     method: str = "adapted",
     examples: Sequence[Example] = (),
     confidence: float = 0.95,
-) -> None:
+) -> str:
     """Draws zero-shot beside the adapted model: bars, t-intervals, a dot per seed, examples.
 
     Args:
@@ -103,8 +103,12 @@ def gain_png(
         examples: Test images shown below with both answers, right ones green, wrong ones red.
         confidence: Of the intervals; a row of a single seed has none.
 
+    Returns:
+        A note as of `save_png`, usually `""`.
+
     Raises:
-        InterlaceError: There is no row, or a row's lists are empty or of different lengths.
+        InterlaceError: The file cannot be written, there is no row, or a row's lists are
+            empty or of different lengths.
     """
     if not rows:
         raise InterlaceError("no rows to draw: at least one is needed")
@@ -121,7 +125,7 @@ def gain_png(
     _draw_bars(figure.add_subplot(grid[0]), rows, title, method, confidence)
     if lines:
         _draw_examples(figure, grid[1], examples, lines, method)
-    save_png(figure, path)
+    return save_png(figure, path)
 
 
 def _draw_bars(

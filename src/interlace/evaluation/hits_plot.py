@@ -32,7 +32,7 @@ class HitRow:
     after: Hits
 
 
-def hits_png(path: Path | str, rows: Sequence[HitRow], title: str = "") -> None:
+def hits_png(path: Path | str, rows: Sequence[HitRow], title: str = "") -> str:
     """Draws queries at the left and their hits beside them, before above after.
 
     Hits of the query's class have a green frame, the others a red one.
@@ -42,8 +42,11 @@ def hits_png(path: Path | str, rows: Sequence[HitRow], title: str = "") -> None:
         rows: The queries, from top to bottom.
         title: Line above the picture.
 
+    Returns:
+        A note as of `save_png`, usually `""`.
+
     Raises:
-        InterlaceError: There is no query.
+        InterlaceError: There is no query, or the file cannot be written.
     """
     if not rows:
         raise InterlaceError("no query to draw: there must be at least one")
@@ -71,7 +74,7 @@ def hits_png(path: Path | str, rows: Sequence[HitRow], title: str = "") -> None:
             for place, (image, right) in enumerate(hits):
                 cell = panel(start + place * _CELL + 0.03, top + line * _CELL + 0.03, _CELL - 0.06)
                 _show(cell, image, RIGHT if right else WRONG)
-    save_png(figure, path)
+    return save_png(figure, path)
 
 
 def _show(axes: Axes, image: Image.Image, frame: str) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+from collections import Counter
 
 from interlace.adapted import Adapted
 from interlace.data.task import FewShotTask
@@ -83,7 +84,7 @@ def evaluate(adapted: Adapted, task: FewShotTask) -> Comparison[Scores] | Compar
     Raises:
         InterlaceError: if no test image is left that the fit has not used.
     """
-    base = {task.classes[label] for label in task.base_and_novel()[0]}
-    if len(task.classes) > len(base) > 0 and set(adapted.trained_classes) == base:
+    base = Counter(task.classes[label] for label in task.base_and_novel()[0])
+    if len(task.classes) > base.total() > 0 and Counter(adapted.trained_classes) == base:
         return base_to_novel.compare(adapted, task)
     return few_shot.compare(adapted, task)

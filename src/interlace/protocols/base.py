@@ -13,15 +13,17 @@ from typing import Protocol as StructuralType
 import torch
 
 from interlace.adapted import Adapted
-from interlace.backbone.text import Template
+from interlace.backbone.text import Prompts, Template
 from interlace.data.catalog import expand, is_known, open_source
 from interlace.data.field import data_root
 from interlace.data.loader import Images, batches
 from interlace.data.source import Source
 from interlace.data.task import FewShotTask
+from interlace.data.used import Used
 from interlace.errors import InterlaceError
 from interlace.evaluation.classify import Scores
-from interlace.inference import encode_images, encode_prompts, logits, take
+from interlace.inference import check_distinct, encode_images, encode_prompts, logits, take
+from interlace.methods.base import Method
 
 _open = lru_cache(maxsize=8)(open_source)
 
@@ -114,35 +116,60 @@ class Target:
         name: what it is called in results, such as ``novel``.
         task: the classes, their prompt and the test images.
         seen: whether the method was trained on these classes, on data of this kind.
+        left_out: test images that are not scored, because the fit uses them under another name.
     """
 
     name: str
     task: FewShotTask
     seen: bool
+    left_out: int = 0
+
+    def without(self, used: Used) -> Target:
+        """The same without the test images that a fit uses, by their content.
+
+        Raises:
+            InterlaceError: if there is none left, or was none.
+        """
+        given = self.task.test
+        test = used.others(given)
+        if not test:
+            why = f": all {len(given)} are used by the fit" if given else ""
+            raise InterlaceError(f"{self.task.name} holds no test images to score {self.name}{why}")
+        left_out = self.left_out + len(given) - len(test)
+        return (
+            self
+            if test == given
+            else replace(self, task=replace(self.task, test=test), left_out=left_out)
+        )
 
 
 @dataclass(frozen=True)
 class Plan:
     """What to fit on and what to score.
 
+    No image is scored that the fit uses, under whatever name it comes: the plan leaves it out.
+
     Attributes:
         task: classes and shots of the fit.
         targets: what to score, each by itself.
+
+    Raises:
+        InterlaceError: if a target has nothing to score.
     """
 
     task: FewShotTask
     targets: tuple[Target, ...] = field(repr=False)
 
+    def __post_init__(self) -> None:
+        """Leave out what the fit uses."""
+        used = Used.of((*self.task.train, *self.task.val))
+        targets = tuple(target.without(used) for target in self.targets)
+        object.__setattr__(self, "targets", targets)
+
     @property
     def split_hash(self) -> str:
         """Hash of what is fitted on: two runs are on identical shots where it is the same."""
         return self.task.split_hash
-
-
-def without(task: FewShotTask, fitted: FewShotTask) -> FewShotTask:
-    """Leave out of the test images those that ``fitted`` trains or validates on."""
-    used = {record.image for record in (*fitted.train, *fitted.val)}
-    return replace(task, test=tuple(record for record in task.test if record.image not in used))
 
 
 class Protocol(ABC):
@@ -213,7 +240,30 @@ class Scored:
             "top1": scores.top1,
             "mean_per_class": scores.mean_per_class,
             "ece": scores.ece,
+            "n_left_out": self.target.left_out,
         }
+
+
+def check(method: Method, targets: Sequence[Target]) -> None:
+    """See before a fit that its targets can be scored after it.
+
+    Args:
+        method: the method, which need not be fitted.
+        targets: what is to be scored.
+
+    Raises:
+        InterlaceError: if classes of a target have the same prompt, or one that does not fit.
+    """
+    for target in targets:
+        method.prompt_ids(_prompts(method, target.task))
+
+
+def _prompts(method: Method, task: FewShotTask) -> Prompts:
+    """The prompts of a task's classes, of which no two are the same but for published names."""
+    prompts = method.prompts(task.classes, task.template)
+    if not task.published:
+        check_distinct(prompts, task.classes)
+    return prompts
 
 
 def score(
@@ -246,7 +296,7 @@ def score(
     found = {}
     for target in able:
         task, device = target.task, encoded.features.device
-        text = encode_prompts(method, method.prompts(task.classes, task.template))
+        text = encode_prompts(method, _prompts(method, task))
         index = torch.tensor([rows[record.image] for record in task.test], device=device)
         labels = torch.tensor([record.label for record in task.test], device=device)
         reached = logits(method, take(encoded, index), text, target.seen)

@@ -6,6 +6,7 @@ https://arxiv.org/abs/2203.05557.
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import asdict, dataclass
 
 from interlace.adapted import Adapted
@@ -101,12 +102,20 @@ def evaluate(adapted: Adapted, task: FewShotTask, images: Images | None = None) 
     """
     if not task.test:
         raise InterlaceError(f"{task.name} holds no test images")
-    plan = of_task(task)
+    return of_plan(adapted, of_task(task), images)
+
+
+def of_plan(adapted: Adapted, plan: Plan, images: Images | None = None) -> Halves:
+    """As :func:`evaluate`, on what :func:`of_task` made of a task.
+
+    Raises:
+        InterlaceError: as :func:`evaluate`.
+    """
     base = plan.task.classes
-    if adapted.trained_classes and set(adapted.trained_classes) != set(base):
+    if adapted.trained_classes and Counter(adapted.trained_classes) != Counter(base):
         raise InterlaceError(
-            f"base-to-novel needs a model fitted on the {len(base)} base classes of {task.name}; "
-            f"this one was fitted on {len(adapted.trained_classes)} classes"
+            f"base-to-novel needs a model fitted on the {len(base)} base classes of "
+            f"{plan.task.name}; this one was fitted on {len(adapted.trained_classes)} classes"
         )
     targets = plan.targets
     found = {name: scored.scores.top1 for name, scored in score(adapted, targets, images).items()}

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass, replace
 from typing import Any, Generic, Protocol, TypeVar
 
+from interlace._util.text import listed
 from interlace.adapted import Adapted
 from interlace.data.task import FewShotTask
 from interlace.errors import InterlaceError
@@ -54,8 +56,56 @@ def without_shots(adapted: Adapted, task: FewShotTask) -> tuple[FewShotTask, int
     Raises:
         InterlaceError: if none remains.
     """
-    test = tuple(r for r in task.test if r.digest() not in adapted.shots)
+    test = adapted.used.others(task.test)
     if not test:
         used = f"all {len(task.test)} were used to fit this model" if task.test else "it has none"
         raise InterlaceError(f"{task.name}: no images to evaluate on: {used}")
     return replace(task, test=test), len(task.test) - len(test)
+
+
+def named_as_fitted(adapted: Adapted, task: FewShotTask) -> FewShotTask:
+    """Give the classes of ``task`` the names that the fit had for the same folders."""
+    names = tuple(
+        adapted.class_names.get(folder, name)
+        for folder, name in zip(task.folders, task.classes, strict=bool(task.folders))
+    )
+    if not task.folders or names == task.classes:
+        return task
+    return replace(task, classes=names, published=False)
+
+
+def among_fitted(adapted: Adapted, task: FewShotTask) -> FewShotTask:
+    """The images of ``task`` among the classes that a model can answer for.
+
+    A method that answers only for the classes of its fit is asked among all of these, in their
+    order, even where the task lacks some; any other is asked among the task's.
+
+    Raises:
+        InterlaceError: if the task has a class that such a method does not know.
+    """
+    fitted = adapted.trained_classes
+    if not adapted.method.bound or not fitted or task.classes == fitted:
+        return task
+    places: dict[str, list[int]] = {}
+    for place, name in enumerate(fitted):
+        places.setdefault(name, []).append(place)
+    new = [name for name in dict.fromkeys(task.classes) if name not in places]
+    if new:
+        raise InterlaceError(
+            f"{adapted.method.key} answers only for the {len(fitted)} classes it was fitted on, "
+            f"and {task.name} has others: {listed(new)}"
+        )
+    met: Counter[str] = Counter()
+    labels = []
+    for name in task.classes:  # of equal published names, the second stays the second
+        labels.append(places[name][min(met[name], len(places[name]) - 1)])
+        met[name] += 1
+    return replace(
+        task,
+        classes=fitted,
+        folders=(),
+        train=(),
+        val=(),
+        test=tuple(replace(record, label=labels[record.label]) for record in task.test),
+        published=adapted.published or task.published,
+    )

@@ -9,7 +9,7 @@ from __future__ import annotations
 from interlace.data.catalog import catalog_names, is_catalog_name, is_known
 from interlace.data.field import FIELD, find_field
 from interlace.errors import InterlaceError
-from interlace.protocols.base import Plan, Protocol, Setting, Target, without
+from interlace.protocols.base import Plan, Protocol, Setting, Target
 
 
 class CrossDataset(Protocol):
@@ -29,7 +29,7 @@ class CrossDataset(Protocol):
         """
         task = setting.draw()
         others = [
-            Target(name, without(setting.other(name), task), seen=False)
+            Target(name, setting.other(name), seen=False)
             for name in setting.targets or default_targets(setting)
         ]
         source = [Target("source", task, seen=True)] if task.test else []

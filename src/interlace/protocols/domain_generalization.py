@@ -15,7 +15,7 @@ from interlace.data.field import FIELD, find_field
 from interlace.data.records import Record
 from interlace.data.source import Source
 from interlace.errors import InterlaceError
-from interlace.protocols.base import Plan, Protocol, Setting, Target, without
+from interlace.protocols.base import Plan, Protocol, Setting, Target
 
 
 class DomainGeneralization(Protocol):
@@ -59,7 +59,7 @@ class DomainGeneralization(Protocol):
     def _data_sets(self, setting: Setting, targets: tuple[str, ...]) -> Plan:
         task = setting.draw()
         source = [Target("source", task, seen=True)] if task.test else []
-        others = [Target(name, without(setting.other(name), task), seen=False) for name in targets]
+        others = [Target(name, setting.other(name), seen=False) for name in targets]
         for target in others:
             new = sorted(set(target.task.classes) - set(task.classes))
             if new:

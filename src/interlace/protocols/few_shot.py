@@ -6,7 +6,7 @@ from interlace.adapted import Adapted
 from interlace.data.task import FewShotTask
 from interlace.evaluation.classify import Scores
 from interlace.protocols.base import Plan, Protocol, Setting, Target
-from interlace.protocols.comparison import Comparison, without_shots
+from interlace.protocols.comparison import Comparison, among_fitted, without_shots
 
 
 class FewShot(Protocol):
@@ -25,17 +25,19 @@ class FewShot(Protocol):
 def compare(adapted: Adapted, task: FewShotTask) -> Comparison[Scores]:
     """Score ``adapted`` and the frozen model over the classes of ``task``.
 
-    The classes of ``task`` need not be those of the fit. The current classes of ``adapted`` become
-    those of ``task``.
+    The classes of ``task`` need not be those of the fit, but for a method that answers only for
+    these: it, and the frozen model beside it, are then scored among all of them. The classes that
+    were scored become the current ones of ``adapted``.
 
     Args:
         adapted: the adapted model.
         task: classes and test images.
 
     Raises:
-        InterlaceError: if no test image is left that the fit has not used.
+        InterlaceError: if no test image is left that the fit has not used, or a class is not known
+            to a method that answers only for those of the fit.
     """
-    task, left_out = without_shots(adapted, task)
-    adapted.set_classes(task.classes)
+    task, left_out = without_shots(adapted, among_fitted(adapted, task))
+    adapted.set_classes(task.classes, task.published)
     frozen = adapted.zero_shot().evaluate(task.test)
     return Comparison(frozen, adapted.evaluate(task.test), adapted.seen, left_out)

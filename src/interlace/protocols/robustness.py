@@ -133,16 +133,19 @@ def _ensemble(task: FewShotTask, count: float) -> FewShotTask:
 
 def _typos(task: FewShotTask, rate: float) -> FewShotTask:
     _in_range(rate, 0, 1, "typos")
-    names: list[str] = []
-    for name in task.classes:
+    changed: dict[str, str] = {}  # published names may be equal, and stay so
+    taken: set[str] = set()
+    known = set(task.classes)
+    for name in dict.fromkeys(task.classes):
         wrong = misspell(name, rate, task.seed)
         attempt = 0
-        while wrong in names or (wrong != name and wrong in task.classes):
+        while wrong in taken or (wrong != name and wrong in known):
             # two names must not become one
             attempt += 1
             wrong = misspell(name, rate, task.seed, attempt)
-        names.append(wrong)
-    return replace(task, classes=tuple(names))
+        changed[name] = wrong
+        taken.add(wrong)
+    return replace(task, classes=tuple(changed[name] for name in task.classes))
 
 
 def misspell(name: str, rate: float, seed: int, attempt: int = 0) -> str:

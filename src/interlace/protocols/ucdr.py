@@ -17,9 +17,10 @@ from interlace.data.loader import batches
 from interlace.data.records import Record
 from interlace.data.retrieval import RetrievalSet
 from interlace.data.retrieval_task import Protocol, RetrievalTask, draw_retrieval
+from interlace.data.used import Used
 from interlace.errors import InterlaceError
 from interlace.evaluation.retrieve import metrics_at
-from interlace.inference import encode_prompts
+from interlace.inference import NotFinite, encode_prompts
 
 #: Lengths of the list at which every target is measured.
 LENGTHS = (1, 100, 200)
@@ -99,8 +100,8 @@ def score(
         for target in plan.targets.values()
         for record in (*target.queries, *target.gallery)
     }
-    shots = adapted.shots.union(record.digest() for record in plan.fit.train)
-    used = {key for key, record in records.items() if record.digest() in shots}
+    fitted = adapted.used | Used.of(plan.fit.train)
+    used = {key for key, record in records.items() if record in fitted}
     kept = [record for key, record in records.items() if key not in used]
     features = retrieval_features(adapted, kept, plan.train_classes, report)
     row = {record.key: position for position, record in enumerate(kept)}
@@ -164,4 +165,9 @@ def retrieval_features(
         done += len(images)
         if report is not None:
             report(done, len(records))
-    return torch.cat(parts)
+    found = torch.cat(parts)
+    wrong = ~torch.isfinite(found).all(dim=1)
+    if bool(wrong.any()):
+        index = int(wrong.nonzero()[0])
+        raise NotFinite("image", index, records[index].key)
+    return found

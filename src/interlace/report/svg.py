@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import re
+import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -14,6 +15,8 @@ from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.figure import Figure
 from matplotlib.markers import MarkerStyle
 from matplotlib.text import Text
+
+from interlace._util.text import printable
 
 #: Width of every chart in its own units: about the pixels of a phone, so that text stays readable.
 WIDTH = 344
@@ -82,10 +85,17 @@ def to_svg(figure: Figure, label: str) -> Markup:
         figure: What is drawn.
         label: Text alternative.
     """
-    for written in figure.findobj(Text):
-        written.set_parse_math(False)  # a name is no formula
     stream = io.StringIO()
-    with matplotlib.rc_context({"svg.fonttype": "none", "svg.hashsalt": "interlace"}):
+    for words in figure.findobj(Text):
+        if isinstance(words, Text):  # a name is no formula
+            words.set_parse_math(False)
+            words.set_text(printable(words.get_text(), keep="\n"))
+    with (
+        matplotlib.rc_context({"svg.fonttype": "none", "svg.hashsalt": "interlace"}),
+        matplotlib.rc_context({"text.parse_math": False}),
+        warnings.catch_warnings(),
+    ):
+        warnings.filterwarnings("ignore", message="Glyph .* missing from font")  # browsers have it
         figure.savefig(stream, format="svg", transparent=True, metadata={"Date": None})
     text = stream.getvalue()
     text = text[text.index("<svg") :]

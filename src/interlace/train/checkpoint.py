@@ -3,17 +3,26 @@
 from __future__ import annotations
 
 import json
-import os
+import math
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import torch
 from safetensors import safe_open
-from safetensors.torch import save_file
-from torch import Tensor, nn
+from safetensors.torch import save
+from torch import Tensor
 
+from interlace._util.files import write_bytes
+from interlace._util.reading import check_regular, parse_json
+from interlace._util.text import first_line, listed, printable
 from interlace.errors import InterlaceError
+from interlace.inference import check_finite
+from interlace.methods.base import Method
+
+#: What each optimiser keeps of a parameter.
+_SLOTS = {"SGD": {"momentum_buffer"}, "Adam": {"step", "exp_avg", "exp_avg_sq"}}
 
 
 @dataclass
@@ -33,12 +42,64 @@ class State:
     best_accuracy: float = -1.0
 
 
-def write_atomically(path: Path, tensors: dict[str, Tensor], metadata: dict[str, str]) -> None:
-    """Write a safetensors file so that a reader sees the old one or the new one, never a part."""
-    temporary = path.with_name(path.name + ".partial")
+def write_tensors(path: Path, tensors: Mapping[str, Tensor], metadata: dict[str, str]) -> None:
+    """Write a safetensors file so that a reader sees the old one or the new one, never a part.
+
+    Raises:
+        InterlaceError: if it cannot be written.
+    """
     contiguous = {k: v.detach().cpu().contiguous() for k, v in tensors.items()}
-    save_file(contiguous, temporary, metadata=metadata)
-    os.replace(temporary, path)
+    # the library's own writing to a file raises errors of its own on a full disk
+    write_bytes(path, save(contiguous, metadata))
+
+
+def read_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
+    """Read a safetensors file: its tensors, on the CPU, and its metadata.
+
+    Raises:
+        InterlaceError: if it is missing, damaged, or no such file.
+    """
+    check_regular(path)
+    try:
+        with safe_open(path, framework="pt") as file:
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+            return tensors, file.metadata() or {}
+    except Exception as error:  # safetensors raises its own type for a damaged file
+        raise InterlaceError(f"cannot read {printable(str(path))}: {first_line(error)}") from None
+
+
+def restore(method: Method, tensors: Mapping[str, Tensor], sized: Sequence[str] = ()) -> None:
+    """Give a method the tensors that were saved of it.
+
+    Args:
+        method: the method.
+        tensors: its state by name.
+        sized: tensors of any length, all of the same.
+
+    Raises:
+        InterlaceError: if one is missing, unknown, of another type or size, or not finite.
+    """
+    own = method.state_dict()
+    unknown, missing = (list(a.keys() - b.keys()) for a, b in ((tensors, own), (own, tensors)))
+    if unknown or missing:
+        what = "without" if missing else "with"
+        raise InterlaceError(
+            f"not the tensors of {method.key}: {what} {listed(sorted(missing or unknown))}"
+        )
+    rows = set()
+    for name, found in tensors.items():
+        there, free = own[name], name in sized
+        if found.dtype != there.dtype:
+            raise InterlaceError(f"{name} is {found.dtype}, expected {there.dtype}")
+        if found.ndim != there.ndim or found.shape[free:] != there.shape[free:]:
+            wanted = ["any", *there.shape[1:]] if free else list(there.shape)
+            raise InterlaceError(f"{name} has shape {list(found.shape)}, expected {wanted}")
+        if free:
+            rows.add(len(found))
+    if len(rows) > 1:
+        raise InterlaceError(f"{listed(sized)} differ in length")
+    check_finite(tensors)
+    method.load_state_dict(dict(tensors))
 
 
 class Checkpoint:
@@ -56,7 +117,7 @@ class Checkpoint:
 
     def save(
         self,
-        method: nn.Module,
+        method: Method,
         optimizer: torch.optim.Optimizer,
         scaler: torch.amp.GradScaler | None,
         state: State,
@@ -76,11 +137,11 @@ class Checkpoint:
             "best_accuracy": state.best_accuracy,
             "scaler": scaler.state_dict() if scaler is not None else {},
         }
-        write_atomically(self.path, tensors, {"interlace": json.dumps(header)})
+        write_tensors(self.path, tensors, {"interlace": json.dumps(header)})
 
     def load(
         self,
-        method: nn.Module,
+        method: Method,
         optimizer: torch.optim.Optimizer,
         scaler: torch.amp.GradScaler | None,
     ) -> State:
@@ -92,24 +153,22 @@ class Checkpoint:
         if not self.path.exists():
             return State()
         header, tensors = self._read()
-        if header["identity"] != self.identity:
+        if header.get("identity") != self.identity:
             raise InterlaceError(
                 f"{self.path} belongs to an unfinished run with other settings, data or model; "
                 "choose another output folder or overwrite it"
             )
-        groups: dict[str, dict[str, Tensor]] = {"method": {}, "best": {}, "optimizer": {}}
-        for name, value in tensors.items():
-            group, _, rest = name.partition(".")
-            groups[group][rest] = value
-        method.load_state_dict(groups["method"])
-        slots: dict[int, dict[str, Any]] = {}
-        for name, value in groups["optimizer"].items():
-            index, _, slot = name.partition(".")
-            slots.setdefault(int(index), {})[slot] = value
-        optimizer.load_state_dict({**optimizer.state_dict(), "state": slots})
-        if scaler is not None and header["scaler"]:
-            scaler.load_state_dict(header["scaler"])
-        return State(header["epoch"], header["history"], groups["best"], header["best_accuracy"])
+        try:
+            return _restored(header, tensors, method, optimizer, scaler)
+        except (InterlaceError, KeyError, TypeError, ValueError, RuntimeError) as error:
+            raise self._damaged(first_line(error)) from None
+
+    def is_ours(self) -> bool:
+        """Whether there is a file of this run that can be read."""
+        try:
+            return self.path.exists() and self._read()[0].get("identity") == self.identity
+        except InterlaceError:
+            return False
 
     def remove(self) -> None:
         """Delete the file of a finished fit."""
@@ -117,8 +176,63 @@ class Checkpoint:
 
     def _read(self) -> tuple[dict[str, Any], dict[str, Tensor]]:
         try:
-            with safe_open(self.path, framework="pt") as file:
-                header = json.loads(file.metadata()["interlace"])
-                return header, {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-        except Exception as error:  # safetensors raises its own type for a damaged file
-            raise InterlaceError(f"cannot resume from {self.path}: {error}") from None
+            tensors, metadata = read_tensors(self.path)
+            header = parse_json(metadata.get("interlace", ""), "its header")
+        except InterlaceError as error:
+            raise self._damaged(str(error)) from None
+        if not isinstance(header, dict):
+            raise self._damaged("its header is no object")
+        return header, tensors
+
+    def _damaged(self, reason: str) -> InterlaceError:
+        return InterlaceError(
+            f"cannot resume from {self.path} ({reason}): remove that file to start again"
+        )
+
+
+def _restored(
+    header: Mapping[str, Any],
+    tensors: Mapping[str, Tensor],
+    method: Method,
+    optimizer: torch.optim.Optimizer,
+    scaler: torch.amp.GradScaler | None,
+) -> State:
+    """The state of a file, checked and put in place."""
+    epoch, history, best = (header[name] for name in ("epoch", "history", "best_accuracy"))
+    if type(epoch) is not int or not is_history(history) or len(history) != epoch:
+        raise ValueError("its epochs and their history do not agree")
+    if not _is_number(best):
+        raise ValueError("best_accuracy is no number")
+    groups: dict[str, dict[str, Tensor]] = {"method": {}, "best": {}, "optimizer": {}}
+    for name, value in tensors.items():
+        group, _, rest = name.partition(".")
+        groups[group][rest] = value
+    check_finite(groups["optimizer"])
+    if groups["best"]:
+        restore(method, groups["best"])  # only to see that it could be
+    restore(method, groups["method"])
+    parameters = [p for group in optimizer.param_groups for p in group["params"]]
+    slots: dict[int, dict[str, Any]] = {}
+    for name, value in groups["optimizer"].items():
+        index, _, slot = name.partition(".")
+        if value.ndim and value.shape != parameters[int(index)].shape:
+            raise ValueError(f"{name} of the optimiser has another shape")
+        slots.setdefault(int(index), {})[slot] = value
+    wanted = _SLOTS["SGD" if isinstance(optimizer, torch.optim.SGD) else "Adam"]
+    if any(set(own) != wanted or not 0 <= i < len(parameters) for i, own in slots.items()):
+        raise ValueError("the state of the optimiser is not complete")
+    optimizer.load_state_dict({**optimizer.state_dict(), "state": slots})
+    if scaler is not None and header["scaler"]:
+        scaler.load_state_dict(header["scaler"])
+    return State(epoch, history, groups["best"], float(best))
+
+
+def is_history(value: Any) -> bool:
+    """Whether a value that was read is a list of rows of named numbers."""
+    return isinstance(value, list) and all(
+        isinstance(row, dict) and all(map(_is_number, row.values())) for row in value
+    )
+
+
+def _is_number(value: Any) -> bool:
+    return type(value) in (int, float) and math.isfinite(value)

@@ -15,7 +15,14 @@ from interlace.config import TrainConfig
 from interlace.data.loader import Images, batches, epoch_order, grouped_order
 from interlace.data.records import Record
 from interlace.errors import InterlaceError
-from interlace.inference import encode_images, encode_prompts, logits, take
+from interlace.inference import (
+    NotFinite,
+    check_finite,
+    encode_images,
+    encode_prompts,
+    logits,
+    take,
+)
 from interlace.methods.base import Method, Output
 from interlace.train import memory
 from interlace.train.checkpoint import Checkpoint, State
@@ -82,9 +89,30 @@ def train(
         One row per epoch: loss, accuracy, learning rate, and validation accuracy where computed.
 
     Raises:
-        InterlaceError: if the loss or a gradient stops being finite.
+        InterlaceError: if the loss, a gradient, what was learnt or its answers are not finite.
     """
     method.shortcuts = config.shortcuts
+    try:
+        return _train(
+            method, prompts, records, validation, config, seed, checkpoint, report, planned, tracker
+        )
+    except NotFinite as error:
+        raise InterlaceError(f"{error}; {_advice(method)}") from None
+
+
+def _train(
+    method: Method,
+    prompts: Prompts,
+    records: tuple[Record, ...],
+    validation: tuple[Record, ...],
+    config: TrainConfig,
+    seed: int,
+    checkpoint: Checkpoint | None,
+    report: Callable[[Progress], None] | None,
+    planned: Callable[[memory.Plan], None] | None,
+    tracker: Tracker | None,
+) -> list[dict[str, float]]:
+    """Everything that :func:`train` does, where answers that are no numbers have no advice yet."""
     if type(method).prepare is not Method.prepare:
         method.prepare(*_encode(method, prompts, Images(records)))
     history: list[dict[str, float]] = []
@@ -95,6 +123,14 @@ def train(
     if validation and type(method).tune is not Method.tune:
         method.tune(*_encode(method, prompts, Images(validation)))
     method.eval()
+    try:
+        check_finite(method.state_dict())
+    except InterlaceError as error:
+        raise InterlaceError(f"after the fit, {error}; {_advice(method)}") from None
+    if history and not validation:
+        # finite tensors may still be so large that no answer is; validation has seen some
+        image, _, text = _encode(method, prompts, Images(records[:8]))
+        logits(method, image, text, seen=True)
     return history
 
 
@@ -117,6 +153,9 @@ def _loop(
     optimizer = make_optimizer(method.parameters(), config)
     scaler = torch.amp.GradScaler(device.type) if dtype is torch.float16 else None
     state = State() if checkpoint is None else checkpoint.load(method, optimizer, scaler)
+    if state.epoch == config.epochs:  # all was learnt before the fit was interrupted
+        method.load_state_dict(state.best or method.state_dict())
+        return state.history
     method.train()
     if method.on_features:
         epoch_batches = _features(method, prompts, records, config, seed)
@@ -285,23 +324,32 @@ def _step(
     where: str,
 ) -> None:
     """One optimiser step, refused when a number of it is none."""
-    advice = "try a smaller lr or precision=float32"
     if not torch.isfinite(loss):
         tensors = {f.name: getattr(out, f.name) for f in fields(out)}
         culprit = _not_finite({**dict(method.named_parameters()), **tensors})
-        raise InterlaceError(f"the loss became {loss.item()} at {where}{culprit}; {advice}")
+        raise InterlaceError(
+            f"the loss became {loss.item()} at {where}{culprit}; {_advice(method)}"
+        )
     optimizer.zero_grad()
     if scaler is None:
         loss.backward()
         found = {n: p.grad for n, p in method.named_parameters() if p.grad is not None}
         if not torch.isfinite(torch.nn.utils.get_total_norm(found.values())):
             culprit = _not_finite(found)
-            raise InterlaceError(f"a gradient is no number at {where}{culprit}; {advice}")
+            raise InterlaceError(f"a gradient is no number at {where}{culprit}; {_advice(method)}")
         optimizer.step()
         return
     scaler.scale(loss).backward()
     scaler.step(optimizer)
     scaler.update()
+
+
+def _advice(method: Method) -> str:
+    """What to do about numbers that are none."""
+    culprit = _not_finite(dict(method.clip.state_dict()))
+    if culprit:
+        return f"the model's own weights are not finite{culprit}: take another copy of the model"
+    return "try a smaller lr or precision=float32"
 
 
 def _not_finite(tensors: Mapping[str, torch.Tensor | None]) -> str:

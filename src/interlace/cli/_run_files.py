@@ -1,0 +1,74 @@
+"""What `fit`, `evaluate` and `demo` leave besides the model: figures first, then a picture."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from interlace._util.files import write_json
+from interlace._util.text import count_of, first_line, listed
+from interlace.cli._output import err
+from interlace.errors import InterlaceError
+
+if TYPE_CHECKING:
+    from interlace.data.task import FewShotTask
+
+
+def note(line: str) -> None:
+    """A line beside the results that a reader should know."""
+    err.print(f"note: {line}", markup=False, highlight=False, soft_wrap=True)
+
+
+def drawn(picture: Path, draw: Callable[[], str]) -> bool:
+    """Draw a picture; whatever stops it is a note, since the figures are what was asked for.
+
+    Args:
+        picture: the file.
+        draw: what writes it; returns a note or "".
+    """
+    try:
+        told = draw()
+    except Exception as error:  # fonts, sizes, memory, a folder that takes no files
+        note(f"{picture} could not be drawn: {first_line(error)}")
+        return False
+    if told:
+        note(told)
+    return True
+
+
+@contextmanager
+def written(path: Path | None, record: Any) -> Iterator[None]:
+    """Write results as JSON, and print them (the context) even where that fails.
+
+    Raises:
+        InterlaceError: if they could not be written; after the context.
+    """
+    failed = None
+    try:
+        if path is not None:
+            write_json(path, record)
+    except InterlaceError as error:
+        failed = error
+    yield
+    if failed is not None:
+        raise failed
+
+
+def picture_of(data: str) -> str:
+    """Name of the picture of an evaluation on ``data``, apart from that of the fit."""
+    name = re.sub(r"[^\w.-]+", "-", Path(data).name or data).strip(".-")[:80]
+    return f"confusion-{name or 'data'}.png"
+
+
+def tell_twins(task: FewShotTask, pairs: Sequence[tuple[int, int]]) -> None:
+    """Say which published names of a standard data set are the same to the model."""
+    names = dict.fromkeys(task.classes[second] for _, second in pairs)
+    if names:
+        note(
+            f"{count_of(len(names), 'class name')} of {task.name} "
+            f"{'stands' if len(names) == 1 else 'stand'} for more than one class, as published: "
+            f"{listed(list(names))}"
+        )
