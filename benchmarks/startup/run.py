@@ -61,7 +61,7 @@ if sys.argv[1] == "-c":
     exec(sys.argv[2])
 else:
     sys.argv = sys.argv[1:]
-    runpy.run_module(sys.argv[1], run_name="__main__", alter_sys=True)
+    runpy.run_module(sys.argv[0], run_name="__main__", alter_sys=True)
 """
 
 
