@@ -1,0 +1,589 @@
+"""Kill commands at many moments, run them again, and compare what comes out, byte by byte.
+
+``python tools/kill.py`` makes a small input, runs ``fit``, ``embed``, ``search build``, ``export
+--overwrite`` and ``bench`` once undisturbed, and then kills each (SIGKILL) in two ways:
+
+- at *random times* over its whole duration (``--kills`` of them): every second time only the
+  command's own process, so that workers left alone are seen (``--parent-only``: every time),
+  otherwise its whole group. Every third time the run that follows is killed too.
+- at every *write point*: just before each call that changes a name under the output (a file opened
+  for writing, a rename, a removal, a folder made or removed), as Python's audit events tell them.
+  Nothing in the package knows of it. What libraries write in other languages has no such events:
+  LanceDB and the workers of ``bench`` meet random times only.
+
+Then the same command is run again, with no option added, and everything must be as in the
+undisturbed run: the same files with the same bytes, nothing besides, no process left alive. An
+older export must be there whole until the new one is, at whatever moment somebody looks.
+
+A fresh interpreter takes seconds to import torch. So this process imports everything once, without
+a thread, and each run is a fork of it that calls the command line: a real process that is really
+killed, a few tenths of a second long. One run of each command and ``--fresh`` of its kills are
+processes from scratch; the workers of ``bench`` always are.
+"""
+
+from __future__ import annotations
+
+import argparse
+import atexit
+import hashlib
+import importlib
+import json
+import os
+import pickle
+import pkgutil
+import random
+import shutil
+import signal
+import sys
+import tempfile
+import threading
+import time
+import traceback
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import psutil
+
+MARK = "INTERLACE_KILL_RUN"
+#: Seconds that workers have to notice that the process they work for is gone.
+GRACE = 10.0
+#: Seconds after which a run counts as hanging.
+LIMIT = 180.0
+TRIES = 3
+#: What may differ between two undisturbed runs, by command, and why.
+DIFFERS = {
+    "bench": {
+        "seconds": "what the cell took",
+        "peak_memory": "what it took at most",
+        "date": "when it ran",
+    },
+    "search build": {
+        "*": "LanceDB names its files at random: path, hash, label and vector are compared"
+    },
+}
+#: Positions of the paths among an audit event's arguments, and of the descriptors they start from.
+EVENTS = {
+    "open": ((0, None),),
+    "os.rename": ((0, 2), (1, 3)),
+    "os.link": ((1, 3),),
+    "os.symlink": ((1, 2),),
+    "os.remove": ((0, 1),),
+    "os.rmdir": ((0, 1),),
+    "os.mkdir": ((0, 2),),
+    "os.truncate": ((0, None),),
+}
+WRITES = os.O_WRONLY | os.O_RDWR | os.O_CREAT
+
+
+@dataclass(frozen=True)
+class Case:
+    """A command to kill.
+
+    Attributes:
+        name: as on the command line.
+        arguments: what follows ``interlace``.
+        output: what it writes, in a folder of its own.
+        older: what lies there before each run.
+    """
+
+    name: str
+    arguments: list[str]
+    output: Path
+    older: Path | None = None
+
+    def prepare(self) -> None:
+        """Put everything as it was before the first run."""
+        shutil.rmtree(self.output.parent, ignore_errors=True)
+        self.output.parent.mkdir()
+        if self.older is not None:
+            shutil.copytree(self.older, self.output)
+
+    def content(self) -> dict[str, str]:
+        """Hash of each file of the output, or of each row of a gallery, by name."""
+        if self.name == "search build":
+            return in_child(gallery_rows, self.output)
+        files = [self.output] if self.output.is_file() else sorted(self.output.rglob("*"))
+        ignored = DIFFERS.get(self.name, {})
+        return {
+            str(path.relative_to(self.output.parent)): digest(path, ignored)
+            for path in files
+            if path.is_file()
+        }
+
+    def leftovers(self) -> list[str]:
+        """Names that a finished run has no use for."""
+        beside = [p for p in self.output.parent.iterdir() if p != self.output]
+        inside = [
+            path
+            for path in self.output.parent.rglob("*")
+            if path.name.startswith(".") or path.suffix in (".partial", ".parts")
+        ]
+        return sorted({str(p.relative_to(self.output.parent)) for p in [*beside, *inside]})
+
+
+@dataclass
+class Outcome:
+    """What the kills of one command came to; the lists hold a line per fault.
+
+    Attributes:
+        timed: kills at random times, and among them: of a fresh process, of the parent only.
+        points: kills at write points.
+        again: runs that were needed after a kill, at most.
+    """
+
+    timed: int = 0
+    fresh: int = 0
+    parent_only: int = 0
+    points: int = 0
+    same: int = 0
+    again: int = 0
+    seconds: float = 0.0
+    differ: list[str] = field(default_factory=list)
+    leftovers: list[str] = field(default_factory=list)
+    orphans: list[str] = field(default_factory=list)
+    broken_between: list[str] = field(default_factory=list)
+
+    @property
+    def faults(self) -> list[str]:
+        """All of them."""
+        return [*self.differ, *self.leftovers, *self.orphans, *self.broken_between]
+
+
+def digest(path: Path, ignored: dict[str, str]) -> str:
+    """Hash of a file; of JSON without the fields that may differ, where there are such."""
+    content = path.read_bytes()
+    if ignored and path.suffix == ".json":
+        try:
+            record = json.loads(content)
+        except ValueError:
+            return "no JSON"
+        content = json.dumps({k: v for k, v in record.items() if k not in ignored}).encode()
+    return hashlib.sha256(content).hexdigest()
+
+
+def gallery_rows(folder: Path) -> dict[str, str]:
+    """Hash of the content of each row of a gallery, by path; empty where there is none."""
+    import lancedb
+
+    if not (folder / "photos.lance").is_dir():
+        return {}
+    database = lancedb.connect(folder)
+    columns = ["path", "hash", "label", "vector"]
+    rows = database.open_table("photos").to_arrow().select(columns).to_pylist()
+    found = {row["path"]: hashlib.sha256(repr(row).encode()).hexdigest() for row in rows}
+    if len(found) != len(rows):
+        found["rows"] = str(len(rows))
+    about = database.open_table("about").to_arrow().to_pylist()
+    return found | {"about": repr(about)}
+
+
+def in_child(function: Callable[..., Any], *arguments: Any) -> Any:
+    """What a function returns, called in a fork: this process must never start a thread."""
+    reading, writing = os.pipe()
+    process = os.fork()
+    if not process:
+        try:
+            with os.fdopen(writing, "wb") as pipe:
+                pickle.dump(function(*arguments), pipe)
+            os._exit(0)
+        except BaseException:
+            traceback.print_exc()
+        finally:
+            os._exit(1)
+    os.close(writing)
+    with os.fdopen(reading, "rb") as pipe:
+        answer = pipe.read()
+    os.waitpid(process, 0)
+    return pickle.loads(answer) if answer else {"error": f"{function.__name__} failed"}
+
+
+def start(arguments: list[str], log: Path, fresh: bool = False, watch: Any = None) -> int:
+    """Start a command in a session of its own; returns the process number.
+
+    Args:
+        arguments: what follows ``interlace``.
+        log: what takes its output.
+        fresh: whether it is a process from scratch.
+        watch: called first in the process.
+    """
+    process = os.fork()
+    if process:
+        return process
+    code = 70
+    try:
+        os.setsid()
+        file = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
+        for descriptor in (1, 2):
+            os.dup2(file, descriptor)
+        os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
+        os.environ[MARK] = str(log)
+        if fresh:
+            os.execv(sys.executable, [sys.executable, "-m", "interlace", *arguments])
+        if watch is not None:
+            watch()
+        sys.argv = ["interlace", *arguments]
+        code = run_command_line()
+    except BaseException:
+        traceback.print_exc()
+    finally:
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(code)
+
+
+def run_command_line() -> int:
+    """Run it to its end as an interpreter does: threads are awaited, then what is registered."""
+    from interlace.cli import main
+
+    try:
+        main()
+        code = 0
+    except SystemExit as end:
+        code = end.code if isinstance(end.code, int) else int(end.code is not None)
+    threading._shutdown()
+    atexit._run_exitfuncs()
+    return code
+
+
+def finish(process: int, log: Path, limit: float = LIMIT) -> int:
+    """Wait for a process; its exit code, negative where a signal ended it."""
+    deadline = time.monotonic() + limit
+    while time.monotonic() < deadline:
+        ended, status = os.waitpid(process, os.WNOHANG)
+        if ended:
+            return os.waitstatus_to_exitcode(status)
+        time.sleep(0.005)
+    with log.open("a") as file:
+        file.write(f"\nhangs: not done after {limit:.0f} s\n")
+    os.killpg(process, signal.SIGKILL)
+    os.waitpid(process, 0)
+    return -signal.SIGKILL
+
+
+def left_alive(process: int, log: Path) -> Iterator[psutil.Process]:
+    """Processes of the session, or that carry the mark, other than the command's own."""
+    for one in psutil.process_iter():
+        try:
+            own = os.getsid(one.pid) == process or one.environ().get(MARK) == str(log)
+            if own and one.pid != process and one.status() != psutil.STATUS_ZOMBIE:
+                yield one
+        except (psutil.Error, OSError):
+            continue
+
+
+def orphans(process: int, log: Path) -> list[str]:
+    """What still runs some time after the command is gone; it is ended here."""
+    deadline = time.monotonic() + GRACE
+    while time.monotonic() < deadline:
+        if not any(left_alive(process, log)):
+            return []
+        time.sleep(0.1)
+    found = []
+    for one in left_alive(process, log):
+        try:
+            memory = one.memory_info().rss // 2**20
+            found.append(f"{' '.join(one.cmdline())[:80]} ({memory} MB)")
+            one.kill()
+        except psutil.Error:
+            continue
+    return found
+
+
+def watcher(folder: Path, kill_at: int = 0, note: Path | None = None) -> Callable[[], None]:
+    """What follows the changes of names under a folder in the process that calls it.
+
+    Args:
+        folder: where the output lies.
+        kill_at: number of the change, from 1, before which the process kills itself.
+        note: file that takes the list of all changes at the end.
+    """
+    seen: list[str] = []
+
+    def place(path: Any, start_at: Any) -> str | None:
+        if not isinstance(path, str | bytes | os.PathLike):
+            return None
+        text = os.fsdecode(path)
+        if not os.path.isabs(text):
+            known = isinstance(start_at, int) and start_at >= 0
+            text = os.path.join(os.readlink(f"/proc/self/fd/{start_at}") if known else ".", text)
+        text = os.path.abspath(text)
+        return os.path.relpath(text, folder) if text.startswith(f"{folder}{os.sep}") else None
+
+    def hook(event: str, arguments: tuple[Any, ...]) -> None:
+        if event not in EVENTS or (event == "open" and not arguments[2] & WRITES):
+            return
+        names = [
+            place(arguments[path], None if at is None else arguments[at])
+            for path, at in EVENTS[event]
+        ]
+        if any(names):
+            seen.append(f"{event} {' -> '.join(name or '?' for name in names)}")
+            if len(seen) == kill_at:
+                os.kill(os.getpid(), signal.SIGKILL)
+
+    def begin() -> None:
+        if note is not None:
+            atexit.register(lambda: note.write_text("\n".join(seen), encoding="utf-8"))
+        sys.addaudithook(hook)
+
+    return begin
+
+
+class Killing:
+    """All kills of one command.
+
+    Args:
+        case: the command.
+        log: file for the output of its runs.
+    """
+
+    def __init__(self, case: Case, log: Path) -> None:
+        self.case, self.log, self.outcome = case, log, Outcome()
+        note = log.with_suffix(".points")
+        self.fresh_seconds = self.undisturbed(fresh=True)
+        self.wanted = case.content()
+        self.seconds = self.undisturbed(watch=watcher(case.output.parent, note=note))
+        self.points = note.read_text(encoding="utf-8").splitlines()
+        if case.content() != self.wanted:
+            raise SystemExit(f"{case.name}: two undisturbed runs differ: {self.difference()}")
+        if case.leftovers():
+            raise SystemExit(f"{case.name}: an undisturbed run leaves {case.leftovers()}")
+        case.prepare()
+        self.before = case.content()
+
+    def undisturbed(self, fresh: bool = False, watch: Any = None) -> float:
+        """Run the command from the beginning; how long it took."""
+        self.case.prepare()
+        started = time.monotonic()
+        if finish(start(self.case.arguments, self.log, fresh, watch), self.log):
+            raise SystemExit(f"{self.case.name} fails undisturbed: {self.last_line()}")
+        return time.monotonic() - started
+
+    def at_random(self, generator: random.Random, fresh: bool, parent: bool, twice: bool) -> bool:
+        """Kill a run at a random time; whether it was still running then."""
+        after = generator.uniform(0, self.fresh_seconds if fresh else self.seconds)
+        again = generator.uniform(0, self.seconds) if twice else None
+        where = f"killed after {after:.3f} s{', parent only' * parent}{', fresh' * fresh}"
+        self.case.prepare()
+        if not self._kill_after(after, fresh, parent, where):
+            return False
+        if again is not None:
+            where += f" and again after {again:.3f} s"
+            self._kill_after(again, False, parent, where)
+        self.recover(where)
+        self.outcome.timed += 1
+        self.outcome.fresh += fresh
+        self.outcome.parent_only += parent
+        return True
+
+    def _kill_after(self, seconds: float, fresh: bool, parent: bool, where: str) -> bool:
+        process = start(self.case.arguments, self.log, fresh)
+        time.sleep(seconds)
+        (os.kill if parent else os.killpg)(process, signal.SIGKILL)
+        _, status = os.waitpid(process, 0)
+        self.look(process, where)
+        return os.WIFSIGNALED(status)
+
+    def at_point(self, number: int) -> None:
+        """Kill a run just before its write point of a number, from 1."""
+        where = f"killed before point {number}, {self.points[number - 1]}"
+        self.case.prepare()
+        watch = watcher(self.case.output.parent, kill_at=number)
+        process = start(self.case.arguments, self.log, watch=watch)
+        finish(process, self.log)
+        self.look(process, where)
+        self.recover(where)
+        self.outcome.points += 1
+
+    def look(self, process: int, where: str) -> None:
+        """Right after a kill: nothing may run any more, and an older output is there or the new."""
+        if self.before and self.case.content() not in (self.before, self.wanted):
+            self.outcome.broken_between.append(f"{where}: neither the old nor the new one is there")
+        for one in orphans(process, self.log):
+            self.outcome.orphans.append(f"{where}: still runs: {one}")
+
+    def recover(self, where: str) -> None:
+        """Run the command again, and compare."""
+        complete = not self.case.leftovers() and self.case.content() == self.wanted
+        runs, code = 0, -1
+        # a finished output may be refused as one that is there already
+        while runs < TRIES and not (code == 0 or (complete and code == 2)):
+            code = finish(start(self.case.arguments, self.log), self.log)
+            runs += 1
+        self.outcome.again = max(self.outcome.again, runs)
+        found = self.case.content()
+        if found != self.wanted:
+            self.outcome.differ.append(f"{where}: {self.difference()}; {self.last_line()}")
+        elif code and not complete:
+            self.outcome.differ.append(f"{where}: exit code {code}: {self.last_line()}")
+        else:
+            self.outcome.same += 1
+        if self.case.leftovers():
+            self.outcome.leftovers.append(f"{where}: left over: {', '.join(self.case.leftovers())}")
+
+    def difference(self) -> str:
+        """Which names are missing, too many or of other content."""
+        found = self.case.content()
+        missing, more = sorted(self.wanted.keys() - found), sorted(found.keys() - self.wanted)
+        other = sorted(k for k in self.wanted.keys() & found if self.wanted[k] != found[k])
+        parts = {"missing": missing, "too many": more, "other content": other}
+        return "; ".join(f"{k}: {', '.join(v[:4])}" for k, v in parts.items() if v) or "none"
+
+    def last_line(self) -> str:
+        """The last line that a run has printed."""
+        lines = self.log.read_text(encoding="utf-8", errors="replace").strip().splitlines()
+        return lines[-1][:200] if lines else "(no output)"
+
+
+def preload() -> None:
+    """Import the package and what it uses, but for LanceDB, Ray and others that start threads."""
+    import interlace
+
+    for module in pkgutil.walk_packages(interlace.__path__, "interlace."):
+        if not module.name.endswith(("cluster", "__main__")):
+            importlib.import_module(module.name)
+    importlib.import_module("matplotlib.pyplot")
+    if psutil.Process().num_threads() > 1:
+        print("note: an import has started threads; forks of this process may hang", flush=True)
+
+
+def make_inputs(folder: Path) -> dict[str, Case]:
+    """Drawings as files, two fits and an older export; the commands to kill by name."""
+    photos, work, log = folder / "photos", folder / "work", folder / "log"
+    in_child(write_drawings, photos)
+
+    def run(*arguments: str) -> None:
+        if finish(start(list(arguments), log), log):
+            raise SystemExit(f"cannot make the inputs: {log.read_text()}")
+
+    quick = ["--set", "epochs=1", "--set", "batch_size=4"]
+    for seed in ("1", "2"):
+        lora = ["--method", "clip_lora", "--shots", "2", "--seed", seed, *quick]
+        run("fit", str(photos), "-o", str(folder / f"run{seed}"), *lora)
+    run("export", str(folder / "run1"), "-o", str(folder / "older"))
+    fit = ["fit", str(photos), "--method", "mail", "--shots", "2", "--set", "epochs=4"]
+    bench = ["bench", "few_shot", "--data", str(photos), "--methods", "linear_probe"]
+    bench += ["--shots", "1", "--seeds", "1,2", "--workers", "2"]
+    embed = ["embed", str(photos), "--model", "picto", "--unit", "6"]
+    build = ["search", "build", str(photos), "--model", "picto"]
+    export = ["export", str(folder / "run2"), "--overwrite"]
+    cases = [
+        Case("fit", fit, work / "run"),
+        Case("embed", embed, work / "vectors.parquet"),
+        Case("search build", build, work / "gallery"),
+        Case("export", export, work / "merged", folder / "older"),
+        Case("bench", bench, work / "runs"),
+    ]
+    return {
+        case.name: Case(
+            case.name, [*case.arguments, "-o", str(case.output)], case.output, case.older
+        )
+        for case in cases
+    }
+
+
+def write_drawings(folder: Path) -> None:
+    """Drawings of the embedded set as PNG files: 4 classes of 6."""
+    from interlace.data import picto
+
+    task, table = picto.task("animals-nature"), picto.images().column("image")
+    found: dict[str, list[bytes]] = {}
+    for image, label in task["train"]:
+        found.setdefault(task["classes"][label], []).append(table[image].as_py())
+    for name in [name for name, own in found.items() if len(own) >= 6][:4]:
+        (folder / name).mkdir(parents=True)
+        for number, content in enumerate(found[name][:6]):
+            (folder / name / f"{number}.png").write_bytes(content)
+
+
+def kill(case: Case, log: Path, arguments: argparse.Namespace) -> Outcome:
+    """All kills of one command."""
+    started = time.monotonic()
+    generator = random.Random(f"{arguments.seed} {case.name}")
+    killing = Killing(case, log)
+    outcome, tries = killing.outcome, 0
+    while outcome.timed < arguments.kills and tries < 2 * arguments.kills + 5:
+        fresh = outcome.timed < arguments.fresh
+        parent = arguments.parent_only or tries % 2 == 1
+        killing.at_random(generator, fresh, parent, twice=tries % 3 == 2)
+        tries += 1
+    numbers = range(1, len(killing.points) + 1)
+    if arguments.points is not None and len(numbers) > arguments.points:
+        numbers = sorted(generator.sample(numbers, arguments.points))
+    for number in numbers:
+        killing.at_point(number)
+    outcome.seconds = round(time.monotonic() - started, 1)
+    return outcome
+
+
+def show(outcomes: dict[str, Outcome]) -> None:
+    """Print the table, and every fault under it."""
+    print(
+        f"\n{'command':13} kills (times + points)  same bytes  left-overs  orphans  "
+        "broken between  seconds"
+    )
+    for name, own in outcomes.items():
+        kills = f"{own.timed + own.points} ({own.timed} + {own.points})"
+        print(
+            f"{name:13} {kills:>22}  {own.same:10}  {len(own.leftovers):10}  "
+            f"{len(own.orphans):7}  {len(own.broken_between):14}  {own.seconds:7.0f}"
+        )
+    for name, own in outcomes.items():
+        for fault in own.faults:
+            print(f"{name}: {fault}")
+
+
+def main() -> int:
+    """Kill, print the table, write the record; 1 if anything was lost."""
+    names = ("fit", "embed", "search build", "export", "bench")
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--kills", type=int, default=20, help="at random times, per command")
+    parser.add_argument("--points", type=int, help="write points at most; all of them by default")
+    parser.add_argument("--fresh", type=int, default=1, help="of these kills, in fresh processes")
+    parser.add_argument("--commands", default=",".join(names), help="separated by commas")
+    parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--parent-only", action="store_true", help="never the whole group")
+    parser.add_argument("--json", type=Path, help="file to record the result in")
+    arguments = parser.parse_args()
+    commands = [name.strip() for name in arguments.commands.split(",")]
+    if unknown := [name for name in commands if name not in names]:
+        parser.error(f"{unknown[0]!r}: expected some of {', '.join(names)}")
+    for name in ("OMP", "OPENBLAS", "MKL"):
+        os.environ[f"{name}_NUM_THREADS"] = "1"
+    preload()
+    outcomes: dict[str, Outcome] = {}
+    # not TemporaryDirectory: each fork would remove it when it ends
+    place = Path(tempfile.mkdtemp(prefix="interlace-kill-")).resolve()
+    try:
+        cases = make_inputs(place)
+        for name in commands:
+            outcomes[name] = kill(cases[name], place / f"{name}.log", arguments)
+            print(f"{name}: {len(outcomes[name].faults)} faults", flush=True)
+    finally:
+        shutil.rmtree(place, ignore_errors=True)
+    show(outcomes)
+    if arguments.json:
+        record(arguments, outcomes)
+    return int(any(own.faults for own in outcomes.values()))
+
+
+def record(arguments: argparse.Namespace, outcomes: dict[str, Outcome]) -> None:
+    """Write what was found, with the commit and the machine."""
+    from interlace.bench.measure import circumstances
+
+    facts = {
+        "command": {k: v for k, v in vars(arguments).items() if k != "json"},
+        **circumstances(1),
+        "may_differ": DIFFERS,
+        "outcomes": {name: vars(own) for name, own in outcomes.items()},
+    }
+    arguments.json.parent.mkdir(parents=True, exist_ok=True)
+    arguments.json.write_text(json.dumps(facts, indent=1) + "\n", encoding="utf-8")
+
+
+if __name__ == "__main__":
+    sys.exit(main())
