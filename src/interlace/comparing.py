@@ -20,7 +20,7 @@ from interlace.evaluation.classify import harmonic_mean
 from interlace.evaluation.stats import PairedDifference, mean_interval, paired_difference
 from interlace.fitting import fit, ready
 from interlace.protocols import base_to_novel
-from interlace.protocols.base import check
+from interlace.protocols.base import check_targets
 from interlace.protocols.base_to_novel import Halves
 from interlace.train.loop import Progress
 
@@ -119,7 +119,7 @@ def compare(
             built, *_ = ready(
                 clip, plan.task, key, seed=seed, preset=preset, device=device, **own[name]
             )
-            check(built, plan.targets)
+            check_targets(built, plan.targets)
     decoded: dict[tuple[Record, ...], Images] = {}  # seeds often share their test images
     cells = []
     for seed, plan in plans.items():

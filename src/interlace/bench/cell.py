@@ -24,7 +24,7 @@ from interlace.config import PUBLISHED, TRAINING, Count, check_seed, read_settin
 from interlace.data.catalog import is_known
 from interlace.errors import InterlaceError
 from interlace.fitting import fit, ready
-from interlace.protocols.base import CLEAN, Condition, Scored, Setting, check
+from interlace.protocols.base import CLEAN, Condition, Scored, Setting, check_targets
 from interlace.published import check_preset, preset_name
 
 _load = lru_cache(maxsize=1)(load)
@@ -249,7 +249,7 @@ def _run(spec: CellSpec, root: Path | str | None, device: str) -> dict[str, Any]
     built, *_ = ready(
         clip, plan.task, spec.key, seed=spec.seed, preset=preset, device=device, **own_settings
     )
-    check(built, plan.targets)  # what cannot be scored is not fitted
+    check_targets(built, plan.targets)  # what cannot be scored is not fitted
     cost = Measured(device)
     with cost.measure("fit"):
         adapted = fit(

@@ -244,7 +244,7 @@ class Scored:
         }
 
 
-def check(method: Method, targets: Sequence[Target]) -> None:
+def check_targets(method: Method, targets: Sequence[Target]) -> None:
     """See before a fit that its targets can be scored after it.
 
     Args:
