@@ -8,8 +8,6 @@ from dataclasses import replace
 from importlib import resources
 from pathlib import Path
 
-import torch
-
 from interlace._util.reading import check_regular
 from interlace._util.text import first_line, printable
 from interlace.backbone.bare import file_checkpoint
@@ -26,6 +24,7 @@ from interlace.backbone.checkpoint import (
 from interlace.backbone.configs import check_open_clip
 from interlace.backbone.dual import DualEncoder
 from interlace.backbone.files import HubRepository, LocalFolder
+from interlace.backbone.hollow import hollow
 from interlace.backbone.pickles import PICKLED, is_pickled
 from interlace.backbone.preprocessing import open_clip_preprocess
 from interlace.backbone.spec import Activation
@@ -89,7 +88,7 @@ def load(
             loaded, or nothing says which heads and activation a weights file means.
     """
     found = _find(name, arch, activation, cache_dir)
-    with torch.device("meta"):  # random values would be overwritten at once
+    with hollow():  # random values would be overwritten at once
         clip = DualEncoder(
             found.spec,
             source=found.source,

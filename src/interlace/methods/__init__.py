@@ -6,11 +6,10 @@ import importlib
 import pkgutil
 from typing import Any
 
-import torch
-
 from interlace._util.schema import keyword_hints, shown
 from interlace._util.text import did_you_mean
 from interlace.backbone.dual import DualEncoder
+from interlace.backbone.hollow import hollow
 from interlace.backbone.spec import Spec
 from interlace.config import check_arguments, method_defaults
 from interlace.errors import InterlaceError
@@ -95,7 +94,7 @@ def count_parameters(name: str, spec: Spec, **arguments: Any) -> int:
     Raises:
         InterlaceError: as :func:`create`.
     """
-    with torch.device("meta"):
+    with hollow():
         method = create(name, DualEncoder(spec), **arguments)
     return sum(parameter.numel() for parameter in method.parameters())
 

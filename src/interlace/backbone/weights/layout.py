@@ -17,6 +17,7 @@ import torch
 from torch import Tensor
 
 from interlace._util.text import printable
+from interlace.backbone.hollow import hollow
 from interlace.backbone.spec import Spec
 from interlace.backbone.tower import ImageTower, TextTower
 from interlace.errors import InterlaceError
@@ -129,7 +130,7 @@ def depth(state: Mapping[str, Tensor], prefix: str) -> int:
 
 def parameter_shapes(spec: Spec) -> dict[str, torch.Size]:
     """Name and shape of every tensor of a dual encoder of ``spec``, without making one."""
-    with torch.device("meta"):
+    with hollow():
         towers = {
             "image": ImageTower(spec.image, spec.embed_dim),
             "text": TextTower(spec.text, spec.embed_dim),
