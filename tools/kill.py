@@ -39,7 +39,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from forks import finish, in_child, orphans, preload, start, watcher
+from forks import end_all, finish, in_child, orphans, preload, start, watcher
 
 TRIES = 3
 #: Commands; the last imports LanceDB, which has a thread of its own that forks have to do without.
@@ -382,6 +382,7 @@ def main() -> int:
         os.environ[f"{name}_NUM_THREADS"] = "1"
     preload()
     outcomes: dict[str, Outcome] = {}
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # the end below is reached
     # not TemporaryDirectory: each fork would remove it when it ends
     place = Path(tempfile.mkdtemp(prefix="interlace-kill-")).resolve()
     try:
@@ -393,6 +394,7 @@ def main() -> int:
             outcomes[name] = kill(cases[name], place / f"{name}.log", arguments)
             print(f"{name}: {len(outcomes[name].faults)} faults", flush=True)
     finally:
+        end_all(place)
         shutil.rmtree(place, ignore_errors=True)
     show(outcomes)
     if arguments.json:
