@@ -50,6 +50,8 @@ DIFFERS = {
         "seconds": "what the cell took",
         "peak_memory": "what it took at most",
         "date": "when it ran",
+        "commit": "somebody may commit in between",
+        "uncommitted_changes": "the same",
     },
     "search build": {
         "*": "LanceDB names its files at random: path, hash, label and vector are compared"
