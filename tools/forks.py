@@ -85,6 +85,7 @@ def start(arguments: list[str], log: Path, fresh: bool = False, watch: Any = Non
         return process
     code = 70
     try:
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)
         os.setsid()
         file = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
         for descriptor in (1, 2):
@@ -161,6 +162,17 @@ def orphans(process: int, log: Path) -> list[str]:
         except psutil.Error:
             continue
     return found
+
+
+def end_all(folder: Path) -> None:
+    """End what this process started and what carries the mark of a log in ``folder``."""
+    mine = psutil.Process().children(recursive=True)
+    for one in psutil.process_iter():
+        try:
+            if one in mine or one.environ().get(MARK, "").startswith(f"{folder}{os.sep}"):
+                one.kill()
+        except psutil.Error:
+            continue
 
 
 def watcher(folder: Path, kill_at: int = 0, note: Path | None = None) -> Callable[[], None]:

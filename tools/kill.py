@@ -39,7 +39,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from forks import finish, in_child, orphans, preload, start, watcher
+from forks import end_all, finish, in_child, orphans, preload, start, watcher
 
 TRIES = 3
 #: Commands; the last imports LanceDB, which has a thread of its own that forks have to do without.
@@ -50,6 +50,8 @@ DIFFERS = {
         "seconds": "what the cell took",
         "peak_memory": "what it took at most",
         "date": "when it ran",
+        "commit": "somebody may commit in between",
+        "uncommitted_changes": "the same",
     },
     "search build": {
         "*": "LanceDB names its files at random: path, hash, label and vector are compared"
@@ -382,6 +384,7 @@ def main() -> int:
         os.environ[f"{name}_NUM_THREADS"] = "1"
     preload()
     outcomes: dict[str, Outcome] = {}
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # the end below is reached
     # not TemporaryDirectory: each fork would remove it when it ends
     place = Path(tempfile.mkdtemp(prefix="interlace-kill-")).resolve()
     try:
@@ -393,6 +396,7 @@ def main() -> int:
             outcomes[name] = kill(cases[name], place / f"{name}.log", arguments)
             print(f"{name}: {len(outcomes[name].faults)} faults", flush=True)
     finally:
+        end_all(place)
         shutil.rmtree(place, ignore_errors=True)
     show(outcomes)
     if arguments.json:

@@ -6,8 +6,9 @@ no shots), ``embed`` and ``search build`` meet 1,000, 5,000 and 20,000 of them i
 command is a process of its own; its peak of memory includes the processes it starts.
 
 What grows is said per image or class that is *added* between two sizes, so that what a start costs
-drops out: flat means that the last step costs at most 1.5 times per unit what the first did. Growth
-with the square of the number would show as 5 or more.
+drops out; processor time hardly knows what else runs on the machine. Flat means that the last step
+costs at most 1.5 times per unit what the first did. Growth with the square of the number would show
+as 4 or more.
 
 ``python benchmarks/scale/run.py NAME`` takes about 20 minutes on two cores; ``--quick`` takes two.
 """
@@ -70,22 +71,24 @@ def images(folder: Path, classes: int, count: int) -> Path:
 
 
 def command(*arguments: str | Path) -> dict[str, Any]:
-    """Seconds and peak memory in MB of a command, and the last line where it failed."""
+    """Seconds, wall and processor, and peak memory of a command; the last line if it failed."""
     started = time.perf_counter()
     with tempfile.TemporaryFile() as output:
-        process = psutil.Popen(
+        process = subprocess.Popen(
             [sys.executable, "-m", "interlace", *map(str, arguments)],
             stdout=output,
             stderr=subprocess.STDOUT,
         )
-        peak = 0
-        while process.poll() is None:
+        family, peak = psutil.Process(process.pid), 0
+        while not (ended := os.wait4(process.pid, os.WNOHANG))[0]:
             try:
-                family = [process, *process.children(recursive=True)]
-                peak = max(peak, sum(one.memory_info().rss for one in family))
+                own = [family, *family.children(recursive=True)]
+                peak = max(peak, sum(one.memory_info().rss for one in own))
             except psutil.Error:
                 pass
             time.sleep(0.05)
+        _, status, usage = ended
+        process.returncode = os.waitstatus_to_exitcode(status)
         seconds = time.perf_counter() - started
         printed = output.tell()
         output.seek(max(0, printed - 1000))
@@ -93,7 +96,8 @@ def command(*arguments: str | Path) -> dict[str, Any]:
     found = {
         "command": arguments[0],
         "seconds": round(seconds, 2),
-        "peak_memory_mb": round(peak / 2**20),
+        "cpu_seconds": round(usage.ru_utime + usage.ru_stime, 2),
+        "peak_memory_mb": round(max(peak / 2**20, usage.ru_maxrss / 2**10)),
         "printed_bytes": printed,
     }
     return found if not process.returncode else {**found, "failed": "".join(last)}
@@ -136,7 +140,7 @@ def growth(rows: list[dict[str, Any]], unit: str) -> list[dict[str, Any]]:
     found = []
     for name in dict.fromkeys(row["command"] for row in rows):
         own = [row for row in rows if row["command"] == name and "failed" not in row]
-        for key in ("seconds", "peak_memory_mb", "result_bytes", "printed_bytes"):
+        for key in ("seconds", "cpu_seconds", "peak_memory_mb", "result_bytes", "printed_bytes"):
             points = [(row[unit], row[key]) for row in own if row.get(key) is not None]
             if len(points) != 3 or (key == "printed_bytes" and points[-1][1] < 1e5):
                 continue
@@ -145,7 +149,7 @@ def growth(rows: list[dict[str, Any]], unit: str) -> list[dict[str, Any]]:
                 for i in (0, 1)
             )
             # what hardly grows at all is flat, however its noise compares
-            small = {"seconds": 2e-4, "peak_memory_mb": 0.01}.get(key, 10) * (
+            small = {"seconds": 2e-4, "cpu_seconds": 2e-4, "peak_memory_mb": 0.01}.get(key, 10) * (
                 10 if unit == "classes" else 1
             )
             flat = last <= max(FLAT * first, small)
