@@ -81,7 +81,8 @@ class _Values:
         values = np.asarray(self.image.crop(box))
         if self.unsigned:
             values = values.view(np.uint32)
-        values = values.astype(np.float64)
+        with np.errstate(invalid="ignore"):  # a NaN of the signalling kind
+            values = values.astype(np.float64)
         if self.nodata is not None:
             values[values == self.nodata] = math.nan
         return values

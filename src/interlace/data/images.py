@@ -42,6 +42,8 @@ _TURNS = {
 }
 # decoders that know nothing between all and nothing
 _WHOLE_ONLY = ("WEBP", "AVIF", "HEIF")
+_CUT = "the file is cut short"
+_CUT_HINT = f"--truncated, or {TRUNCATED}=1, takes what is left"
 _TILE = (322, 323)  # TIFF's TileWidth and TileLength
 
 
@@ -169,9 +171,7 @@ def _opened(source: Source) -> Iterator[Image.Image]:
                 yield image
             except Exception as error:
                 if whole and _is_cut(error) and image.format not in _WHOLE_ONLY:
-                    raise InterlaceError(
-                        f"the file is cut short: --truncated, or {TRUNCATED}=1, takes what is left"
-                    ) from None
+                    raise UnreadableImage(name, _CUT, _CUT_HINT) from None
                 raise
 
 
@@ -266,9 +266,10 @@ def _reason(error: Exception) -> str:
         return "not enough memory to decode it"
     if isinstance(error, Image.DecompressionBombError):
         stated = re.search(r"\d+", str(error))
-        return too_large("an image", int(stated[0]) if stated else 0, max_pixels())
+        pixels = int(stated[0]) if stated else 0
+        return too_large(f"{pixels:,} pixels", pixels, max_pixels())
     if _is_cut(error):
-        return "the file is cut short"
+        return _CUT
     if isinstance(error, OSError) and error.errno:
         return reason_of(error)
     return f"cannot be decoded ({first_line(error)})"

@@ -74,7 +74,7 @@ def check_pixels(size: tuple[int, int], most: int) -> None:
     if max(size) > longest:
         raise InterlaceError(
             f"{shown}; no side may have more than {longest:,}: give --max-pixels "
-            f"{1000 * max(size)}, or {PIXELS}, to read it"
+            f"{1000 * max(size)}, or {PIXELS}"
         )
     if width * height > most:
         raise InterlaceError(too_large(shown, width * height, most))
@@ -82,4 +82,4 @@ def check_pixels(size: tuple[int, int], most: int) -> None:
 
 def too_large(shown: str, pixels: int, most: int) -> str:
     """Says that an image has too many pixels, and how to have it read nevertheless."""
-    return f"{shown}; at most {most:,} pixels are read: give --max-pixels {pixels}, or {PIXELS}"
+    return f"{shown}; at most {most:,} are read: give --max-pixels {pixels}, or {PIXELS}"
