@@ -368,6 +368,27 @@ def test_large_files_and_large_tiles_are_refused(
         open_image(data)
 
 
+def test_large_images_are_decoded_one_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(limits, "LARGE_PIXELS", 100)
+    data, inside, most = encoded(Image.new("RGB", (30, 20)), "PNG"), [0], [0]
+    real = Image.Image.convert
+
+    def slow(image: Image.Image, *arguments: object, **options: object) -> Image.Image:
+        inside[0] += 1
+        most[0] = max(most[0], inside[0])
+        time.sleep(0.02)
+        inside[0] -= 1
+        return real(image, *arguments, **options)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(Image.Image, "convert", slow)
+    with ThreadPoolExecutor(4) as pool:
+        list(pool.map(open_image, [data] * 6))
+        transform = Preprocess(8).eval_transform()
+        found = list(pool.map(lambda _: prepare(lambda: data, transform, thumbnail=8), range(6)))
+    assert most == [1]
+    assert all(one.thumbnail and one.pixels is not None for one in found)
+
+
 @pytest.mark.parametrize("form", ["JPEG", "PNG"])
 def test_a_cut_file_is_taken_on_request(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, form: str

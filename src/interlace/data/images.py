@@ -22,6 +22,7 @@ from interlace.data.limits import (
     max_pixels,
     takes_truncated,
     too_large,
+    turn,
 )
 from interlace.errors import InterlaceError, UnreadableImage
 
@@ -72,7 +73,7 @@ def open_image(source: Source | Image.Image, least_side: int | None = None) -> I
         _set_up_pil(most, not takes_truncated())
         with _named(_GIVEN):
             check_pixels(source.size, most)
-            image = _turned(_to_rgb(source), _orientation(source))
+            image = _upright(_to_rgb(source), _orientation(source))
     else:
         image = _decode(source, (least_side, least_side) if least_side else None)
     factor = min(image.size) // least_side if least_side else 1
@@ -129,7 +130,7 @@ def add_noise(image: Image.Image, deviation: float, key: str) -> Image.Image:
 
 
 def _decode(source: Source, draft: tuple[int, int] | None) -> Image.Image:
-    with _opened(source) as image:
+    with _opened(source) as image, turn(image.size):
         if draft:
             # has a JPEG decoded at 1/2, 1/4 or 1/8; does nothing to other formats
             image.draft(None, draft)
@@ -142,7 +143,7 @@ def _decode(source: Source, draft: tuple[int, int] | None) -> Image.Image:
                 lower.load()
                 depth.join_bytes(image, lower, rawmode)
         orientation, rgb = _orientation(image), _to_rgb(image)
-    return _turned(rgb, orientation)
+    return _upright(rgb, orientation)
 
 
 @contextmanager
@@ -237,7 +238,7 @@ def _orientation(image: Image.Image) -> int:
         return 1
 
 
-def _turned(image: Image.Image, orientation: int) -> Image.Image:
+def _upright(image: Image.Image, orientation: int) -> Image.Image:
     turn = _TURNS.get(orientation) if isinstance(orientation, int) else None
     return image if turn is None else image.transpose(turn)
 
