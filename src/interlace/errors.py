@@ -16,12 +16,15 @@ class TooFewImages(InterlaceError):
 
 
 class UnreadableImage(InterlaceError):
-    """An image that cannot be read, with what it is called and why, each by itself."""
+    """An image that cannot be read: what it is called, why, and how it could be read after all.
 
-    def __init__(self, name: str, reason: str) -> None:
-        super().__init__(f"{name}: {reason}")
-        self.name, self.reason = name, reason
+    The message is all three; lists of what is left out give the reason alone.
+    """
 
-    def __reduce__(self) -> tuple[type[UnreadableImage], tuple[str, str]]:
+    def __init__(self, name: str, reason: str, hint: str = "") -> None:
+        super().__init__(": ".join(filter(None, (name, reason, hint))))
+        self.name, self.reason, self.hint = name, reason, hint
+
+    def __reduce__(self) -> tuple[type[UnreadableImage], tuple[str, str, str]]:
         # an exception is pickled by its message alone, which would not do for workers
-        return type(self), (self.name, self.reason)
+        return type(self), (self.name, self.reason, self.hint)

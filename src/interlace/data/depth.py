@@ -81,7 +81,8 @@ class _Values:
         values = np.asarray(self.image.crop(box))
         if self.unsigned:
             values = values.view(np.uint32)
-        values = values.astype(np.float64)
+        with np.errstate(invalid="ignore"):  # a NaN of the signalling kind
+            values = values.astype(np.float64)
         if self.nodata is not None:
             values[values == self.nodata] = math.nan
         return values
@@ -106,15 +107,19 @@ class _Values:
     def scaled(self, box: Box, low: float, high: float) -> np.ndarray:
         """The values in a box in 8 bits; what is not finite is set to the nearer end."""
         values = self.strip(box)
-        clear = values == self.clear
-        values = np.nan_to_num(values, copy=False, nan=low, posinf=high, neginf=low)
+        clear = None if self.clear is None else values == self.clear
         if high == low:  # one value alone, of no known range
             return np.full(values.shape, 128, np.uint8)
-        values = np.rint((values.clip(low, high) - low) / (high - low) * 255)
+        np.nan_to_num(values, copy=False, nan=low, posinf=high, neginf=low)
+        np.clip(values, low, high, out=values)
+        values -= low
+        values /= high - low
+        values *= 255
         if self.inverted:
-            values = 255 - values
-        values[clear] = 255
-        return values.astype(np.uint8)
+            np.subtract(255, values, out=values)
+        if clear is not None:
+            values[clear] = 255
+        return np.rint(values, out=values).astype(np.uint8)
 
     def _found(self) -> _Found:
         low, high, whole = math.inf, -math.inf, True
@@ -227,10 +232,13 @@ def swap_bytes(image: Image.Image, rawmode: str) -> None:
         raise InterlaceError(
             "16 bits per channel, of which few are used: save it with 8 bits per channel"
         )
-    image.tile = [  # type: ignore[attr-defined]
-        (*tile[:3], (swapped, *tile[3][1:]) if isinstance(tile[3], tuple) else swapped)
-        for tile in image.tile  # type: ignore[attr-defined]
-    ]
+    image.tile = [_unpacked_by(tile, swapped) for tile in image.tile]  # type: ignore[attr-defined]
+
+
+def _unpacked_by(tile: Any, rawmode: str) -> Any:
+    args = (rawmode, *tile[3][1:]) if isinstance(tile[3], tuple) else rawmode
+    # a named tuple in newer releases of PIL
+    return tile._replace(args=args) if hasattr(tile, "_replace") else (*tile[:3], args)
 
 
 def join_bytes(upper: Image.Image, lower: Image.Image, rawmode: str) -> None:

@@ -101,6 +101,8 @@ def allowed(prefix: bytes) -> list[str]:
 
 def why_not(prefix: bytes) -> str:
     """Says why a file that begins like this is no image that can be read."""
+    if _brands(prefix) & (_HEIF_BRANDS | _AVIF_BRANDS):
+        return "cannot be decoded (a HEIC or AVIF file that is broken, or of a rare kind)"
     for start, sign, name in _KINDS:
         if prefix[start : start + len(sign)] == sign:
             if name.startswith(("a ", "an ")):
@@ -116,11 +118,16 @@ def why_not(prefix: bytes) -> str:
 
 def is_heif(prefix: bytes) -> bool:
     """Says whether a file that begins like this is a HEIC or HEIF image; AVIF is not."""
-    if prefix[4:8] != b"ftyp":
-        return False
-    end = min(int.from_bytes(prefix[:4]), len(prefix))
-    brands = {prefix[at : at + 4] for at in (8, *range(16, end - 3, 4))}
+    brands = _brands(prefix)
     return bool(brands & _HEIF_BRANDS) and not brands & _AVIF_BRANDS
+
+
+def _brands(prefix: bytes) -> set[bytes]:
+    """What a file of the MP4 family says that it is."""
+    if prefix[4:8] != b"ftyp":
+        return set()
+    end = min(int.from_bytes(prefix[:4]), len(prefix))
+    return {prefix[at : at + 4] for at in (8, *range(16, end - 3, 4))}
 
 
 def hush() -> None:

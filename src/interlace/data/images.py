@@ -22,6 +22,7 @@ from interlace.data.limits import (
     max_pixels,
     takes_truncated,
     too_large,
+    turn,
 )
 from interlace.errors import InterlaceError, UnreadableImage
 
@@ -42,6 +43,8 @@ _TURNS = {
 }
 # decoders that know nothing between all and nothing
 _WHOLE_ONLY = ("WEBP", "AVIF", "HEIF")
+_CUT = "the file is cut short"
+_CUT_HINT = f"--truncated, or {TRUNCATED}=1, takes what is left"
 _TILE = (322, 323)  # TIFF's TileWidth and TileLength
 
 
@@ -70,7 +73,7 @@ def open_image(source: Source | Image.Image, least_side: int | None = None) -> I
         _set_up_pil(most, not takes_truncated())
         with _named(_GIVEN):
             check_pixels(source.size, most)
-            image = _turned(_to_rgb(source), _orientation(source))
+            image = _upright(_to_rgb(source), _orientation(source))
     else:
         image = _decode(source, (least_side, least_side) if least_side else None)
     factor = min(image.size) // least_side if least_side else 1
@@ -127,7 +130,7 @@ def add_noise(image: Image.Image, deviation: float, key: str) -> Image.Image:
 
 
 def _decode(source: Source, draft: tuple[int, int] | None) -> Image.Image:
-    with _opened(source) as image:
+    with _opened(source) as image, turn(image.size):
         if draft:
             # has a JPEG decoded at 1/2, 1/4 or 1/8; does nothing to other formats
             image.draft(None, draft)
@@ -140,7 +143,7 @@ def _decode(source: Source, draft: tuple[int, int] | None) -> Image.Image:
                 lower.load()
                 depth.join_bytes(image, lower, rawmode)
         orientation, rgb = _orientation(image), _to_rgb(image)
-    return _turned(rgb, orientation)
+    return _upright(rgb, orientation)
 
 
 @contextmanager
@@ -169,9 +172,7 @@ def _opened(source: Source) -> Iterator[Image.Image]:
                 yield image
             except Exception as error:
                 if whole and _is_cut(error) and image.format not in _WHOLE_ONLY:
-                    raise InterlaceError(
-                        f"the file is cut short: --truncated, or {TRUNCATED}=1, takes what is left"
-                    ) from None
+                    raise UnreadableImage(name, _CUT, _CUT_HINT) from None
                 raise
 
 
@@ -237,7 +238,7 @@ def _orientation(image: Image.Image) -> int:
         return 1
 
 
-def _turned(image: Image.Image, orientation: int) -> Image.Image:
+def _upright(image: Image.Image, orientation: int) -> Image.Image:
     turn = _TURNS.get(orientation) if isinstance(orientation, int) else None
     return image if turn is None else image.transpose(turn)
 
@@ -266,9 +267,10 @@ def _reason(error: Exception) -> str:
         return "not enough memory to decode it"
     if isinstance(error, Image.DecompressionBombError):
         stated = re.search(r"\d+", str(error))
-        return too_large("an image", int(stated[0]) if stated else 0, max_pixels())
+        pixels = int(stated[0]) if stated else 0
+        return too_large(f"{pixels:,} pixels", pixels, max_pixels())
     if _is_cut(error):
-        return "the file is cut short"
+        return _CUT
     if isinstance(error, OSError) and error.errno:
         return reason_of(error)
     return f"cannot be decoded ({first_line(error)})"

@@ -1,6 +1,9 @@
 """What an image may cost: every bound on a file, on its pixels, and the settings that move them."""
 
 import os
+import threading
+from contextlib import AbstractContextManager, nullcontext
+from typing import Any
 
 from interlace.errors import InterlaceError
 
@@ -15,6 +18,9 @@ Decoding holds about eight bytes for each, ten for some formats; `tests/faults` 
 
 MAX_SIDE = 200_000
 """Pixels that a side may have, or a 1,000th of `INTERLACE_MAX_PIXELS` where that is more."""
+
+LARGE_PIXELS = 1 << 25
+"""Pixels from which on threads decode images one at a time: 270 MB and more each."""
 
 MAX_INPUT_SIDE = 4096
 """Pixels that the side of a model's input may have; the largest in use is about 1,000."""
@@ -51,6 +57,24 @@ def takes_truncated() -> bool:
     return text == "1"
 
 
+_one_large = threading.RLock()
+
+
+def turn(size: tuple[int, int]) -> AbstractContextManager[Any]:
+    """Gives what to hold while an image of this size is worked on: large ones wait for a turn."""
+    return _one_large if size[0] * size[1] > LARGE_PIXELS else nullcontext()
+
+
+def _forget_turns() -> None:
+    global _one_large
+    _one_large = threading.RLock()
+
+
+if hasattr(os, "register_at_fork"):
+    # a forked process has none of the threads that may hold it
+    os.register_at_fork(after_in_child=_forget_turns)
+
+
 def check_bytes(count: int) -> None:
     """Sees that an encoded image has a size that is read.
 
@@ -74,7 +98,7 @@ def check_pixels(size: tuple[int, int], most: int) -> None:
     if max(size) > longest:
         raise InterlaceError(
             f"{shown}; no side may have more than {longest:,}: give --max-pixels "
-            f"{1000 * max(size)}, or {PIXELS}, to read it"
+            f"{1000 * max(size)}, or {PIXELS}"
         )
     if width * height > most:
         raise InterlaceError(too_large(shown, width * height, most))
@@ -82,4 +106,4 @@ def check_pixels(size: tuple[int, int], most: int) -> None:
 
 def too_large(shown: str, pixels: int, most: int) -> str:
     """Says that an image has too many pixels, and how to have it read nevertheless."""
-    return f"{shown}; at most {most:,} pixels are read: give --max-pixels {pixels}, or {PIXELS}"
+    return f"{shown}; at most {most:,} are read: give --max-pixels {pixels}, or {PIXELS}"

@@ -150,7 +150,7 @@ class _Normalize:
     def __call__(self, image: Image.Image) -> Tensor:
         values = torch.from_numpy(np.array(image)).permute(2, 0, 1).to(torch.float32)
         mean, std = (torch.tensor(three).view(-1, 1, 1) for three in (self.mean, self.std))
-        return values.mul_(1.0 / 255).sub_(mean).div_(std)
+        return values.mul_(1.0 / 255).sub(mean).div_(std)
 
 
 @dataclass(frozen=True, slots=True)
@@ -194,13 +194,14 @@ class _FillCentre:
         new = (size, long) if width <= height else (long, size)
         left, top = (int(round((side - size) / 2.0)) for side in new)
         box = left, top, left + size, top + size
-        if long <= _MANY * size:
+        if long * size <= max(_MANY * size * size, _FEW_PIXELS):
             return image.resize(new, self.filter).crop(box)
         return _part_resized(image, new, box, self.filter)
 
 
-_MANY = 8
-"""An image that is longer than this many squares is cut before it is resized and not after."""
+_MANY, _FEW_PIXELS = 8, 1 << 24
+"""An image is cut before it is resized, and not after, where it would become longer than this many
+squares and have more than so many pixels (64 MB)."""
 
 _SUPPORT = 2  # pixels that a bicubic filter reaches to either side, at the coarser scale
 
@@ -210,7 +211,8 @@ def _part_resized(
 ) -> Image.Image:
     """Gives what `image.resize(new, by).crop(box)` gives, from the part of the image that counts.
 
-    Both in time and in memory the cost is that of the part. The result may differ by a rounding.
+    Both in time and in memory the cost is that of the part. The result may differ by roundings:
+    PIL chooses by the sizes which side it resizes first, and rounds between the two.
     """
     scales = tuple(old / side for old, side in zip(image.size, new, strict=True))
     edges = tuple(edge * scale for edge, scale in zip(box, scales * 2, strict=True))

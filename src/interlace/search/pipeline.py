@@ -5,11 +5,9 @@ from __future__ import annotations
 import hashlib
 import io
 import os
-import threading
 from collections import deque
 from collections.abc import Callable, Collection, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import nullcontext
 from dataclasses import dataclass, field
 from typing import TypeVar
 
@@ -19,14 +17,12 @@ from torch import Tensor
 
 from interlace._util.text import first_line
 from interlace.data.images import image_size, open_image
+from interlace.data.limits import turn
 from interlace.data.transforms import Transform
 from interlace.errors import InterlaceError, UnreadableImage
 
 THUMBNAIL = 160
 _QUALITY = 80
-#: Pixels from which on images are decoded one at a time, however many threads there are.
-_LARGE = 1 << 25
-_ONE_LARGE = threading.Lock()
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -85,8 +81,7 @@ def prepare(
     if digest in known:
         return Prepared(digest)
     try:
-        width, height = image_size(content)
-        with _ONE_LARGE if width * height > _LARGE else nullcontext():
+        with turn(image_size(content)):
             image = open_image(content)
             pixels = transform(image)
             return Prepared(digest, pixels, _thumbnail(image, thumbnail) if thumbnail else b"")
