@@ -8,7 +8,8 @@ computes, and is refused. transformers' files carry much that no model reads, wh
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -286,6 +287,15 @@ def check(
             check(value, rule, where, shown, closed)
         elif not rule[1](value):
             raise InterlaceError(f"{where}: {shown} = {_short(value)}: expected {rule[0]}")
+
+
+@contextmanager
+def about(what: Path | str) -> Iterator[None]:
+    """Begin the line of an error with the file, or whatever else it is about."""
+    try:
+        yield
+    except InterlaceError as error:
+        raise type(error)(f"{printable(str(what))}: {error}") from None
 
 
 def _short(value: Any) -> str:
