@@ -76,7 +76,9 @@ def file_checkpoint(path: Path, arch: str | None, activation: Activation | None)
     # with it the same model is loaded again from its source alone
     words = f"{arch},{activation}" if activation else arch
     source = f"{words}:{path.resolve()}"
-    return Checkpoint(spec, from_open_clip(state, spec), tokenizer, preprocess, source)
+    with about(path):
+        ours = from_open_clip(state, spec)
+    return Checkpoint(spec, ours, tokenizer, preprocess, source)
 
 
 def architecture(name: str) -> dict[str, Any]:

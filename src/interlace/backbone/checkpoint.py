@@ -115,9 +115,11 @@ def open_clip_checkpoint(files: Files, weights: Weights) -> Checkpoint:
     with about(path):
         spec = open_clip_spec(state, model)
         preprocess = open_clip_preprocess(spec, images)
+    with about(files.name):
+        state = from_open_clip(state, spec)
     return Checkpoint(
         spec,
-        from_open_clip(state, spec),
+        state,
         open_clip_tokenizer(spec, model["text_cfg"], files, files.cache_dir),
         preprocess,
         template=_settings(files).get("template", TEMPLATE),
@@ -190,11 +192,14 @@ def hugging_face_checkpoint(files: Files, weights: Weights) -> Checkpoint:
     with about(path):
         spec = hugging_face_spec(state, config)
     settings = _settings(files)
+    with about(files.name):
+        state = from_hugging_face(state, spec)
+        preprocess = hugging_face_preprocess(spec, _processor(files))
     return Checkpoint(
         spec,
-        from_hugging_face(state, spec),
+        state,
         _hugging_face_tokenizer(spec, files, settings.get("clean")),
-        hugging_face_preprocess(spec, _processor(files)),
+        preprocess,
         template=settings.get("template", TEMPLATE),
     )
 
