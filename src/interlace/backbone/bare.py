@@ -60,6 +60,7 @@ def file_checkpoint(path: Path, arch: str | None, activation: Activation | None)
             f"{printable(str(path))} holds transformers' tensor names: give the folder with its "
             "config.json"
         )
+    metadata = {k: v for k, v in metadata.items() if k == "activation"}
     stated = activation or metadata.get("activation")
     if stated is not None:
         _check_activation(stated)
@@ -73,8 +74,9 @@ def file_checkpoint(path: Path, arch: str | None, activation: Activation | None)
         files = LocalFolder(path.parent) if named else None
         tokenizer = open_clip_tokenizer(spec, config["text_cfg"], files)
         preprocess = open_clip_preprocess(spec, _image_constants(arch))
-    # with it the same model is loaded again from its source alone
-    words = f"{arch},{activation}" if activation else arch
+    # its source alone loads the same model again
+    own = open_clip_spec(state, config or architecture(arch)) == spec
+    words = arch if activation is None or (own and not metadata) else f"{arch},{activation}"
     source = f"{words}:{path.resolve()}"
     with about(path):
         ours = from_open_clip(state, spec)
