@@ -14,6 +14,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from interlace._util.files import cannot_write, held, is_disk_full, is_running
+from interlace._util.text import printable
 from interlace.errors import InterlaceError
 
 _WORKSPACE = ".workspace"
@@ -37,7 +38,12 @@ def replaced_folder(target: Path) -> Iterator[Path]:
         InterlaceError: if another process writes to ``target``, or it cannot be written: disk
             full, no permission, a bad name.
     """
-    target = Path(os.path.realpath(target))  # a link stays one
+    try:
+        target = Path(os.path.realpath(target))  # a link stays one
+    except ValueError:  # a NUL in the name
+        raise InterlaceError(
+            f"{printable(str(target))}: not a name that a folder can have"
+        ) from None
     workspace = target.with_name(f".{target.name}.{os.getpid()}{_WORKSPACE}")
     with held(target):
         try:

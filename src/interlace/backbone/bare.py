@@ -23,7 +23,7 @@ from interlace.backbone.checkpoint import (
     open_clip_tokenizer,
     own_tokenizer,
 )
-from interlace.backbone.configs import check_open_clip
+from interlace.backbone.configs import about, check_open_clip
 from interlace.backbone.files import LocalFolder
 from interlace.backbone.preprocessing import open_clip_preprocess
 from interlace.backbone.spec import Activation, Spec
@@ -60,6 +60,7 @@ def file_checkpoint(path: Path, arch: str | None, activation: Activation | None)
             f"{printable(str(path))} holds transformers' tensor names: give the folder with its "
             "config.json"
         )
+    metadata = {k: v for k, v in metadata.items() if k == "activation"}
     stated = activation or metadata.get("activation")
     if stated is not None:
         _check_activation(stated)
@@ -67,15 +68,19 @@ def file_checkpoint(path: Path, arch: str | None, activation: Activation | None)
         arch, spec = _known(path, state, stated)
         tokenizer, preprocess = own_tokenizer(spec), Preprocess(spec.image.image_size)
     else:
-        spec = _with_activation(open_clip_spec(state, config), stated)
+        with about(f"{path} as {arch}"):
+            spec = _with_activation(open_clip_spec(state, config), stated)
         named = config["text_cfg"].get("hf_tokenizer_name")
         files = LocalFolder(path.parent) if named else None
         tokenizer = open_clip_tokenizer(spec, config["text_cfg"], files)
         preprocess = open_clip_preprocess(spec, _image_constants(arch))
-    # with it the same model is loaded again from its source alone
-    words = f"{arch},{activation}" if activation else arch
+    # its source alone loads the same model again
+    own = open_clip_spec(state, config or architecture(arch)) == spec
+    words = arch if activation is None or (own and not metadata) else f"{arch},{activation}"
     source = f"{words}:{path.resolve()}"
-    return Checkpoint(spec, from_open_clip(state, spec), tokenizer, preprocess, source)
+    with about(path):
+        ours = from_open_clip(state, spec)
+    return Checkpoint(spec, ours, tokenizer, preprocess, source)
 
 
 def architecture(name: str) -> dict[str, Any]:
@@ -88,7 +93,9 @@ def architecture(name: str) -> dict[str, Any]:
 
     config = open_clip.get_model_config(name) if _is_name(name) else None
     if config is None:
-        hint = did_you_mean(name.replace("/", "-"), open_clip.list_models(), 3)
+        plain, known = name.replace("/", "-"), open_clip.list_models()
+        near = [one for one in (plain, f"{plain}-quickgelu") if one in known]
+        hint = f"did you mean {' or '.join(near)}?" if near else did_you_mean(plain, known, 3)
         raise InterlaceError(
             f"unknown architecture {printable(name)!r}; {hint or 'give one of open_clip, '}"
             + ("" if hint else "such as ViT-B-16 or ViT-B-16-quickgelu")

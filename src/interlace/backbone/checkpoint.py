@@ -12,6 +12,7 @@ from torch import Tensor
 from interlace._util.text import printable
 from interlace.backbone.byte_pairs import CLIP_VOCABULARY, OPENAI_MERGES
 from interlace.backbone.configs import (
+    about,
     read_hugging_face,
     read_open_clip,
     read_processor,
@@ -108,14 +109,19 @@ def open_clip_checkpoint(files: Files, weights: Weights) -> Checkpoint:
         hint = "; load its transformers model as hf:" if files.find("config.json") else ""
         raise InterlaceError(f"{files.name} holds no {OPEN_CLIP_CONFIG}{hint}")
     model, images = read_open_clip(path)
-    refuse(model)
+    with about(path):
+        refuse(model)
     state = _state(files, weights)
-    spec = open_clip_spec(state, model)
+    with about(path):
+        spec = open_clip_spec(state, model)
+        preprocess = open_clip_preprocess(spec, images)
+    with about(files.name):
+        state = from_open_clip(state, spec)
     return Checkpoint(
         spec,
-        from_open_clip(state, spec),
+        state,
         open_clip_tokenizer(spec, model["text_cfg"], files, files.cache_dir),
-        open_clip_preprocess(spec, images),
+        preprocess,
         template=_settings(files).get("template", TEMPLATE),
     )
 
@@ -138,18 +144,21 @@ def open_clip_tokenizer(
     options = dict(config.get("tokenizer_kwargs") or {})
     clean, length = options.pop("clean", None), spec.text.context_length
     # a path of the machine that wrote the config means nothing here; its file lies in the folder
+    named = "bpe_path" in options
     merges_name = PurePath(str(options.pop("bpe_path", MERGES_FILE)).replace("\\", "/")).name
     merges = files.find(merges_name) if files else None
     name = config.get("hf_tokenizer_name")
     if options or config.get("tokenizer_mode"):
         shown = printable(repr(options or config["tokenizer_mode"]))
         raise InterlaceError(f"tokenizer settings {shown} are not supported")
-    if merges is None and not name and merges_name not in (MERGES_FILE, OPENAI_MERGES):
+    openais = spec.text.vocab_size == CLIP_VOCABULARY
+    if merges is None and not name and named and not (openais and merges_name == OPENAI_MERGES):
         raise InterlaceError(
             f"{files.name if files else 'the model'} lacks {printable(merges_name)!r}, the merges "
-            "that its tokenizer_kwargs name"
+            f"that its {OPEN_CLIP_CONFIG} names as its tokenizer; no other tokenizer is tried, and "
+            "no code that may lie beside them is run"
         )
-    if merges is None and not name and spec.text.vocab_size != CLIP_VOCABULARY:
+    if merges is None and not name and not openais:
         return None
     if merges is not None or not name:
         return byte_pair_tokenizer(length, spec.text.vocab_size, merges, clean or "lower")
@@ -177,15 +186,20 @@ def hugging_face_checkpoint(files: Files, weights: Weights) -> Checkpoint:
         hint = "; load its open_clip model as hf-hub:" if files.find(OPEN_CLIP_CONFIG) else ""
         raise InterlaceError(f"{files.name} holds no config.json{hint}")
     config = read_hugging_face(path)
-    hugging_face_family(config)
+    with about(path):
+        hugging_face_family(config)
     state = _state(files, weights)
-    spec = hugging_face_spec(state, config)
+    with about(path):
+        spec = hugging_face_spec(state, config)
     settings = _settings(files)
+    with about(files.name):
+        state = from_hugging_face(state, spec)
+        preprocess = hugging_face_preprocess(spec, _processor(files))
     return Checkpoint(
         spec,
-        from_hugging_face(state, spec),
+        state,
         _hugging_face_tokenizer(spec, files, settings.get("clean")),
-        hugging_face_preprocess(spec, _processor(files)),
+        preprocess,
         template=settings.get("template", TEMPLATE),
     )
 

@@ -8,7 +8,8 @@ computes, and is refused. transformers' files carry much that no model reads, wh
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,8 @@ Check = Callable[[Any], bool]
 #: What a field may be and how that is said, or the fields of an object.
 Rule = tuple[str, Check] | Mapping[str, Any]
 
+#: Letters of a name or value that a message shows.
+_SHOWN = 80
 #: Sizes above these belong to no model, and would ask for memory that no machine has.
 _WIDTH, _BLOCKS, _PIXELS, _WORDS, _POSITIONS = 1 << 16, 512, 4096, 1 << 24, 1 << 16
 
@@ -272,7 +275,7 @@ def check(
     if not isinstance(values, Mapping):
         raise InterlaceError(f"{where}: {section or 'the file'} is not an object")
     for name, value in values.items():
-        shown = printable(f"{section}.{name}" if section else str(name))
+        shown = printable(f"{section}.{name}" if section else str(name))[:_SHOWN]
         rule = rules.get(name)
         if value is None or (rule is None and not closed):
             continue
@@ -288,9 +291,18 @@ def check(
             raise InterlaceError(f"{where}: {shown} = {_short(value)}: expected {rule[0]}")
 
 
+@contextmanager
+def about(what: Path | str) -> Iterator[None]:
+    """Begin the line of an error with the file, or whatever else it is about."""
+    try:
+        yield
+    except InterlaceError as error:
+        raise type(error)(f"{printable(str(what))}: {error}") from None
+
+
 def _short(value: Any) -> str:
     text = printable(repr(value))
-    return text if len(text) <= 60 else f"{text[:60]}..."
+    return text if len(text) <= _SHOWN else f"{text[:_SHOWN]}..."
 
 
 def sides(value: Any) -> Sequence[int]:

@@ -149,8 +149,8 @@ def _named_file(text: str) -> tuple[str, Path] | None:
     words, colon, place = text.partition(":")
     if not colon or words in ("hf", "hf-hub", "local-dir"):
         return None
-    path = os.path.expanduser(place)
-    return (words, Path(path)) if os.path.isfile(path) or _is_path(place) else None
+    # no tag of open_clip looks like a path, and a file of a tag's name changes nothing
+    return (words, Path(os.path.expanduser(place))) if "/" in place or _is_path(place) else None
 
 
 def _from_folder(files: LocalFolder) -> Checkpoint:

