@@ -52,7 +52,7 @@ class Range:
 
         Args:
             noun: what they are called, such as "whole number".
-            value: the one that was refused; infinity names every bound.
+            value: the one that was refused: the limit is named to those who exceed it.
         """
         if self.least is not None and self.most is not None:
             return f"a {noun} between {self.least:,} and {self.most:,}"
@@ -105,7 +105,7 @@ def describe(hint: Any, value: object = None) -> str:
 
     Args:
         hint: as in :func:`check`.
-        value: the value that was refused; infinity names every bound.
+        value: the value that was refused.
     """
     origin, arguments = get_origin(hint), get_args(hint)
     if origin is Annotated:
