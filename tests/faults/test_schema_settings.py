@@ -20,17 +20,20 @@ from interlace.bench.cell import settings_of_each
 from interlace.cli._options import numbers
 from interlace.comparing import compare
 from interlace.config import (
+    PUBLISHED,
     RunConfig,
     TrainConfig,
     check_seed,
     method_defaults,
     preset_defaults,
     preset_names,
+    read_packaged,
     resolve,
     training_hints,
 )
 from interlace.data.task import FewShotTask
 from interlace.errors import InterlaceError
+from interlace.published import check_preset
 from tests import models
 
 OWN = [
@@ -148,7 +151,25 @@ def test_defaults_and_presets_pass(method):
         for layer in layers:
             assert {k: config.arguments[k] for k in layer.method} == dict(layer.method)
             assert {k: getattr(config.train, k) for k in layer.train} == dict(layer.train)
+    for protocol, block in read_packaged(f"presets/{PUBLISHED}/{method}.yaml").items():
+        for data in block["data_sets"]:
+            resolve(method, known, {}, preset=f"{PUBLISHED}/{protocol}/{data}")
     assert RunConfig.from_dict(plain.to_dict()) == plain
+
+
+def test_a_preset_that_would_act_for_nothing_is_refused():
+    for preset in (None, "auto", "picto", PUBLISHED, "published/few_shot/eurosat"):
+        check_preset(preset)
+    for preset, words in (
+        ("pictoo", "no preset 'pictoo': there are picto"),
+        ("published/few_shot/eurosatt", "no data set 'eurosatt'; did you mean 'eurosat'?"),
+        ("published/fewshot/eurosat", "no protocol 'fewshot'; did you mean 'few_shot'?"),
+        ("published/few_shot/../x", "no preset"),
+        (3, "^preset=3: must be text"),
+        ("a\x1b", r"no preset 'a\\x1b'"),
+    ):
+        with pytest.raises(InterlaceError, match=words):
+            check_preset(preset)
 
 
 @pytest.mark.parametrize(

@@ -6,9 +6,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Literal
 
-from interlace._util.schema import check
 from interlace.backbone.text import Template
-from interlace.config import Count, check_seed
 from interlace.data.catalog import open_source, read_catalog
 from interlace.data.class_names import ClassNames, resolve_class_names
 from interlace.data.fewshot_files import read_draw
@@ -311,5 +309,9 @@ def _read_split(path: Path, source: Source, classes: tuple[str, ...]) -> Split:
 
 
 def _check_draw(shots: int, seed: int) -> None:
+    # late: what only lists data sets does without the settings of runs
+    from interlace._util.schema import check
+    from interlace.config import Count, check_seed
+
     check("shots", shots, Count)
     check_seed(seed)
