@@ -18,6 +18,7 @@ from interlace._util.schema import Range, check, describe, shown
 from interlace.bench import grid
 from interlace.bench.cell import settings_of_each
 from interlace.cli._options import numbers
+from interlace.cli.show import _describe
 from interlace.comparing import compare
 from interlace.config import (
     PUBLISHED,
@@ -188,7 +189,7 @@ def test_a_preset_that_would_act_for_nothing_is_refused():
         ("clip_lora", {"dropout": 1.0}, "dropout=1.0: must be a number of at least 0 and below 1"),
         ("mmrl", {"crop_scale": 0}, "crop_scale=0: must be a number above 0 and at most 1"),
         ("mmrl", {"flip": 1}, "flip=1: must be true or false"),
-        ("mmrl", {"dim": 9**5240}, "dim=(a number of 5,001 digits): must be a whole number of at "
+        ("mmrl", {"dim": 9**5240}, "dim=(about 10^5,000): must be a whole number of at "
          "least 1 and at most 16,384"),
         ("multimodal_adapter", {"mask": 3}, "mask=3: must be one of cross, released, none"),
         ("zero_shot", {"templates": "a {}"}, "templates='a {}': must be a list (each text), or "
@@ -342,7 +343,8 @@ def test_a_seed_counts_once():
         ("1 2", "expected whole numbers"),
         ("1,1", "'1,1': 1 stands there twice"),
         ("1,01", "1 stands there twice"),
-        ("9" * 5_000, "must be a whole number of at least 0 and at most 140,737,488,355,327"),
+        ("9" * 500, "must be a whole number of at least 0 and at most 140,737,488,355,327"),
+        ("9" * 5_000, r"seeds '9{60}\.\.\.': a number of 5,000 digits"),
         (str(2**48), "seeds=281474976710656: must be a whole number"),
     ],
 )
@@ -373,6 +375,15 @@ def test_check_and_its_words():
 
 def test_fields_of_training_are_all_in_the_table():
     assert {field.name for field in fields(TrainConfig)} == set(training_hints())
+
+
+@pytest.mark.parametrize("method", interlace.list_methods())
+def test_show_says_what_each_setting_may_be(method):
+    facts = _describe(method)
+    assert set(facts["allowed"]) == {*methods.parameters(method), *training_hints()}
+    assert facts["allowed"]["epochs"] == "a whole number of at least 0"
+    clip = interlace.load("picto")
+    assert facts["parameters on picto"] == methods.count_parameters(method, clip.spec)
 
 
 HEAVY = "scipy open_clip torchvision matplotlib pyarrow transformers lancedb".split()

@@ -148,11 +148,15 @@ def test_assignments_that_are_none():
         ("=1", "expected key=value"),
         (" =1", "expected key=value"),
         ("", "expected key=value"),
-        ("a=[1", "not YAML"),
-        ('a="1', "not YAML"),
-        ("a=[[1]]", "a list of plain values"),
-        ("a=[1] 2", "not YAML"),
-        ("a='1'\n---\n2", "second|more than one|not YAML"),
+        (
+            "a=[1",
+            r"'\[1': expected a text in quotes, or a list such as \['a photo of {}', 'a {}'\]",
+        ),
+        ('a="1', "expected a text in quotes"),
+        ("a=[a {}]", "expected a text in quotes"),
+        ("a=[[1]]", "expected a text in quotes"),
+        ("a=[1] 2", "expected a text in quotes"),
+        ("a='1'\n---\n2", "expected a text in quotes"),
     ):
         with pytest.raises(InterlaceError, match=words) as error:
             read_settings(None, [text])

@@ -76,11 +76,15 @@ def read_value(text: str) -> Any:
     text = text.strip()
     if text[:1] not in ("'", '"', "["):
         return plain(text)
-    where = shown(text)
-    parts = _parts(text, where)
-    value = _value(parts, where, "the value")
-    for more in parts:
-        _refuse(where, more.line, "more than one value")
+    parts = _parts(text, "")
+    try:
+        value = _value(parts, "", "it")
+        for more in parts:
+            _refuse("", more.line, "more than one value")
+    except InterlaceError:
+        raise InterlaceError(
+            f"{shown(text)}: expected a text in quotes, or a list such as ['a photo of {{}}', 'a {{}}']"
+        ) from None
     return value
 
 

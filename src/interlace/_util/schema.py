@@ -138,7 +138,7 @@ def shown(value: object) -> str:
         text = repr(value[:_WORDS])
         return f"{text[:-1]}...{text[-1]}" if len(value) > _WORDS else text
     if isinstance(value, int) and value.bit_length() > 200:
-        return f"(a number of {int(value.bit_length() * math.log10(2)) + 1:,} digits)"
+        return f"(about 10^{int(value.bit_length() * math.log10(2)):,})"
     if isinstance(value, list | tuple):
         return "[...]" if value else "[]"
     if isinstance(value, Mapping):
