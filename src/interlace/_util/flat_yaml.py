@@ -83,7 +83,7 @@ def read_value(text: str) -> Any:
             _refuse("", more.line, "more than one value")
     except InterlaceError:
         raise InterlaceError(
-            f"{shown(text)}: expected a text in quotes, or a list such as ['a photo of {{}}', 'a {{}}']"
+            f"{shown(text)}: expected a text in quotes, or a list such as ['a {{}}', 'one {{}}']"
         ) from None
     return value
 
