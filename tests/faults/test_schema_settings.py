@@ -238,12 +238,13 @@ def test_a_third_party_method_is_held_to_what_it_says(monkeypatch):
             self.count = count
 
     try:
-        # one name that cannot be looked up leaves all of them unchecked but for plain data
-        own = methods.parameters("mine")
-        assert own == {"anything": Any, "ratio": Any, "odd": Any}
-        values = {"anything": {"a": [1, None, "x"]}, "ratio": 2, "odd": "y"}
+        own = methods.parameters("mine")  # where an annotation is none, plain data may be
+        assert own == {"anything": Any, "ratio": Annotated[float, Range(0, 1)], "odd": Any}
+        values = {"anything": {"a": [1, None, "x"]}, "ratio": 1, "odd": "y"}
         built = methods.create("mine", models.tiny(), **values)
-        assert built.given == ({"a": [1, None, "x"]}, 2, "y")
+        assert built.given == ({"a": [1, None, "x"]}, 1.0, "y")
+        with pytest.raises(InterlaceError, match="^ratio=2: must be a number between 0 and 1"):
+            methods.create("mine", models.tiny(), **{**values, "ratio": 2})
         for bad in (math.nan, object(), {1: 2}, [[[[[[[[[[1]]]]]]]]]], datetime.date(2026, 1, 1)):
             with pytest.raises(InterlaceError, match="^anything=.*must be plain data"):
                 resolve("mine", own, {**values, "anything": bad})
