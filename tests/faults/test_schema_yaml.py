@@ -153,7 +153,7 @@ def test_assignments_that_are_none():
         ("", "expected key=value"),
         (
             "a=[1",
-            r"'\[1': expected a text in quotes, or a list such as \['a photo of {}', 'a {}'\]",
+            r"'\[1': expected a text in quotes, or a list such as \['a {}', 'one {}'\]",
         ),
         ('a="1', "expected a text in quotes"),
         ("a=[a {}]", "expected a text in quotes"),
