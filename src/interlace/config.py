@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import asdict, dataclass, field, fields, replace
 from functools import cache
 from importlib.resources import files
@@ -278,7 +278,7 @@ def resolve(
     known = set(known_arguments)
     for name in settings:
         if name not in known | TRAINING:
-            hint = did_you_mean(str(name), sorted(known | TRAINING), count=2)
+            hint = did_you_mean(shown(name).strip("'"), sorted(known | TRAINING), count=2)
             own, training = (", ".join(sorted(some)) or "none" for some in (known, TRAINING))
             raise InterlaceError(
                 f"no setting {shown(name)}; {hint + ' ' if hint else ''}"
@@ -324,8 +324,8 @@ def _build(values: Any) -> TrainConfig:
     return replace(TrainConfig(), **values)
 
 
-def _refuse_unknown(values: Mapping[str, Any], known: Iterable[str], where: str) -> None:
-    unknown = sorted({str(name) for name in values} - set(known))
+def _refuse_unknown(values: Mapping[str, Any], known: Collection[str], where: str) -> None:
+    unknown = sorted(shown(name) for name in values if name not in known)
     if unknown:
         raise InterlaceError(f"unknown keys in {where}: {listed(unknown)}")
 

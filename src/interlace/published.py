@@ -9,13 +9,17 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cache
+from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
-from interlace.config import PUBLISHED, preset_defaults, read_packaged
+from interlace._util.schema import check, shown
+from interlace._util.text import did_you_mean, listed
+from interlace.config import PUBLISHED, preset_defaults, preset_names, read_packaged
 from interlace.data.catalog import is_known
-from interlace.data.field import FieldSet, find_field
-from interlace.data.retrieval_sets import RetrievalEntry, find_retrieval
+from interlace.data.field import FieldSet, field_names, find_field
+from interlace.data.retrieval_sets import RetrievalEntry, find_retrieval, retrieval_names
+from interlace.errors import InterlaceError
 
 #: The name under which results give the average over all data sets.
 AVERAGE = "average"
@@ -128,7 +132,28 @@ def check_preset(preset: str | None) -> None:
         preset: a name, ``published``, ``auto`` or None.
 
     Raises:
-        InterlaceError: if there is none of this name.
+        InterlaceError: if there is none of this name, or no protocol or data set of the name in
+            ``published/<protocol>/<data set>``: it would act for no method.
     """
-    if preset not in (None, "auto", PUBLISHED):
-        preset_defaults(str(preset), "zero_shot")
+    if preset in (None, "auto", PUBLISHED):
+        return
+    preset = str(check("preset", preset, str))
+    preset_defaults(preset, "zero_shot")
+    if preset in preset_names():
+        return
+    _, protocol, data = preset.split("/")
+    there = {"protocol": sorted(_protocols()), "data set": [*field_names(), *retrieval_names()]}
+    for what, name in (("protocol", protocol), ("data set", data)):
+        if name not in there[what]:
+            hint = did_you_mean(name, there[what])
+            raise InterlaceError(
+                f"preset {shown(preset)}: no {what} {shown(name)}; {hint or listed(there[what])}"
+            )
+
+
+@cache
+def _protocols() -> frozenset[str]:
+    """Protocols for which the authors of any method published values."""
+    folder = files("interlace").joinpath("configs", "presets", PUBLISHED)
+    found = (read_packaged(f"presets/{PUBLISHED}/{item.name}") for item in folder.iterdir())
+    return frozenset(protocol for blocks in found for protocol in blocks)

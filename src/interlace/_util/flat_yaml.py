@@ -17,12 +17,14 @@ from typing import Any, NamedTuple, NoReturn
 import yaml
 
 from interlace._util.reading import read_text
-from interlace._util.schema import shown
+from interlace._util.schema import LONGEST, shown
 from interlace._util.text import first_line, printable
 from interlace.errors import InterlaceError
 
 #: Bytes that a file of settings may have: some thousand prompts.
 BYTES = 1 << 18
+#: Settings that a file may have.
+MOST = 1_000
 
 _INT = re.compile(r"[-+]?(0|[1-9][0-9]{0,2}(_[0-9]{3})+|[1-9][0-9]{0,39})", re.ASCII)
 _FLOAT = re.compile(r"[-+]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][-+]?[0-9]{1,9})?", re.ASCII)
@@ -47,17 +49,20 @@ def read_flat_yaml(path: Path | str) -> dict[str, Any]:
     parts = _parts(read_text(path, "file of settings", BYTES), where)
     found: dict[str, Any] = {}
     first = next(parts, None)
-    if first is None or (first.kind == "value" and first.value is None):
+    if first is None:
         return found
-    if first.kind != "mapping":
+    empty = first.kind == "value" and first.value is None
+    if first.kind != "mapping" and not empty:
         _refuse(where, first.line, "expected the names of settings with values, such as lr: 1e-3")
-    for name in parts:
+    for name in () if empty else parts:
         if name.kind == "end":
             break
         if name.kind != "value" or not name.text:
             _refuse(where, name.line, "the name of a setting must be a word")
         if name.text in found:
             _refuse(where, name.line, f"{shown(name.text)} is set a second time")
+        if len(found) == MOST:
+            _refuse(where, name.line, f"more than {MOST:,} settings")
         found[name.text] = _value(parts, where, name.text)
     for more in parts:
         _refuse(where, more.line, "a second document; one is read")
@@ -76,11 +81,15 @@ def read_value(text: str) -> Any:
     text = text.strip()
     if text[:1] not in ("'", '"', "["):
         return plain(text)
-    where = shown(text)
-    parts = _parts(text, where)
-    value = _value(parts, where, "the value")
-    for more in parts:
-        _refuse(where, more.line, "more than one value")
+    parts = _parts(text, "")
+    try:
+        value = _value(parts, "", "it")
+        for more in parts:
+            _refuse("", more.line, "more than one value")
+    except InterlaceError:
+        raise InterlaceError(
+            f"{shown(text)}: expected a text in quotes, or a list such as ['a {{}}', 'one {{}}']"
+        ) from None
     return value
 
 
@@ -113,7 +122,7 @@ def _value(parts: Iterator[_Part], where: str, name: str) -> Any:
         for item in parts:
             if item.kind == "end":
                 return items
-            if item.kind != "value":
+            if item.kind != "value" or len(items) == LONGEST:
                 break
             items.append(item.value)
     _refuse(where, part.line, f"{shown(name)} must be a plain value, or a list of plain values")

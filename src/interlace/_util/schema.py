@@ -7,7 +7,7 @@ import math
 import numbers
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from types import NoneType, UnionType
+from types import NoneType, SimpleNamespace, UnionType
 from typing import Annotated, Any, Literal, Union, get_args, get_origin, get_type_hints
 
 from interlace.errors import InterlaceError
@@ -52,7 +52,7 @@ class Range:
 
         Args:
             noun: what they are called, such as "whole number".
-            value: the one that was refused; infinity names every bound.
+            value: the one that was refused: the limit is named to those who exceed it.
         """
         if self.least is not None and self.most is not None:
             return f"a {noun} between {self.least:,} and {self.most:,}"
@@ -105,7 +105,7 @@ def describe(hint: Any, value: object = None) -> str:
 
     Args:
         hint: as in :func:`check`.
-        value: the value that was refused; infinity names every bound.
+        value: the value that was refused.
     """
     origin, arguments = get_origin(hint), get_args(hint)
     if origin is Annotated:
@@ -138,7 +138,7 @@ def shown(value: object) -> str:
         text = repr(value[:_WORDS])
         return f"{text[:-1]}...{text[-1]}" if len(value) > _WORDS else text
     if isinstance(value, int) and value.bit_length() > 200:
-        return f"(a number of {int(value.bit_length() * math.log10(2)) + 1:,} digits)"
+        return f"(about 10^{int(value.bit_length() * math.log10(2)):,})"
     if isinstance(value, list | tuple):
         return "[...]" if value else "[]"
     if isinstance(value, Mapping):
@@ -150,14 +150,19 @@ def shown(value: object) -> str:
 
 def keyword_hints(function: Callable[..., Any]) -> dict[str, Any]:
     """Give the annotations of a function's keyword-only arguments, ``Any`` where there is none."""
-    names = [
-        p.name for p in inspect.signature(function).parameters.values() if p.kind is p.KEYWORD_ONLY
-    ]
-    try:
-        hints = get_type_hints(function, include_extras=True)
-    except Exception:  # an annotation may name what is imported for a type checker alone
-        hints = {}
-    return {name: hints.get(name, Any) for name in names}
+    arguments = inspect.signature(function).parameters.values()
+    found: dict[str, Any] = {}
+    for one in arguments:
+        if one.kind is not one.KEYWORD_ONLY:
+            continue
+        written = Any if one.annotation is one.empty else one.annotation
+        alone = SimpleNamespace(__annotations__={one.name: written})
+        space = getattr(function, "__globals__", {})
+        try:
+            found |= get_type_hints(alone, globalns=space, include_extras=True)
+        except Exception:  # it may name what is imported for a type checker alone
+            found[one.name] = Any
+    return found
 
 
 def _read(value: Any, hint: Any) -> Any:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import inspect
-import math
 from importlib.resources import files
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -111,8 +110,7 @@ def _method(name: str) -> dict[str, Any]:
         "what it computes": (inspect.getdoc(cls) or "").partition("\n\nRaises:")[0],
         "defaults": dict(defaults.method),
         "training": dict(defaults.train),
-        # with the limits that messages leave out
-        "allowed": {setting: describe(hint, math.inf) for setting, hint in hints.items()},
+        "allowed": {setting: describe(hint) for setting, hint in hints.items()},
         "parameters at ViT-B/16": methods.count_parameters(name, VIT_B_16),
         "parameters on picto": methods.count_parameters(name, _picto_spec()),
         "new classes without training": "no" if cls.bound else "yes",

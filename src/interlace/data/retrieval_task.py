@@ -14,8 +14,6 @@ from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Literal, get_args
 
-from interlace._util.schema import check
-from interlace.config import Size, check_seed
 from interlace.data.class_names import resolve_class_names
 from interlace.data.records import Record
 from interlace.data.retrieval import RetrievalSet, Setting, share_count
@@ -121,6 +119,9 @@ def draw_retrieval(
     """
     if protocol not in get_args(Protocol):
         raise InterlaceError(f"protocol '{protocol}': must be ucdr, uccdr or udcdr")
+    from interlace._util.schema import check
+    from interlace.config import Size, check_seed
+
     check("shots", shots, Size)
     check_seed(seed)
     if not isinstance(setting, Setting):

@@ -8,9 +8,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
-from interlace._util.schema import check
 from interlace._util.text import count_of, listed, printable
-from interlace.config import Count, check_seed
 from interlace.data.catalog import is_known, open_source, read_catalog
 from interlace.data.class_names import ClassNames, notes_on_names, resolve_class_names
 from interlace.data.columns import BY_NAME, Columns
@@ -359,5 +357,9 @@ def _read_split(path: Path, source: Source, classes: tuple[str, ...]) -> Split:
 
 
 def _check_draw(shots: int, seed: int) -> None:
+    # late: what only lists data sets does without the settings of runs
+    from interlace._util.schema import check
+    from interlace.config import Count, check_seed
+
     check("shots", shots, Count)
     check_seed(seed)

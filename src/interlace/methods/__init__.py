@@ -58,7 +58,7 @@ def get(name: str) -> type[Method]:
     registry = _registry()
     if not isinstance(name, str) or name not in registry:
         there = sorted(registry)
-        hint = did_you_mean(str(name), there)
+        hint = did_you_mean(shown(name).strip("'"), there)
         raise InterlaceError(
             f"no method {shown(name)}; {hint + ' ' if hint else ''}available: {', '.join(there)}"
         )
