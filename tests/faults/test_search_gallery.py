@@ -66,7 +66,9 @@ def damage(folder, part, change):
 
 @pytest.mark.parametrize("part", ["data", "_versions"])
 @pytest.mark.parametrize(
-    "change", [lambda b: b[:50], lambda b: bytes(len(b)), lambda b: b""], ids=["cut", "zero", "none"]
+    "change",
+    [lambda b: b[:50], lambda b: bytes(len(b)), lambda b: b""],
+    ids=["cut", "zero", "none"],
 )
 def test_a_damaged_file_is_one_line_and_overwrite_repairs_it(gallery, photos, part, change):
     damage(gallery, part, change)
