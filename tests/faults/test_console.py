@@ -185,8 +185,10 @@ def test_predict_strict_and_nothing_to_answer(bundle, mixed, command):
     assert code == 2 and told.splitlines() == [
         f"  skipped {mixed}/broken.png: not an image of a known format",
         f"  skipped {mixed}/nowhere.png: no such image",
-        "error: none of the images can be used",
+        "error: none of the 2 images can be used",
     ]
+    code, _, told = command("predict", bundle, mixed / "broken.png")
+    assert (code, told) == (2, f"error: {mixed}/broken.png: not an image of a known format\n")
     assert command("predict", bundle, mixed / "z.png", "--strict")[0] == 0
 
 

@@ -93,6 +93,10 @@ class Parts:
                     "or batch size differ): use overwrite, or another output"
                 )
             self._remove()
+        try:
+            self._folder.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise cannot_write(self._folder, error) from None
         write_json(self._folder / _NOTE, {"format": FORMAT, "run": self._identity})
         return []
 
