@@ -131,6 +131,22 @@ def _fits(name: str, value: Any) -> bool:
     return value != value or 0 <= value <= 1  # one that is none is left out by who reads it
 
 
+def clean(value: Any) -> Any:
+    """Give plain data with texts that any page, table and drawing can hold."""
+    if isinstance(value, str):
+        return printable(value, keep="\n")
+    if isinstance(value, Mapping):
+        return {printable(str(key)): clean(own) for key, own in value.items()}
+    if isinstance(value, list):
+        return [clean(own) for own in value] if not _is_flat(value) else value
+    return value
+
+
+def _is_flat(values: list[Any]) -> bool:
+    """Say whether a list is a row of numbers, as those of large confusion matrices are."""
+    return all(type(value) in (int, float) for value in values)
+
+
 def check(record: Any) -> Mapping[str, Any]:
     """See that plain data is the record of a cell.
 
@@ -146,7 +162,7 @@ def check(record: Any) -> Mapping[str, Any]:
     if not isinstance(record, dict) or record.get("format") != FORMAT:
         raise InterlaceError(f"no cell of the format {FORMAT}")
     try:
-        _Record.model_validate(record)
+        _Record.model_validate(clean(record))
     except ValidationError as error:
         first = error.errors(include_url=False, include_input=False)[0]
         place = ".".join(str(part)[:80] for part in first["loc"])

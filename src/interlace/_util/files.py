@@ -14,6 +14,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from interlace._util.reading import as_path
 from interlace._util.text import first_line
 from interlace.errors import InterlaceError
 
@@ -155,12 +156,12 @@ def held(output: Path | str) -> Iterator[None]:
         output: a file, a folder or an address; it need not exist.
 
     Raises:
-        InterlaceError: if another process holds it.
+        InterlaceError: if another process holds it, or no file can have its name.
     """
     from filelock import FileLock, Timeout
 
     text = str(output)
-    place = text if "://" in text else str(Path(text).expanduser().resolve())
+    place = text if "://" in text else str(as_path(text).resolve())
     folder = Path(tempfile.gettempdir(), f"interlace-{os.getuid() if hasattr(os, 'getuid') else 0}")
     name = hashlib.sha256(place.encode("utf-8", "surrogateescape")).hexdigest()[:24]
     try:

@@ -58,9 +58,11 @@ def run(
         print_json([_entry(path, found) for path, found in answers])
     elif answered:
         _show(answered)
+    if not answered and len(skipped) == 1:
+        raise InterlaceError(f"{skipped[0].key}: {skipped[0].reason}")
     tell_skipped(skipped)
     if not answered:
-        raise InterlaceError("none of the images can be used")
+        raise InterlaceError(f"none of the {len(skipped):,} images can be used")
 
 
 def _answers(

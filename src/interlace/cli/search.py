@@ -8,12 +8,17 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.table import Table
 
+from interlace._util.files import written_whole
+from interlace._util.reading import as_path
+from interlace._util.text import first_line, printable
 from interlace.cli._many import image_bar, tell_skipped
 from interlace.cli._options import Json
 from interlace.cli._output import err, out, print_json
 from interlace.errors import InterlaceError
 
 if TYPE_CHECKING:
+    from PIL.Image import Image
+
     from interlace.search import Gallery
     from interlace.search.gallery import Kind
 
@@ -149,12 +154,7 @@ def query(
     _warn_incomplete(gallery, opened)
     hits = opened.query(query, top, kind=kind)
     if sheet is not None:
-        picture = opened.sheet(query, hits, kind)
-        sheet.parent.mkdir(parents=True, exist_ok=True)
-        try:
-            picture.save(sheet)
-        except (OSError, ValueError) as error:  # no such format, or none for colours
-            raise InterlaceError(f"cannot write {sheet}: {error}") from None
+        _write(opened.sheet(query, hits, kind), sheet)
     if as_json:
         found = [
             {"rank": rank, "path": hit.path, "score": hit.score, "label": hit.label}
@@ -170,7 +170,8 @@ def query(
     table.add_column("label")
     table.add_column("image", overflow="fold")
     for rank, hit in enumerate(hits, 1):
-        table.add_row(str(rank), f"{hit.score:.3f}", hit.label or "-", hit.path)
+        label, path = printable(hit.label or "-"), printable(hit.path)
+        table.add_row(str(rank), f"{hit.score:.3f}", label, path)
     out.print(table)
     if sheet is not None:
         out.print(f"contact sheet: {sheet}")
@@ -209,6 +210,24 @@ def info(gallery: GalleryFolder, storage: Storage = None, as_json: Json = False)
     out.print(table)
     tell_skipped(skipped)
     _warn_incomplete(gallery, opened)
+
+
+def _write(picture: Image, path: Path) -> None:
+    """Write a picture in one step, in the format that the name says.
+
+    Raises:
+        InterlaceError: if there is no such format, or it cannot be written.
+    """
+    from PIL.Image import registered_extensions
+
+    kind = registered_extensions().get(path.suffix.lower())
+    if kind is None:
+        raise InterlaceError(f"cannot write {path}: unknown file extension: {path.suffix}")
+    with written_whole(as_path(path)) as temporary:
+        try:
+            picture.save(temporary, kind)
+        except (ValueError, KeyError) as error:  # a format that is only read, or has no colours
+            raise InterlaceError(f"cannot write {path}: {first_line(error)}") from None
 
 
 def _warn_incomplete(name: str, gallery: Gallery) -> None:

@@ -10,7 +10,7 @@ from typing import Any
 
 from interlace._util.reading import parse_json, read_regular
 from interlace._util.text import printable
-from interlace.cell_record import FORMAT, NO_MEASURE, check
+from interlace.cell_record import FORMAT, NO_MEASURE, check, clean
 from interlace.data.records import Skipped
 from interlace.data.walk import walk
 from interlace.errors import InterlaceError
@@ -149,7 +149,7 @@ def parse_cell(record: Any) -> Cell:
     Raises:
         InterlaceError: It is none.
     """
-    record = _clean(check(record))
+    record = clean(check(record))
     spec, done = record["spec"], record["status"] == "done"
     condition = spec.get("condition") or {}
     backbone = record.get("backbone") or {}
@@ -193,22 +193,6 @@ def _values(metrics: Mapping[str, Any]) -> dict[str, dict[str, float]]:
 
 def _is_number(value: Any) -> bool:
     return isinstance(value, int | float) and not isinstance(value, bool) and value == value
-
-
-def _clean(value: Any) -> Any:
-    """Gives plain data with texts that any page, table and drawing can hold."""
-    if isinstance(value, str):
-        return printable(value, keep="\n")
-    if isinstance(value, Mapping):
-        return {printable(str(key)): _clean(own) for key, own in value.items()}
-    if isinstance(value, list):
-        return [_clean(own) for own in value] if not _is_flat(value) else value
-    return value
-
-
-def _is_flat(values: list[Any]) -> bool:
-    """Whether a list is a row of numbers, as those of large confusion matrices are."""
-    return all(type(value) in (int, float) for value in values)
 
 
 def _files(places: list[Path]) -> tuple[list[Path], list[Skipped]]:

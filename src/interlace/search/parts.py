@@ -87,13 +87,16 @@ class Parts:
             return [number for number in range(self._count) if self._is_whole(number)]
         if self._folder.is_dir():
             # without a part in it, a kill came before the note could be written
-            names = {path.name for path in self._contents() if path.name[0] != "."} - {_NOTE}
-            if names and not overwrite:
+            if self._named() - {_NOTE} and not overwrite:
                 raise InterlaceError(
                     f"{printable(str(self._folder))} holds parts of another run (its source, model "
                     "or batch size differ): use overwrite, or another output"
                 )
             self._remove()
+        try:
+            self._folder.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise cannot_write(self._folder, error) from None
         write_json(self._folder / _NOTE, {"format": FORMAT, "run": self._identity})
         return []
 
@@ -156,7 +159,7 @@ class Parts:
         try:
             written = pq.read_schema(self._output).metadata or {}
             facts = parse_json(written.get(METADATA, b"{}"), str(self._output))
-            same = facts["run"] == self._identity and (self._is_ours() or not self._contents())
+            same = facts["run"] == self._identity and (self._is_ours() or not self._named())
             count = pq.read_metadata(self._output).num_rows
             found = [Skipped(str(key), str(reason)) for key, reason in facts["skipped"]]
         except (OSError, ValueError, TypeError, KeyError, InterlaceError):
@@ -198,6 +201,10 @@ class Parts:
 
     def _contents(self) -> list[Path]:
         return list(self._folder.iterdir())
+
+    def _named(self) -> set[str]:
+        """What is in the folder beside files that were never finished."""
+        return {path.name for path in self._contents() if not path.name.startswith(".")}
 
     def _remove(self) -> None:
         """Remove our files, the note last, and the folder if nothing else is in it."""

@@ -180,7 +180,7 @@ class Shard:
             ):
                 most = max(IMAGE_BYTES, self.path.stat().st_size)
                 for member in tar:
-                    tar.members = []  # type: ignore[attr-defined]  # else it keeps all of them
+                    tar.members = []  # type: ignore[attr-defined]  # it would keep all of them
                     if not member.isreg():
                         continue
                     if member.size > most:

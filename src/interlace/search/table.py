@@ -174,13 +174,17 @@ class PhotoTable:
     def _replace(self, name: str, content: pa.Table) -> Any:
         """Put a table in the place of what is there, in one step if that can be read."""
         try:
-            there = self._open(name) is not None
-        except InterlaceError:  # a damaged one is in the way
-            with self.guarded("write to"):
-                self._db.drop_table(name, ignore_missing=True)
-            there = False
+            mode = "create" if self._open(name) is None else "overwrite"
+        except InterlaceError:
+            mode = "overwrite"
         with self.guarded("write to"):
-            return self._db.create_table(name, content, mode="overwrite" if there else "create")
+            try:
+                return self._db.create_table(name, content, mode=mode)
+            except Exception as error:
+                if mode == "create" or is_disk_full(error):
+                    raise
+                self._db.drop_table(name, ignore_missing=True)  # a damaged one is in the way
+                return self._db.create_table(name, content)
 
     def about(self) -> About:
         """What the last build left; a gallery without it is not complete."""
