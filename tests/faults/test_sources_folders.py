@@ -1,4 +1,4 @@
-"""Folders of other people: parts, loose images, odd siblings, wrappers, empty and linked classes."""
+"""Folders of other people: parts, loose images, odd siblings, wrappers, lost classes."""
 
 import os
 from pathlib import Path
