@@ -183,7 +183,7 @@ def bad_inputs(photos, model, tmp_path):
         "a missing folder": (["fit", tmp_path / "nowhere"], "nowhere"),
         "no images": (["fit", empty], "no readable image"),
         "one class only": (["fit", one, "--shots", 1], "one class"),
-        "fewer images than shots": ([*fit, "--shots", 20], "20 shots"),
+        "fewer images than shots": (["fit", "picto/food-drink", "--shots", 500], "500 shots"),
         "an unknown model": (["fit", photos, "--shots", 1, "--model", "pitco"], "picto"),
         "an unknown method": ([*fit, "--method", "mmlr"], "mmrl"),
         "an unknown setting": ([*fit, "--shots", 1, "--set", "epoch=3"], "epochs"),
@@ -259,13 +259,19 @@ def test_compare(interlace_command, photos, model, tmp_path):
         (["--seeds", "1,x"], "1,x"),
         (["--methods", ","], "at least one method"),
         (["--set", "epoch=1"], "'epoch'"),
-        (["--shots", "99"], "99 shots"),
     ],
 )
 def test_compare_refuses(interlace_command, photos, model, arguments, word):
     code, out, err = interlace_command("compare", photos, "--model", model, *arguments)
     assert out == ""
     assert_one_line(code, err, word)
+
+
+def test_compare_takes_what_a_class_has(interlace_command, photos, model):
+    options = ["--methods", "linear_probe", "--shots", 99, "--seeds", 1]
+    code, out, err = interlace_command("compare", photos, "--model", model, *options)
+    assert code == 0 and "up to 99 shots per base class" in " ".join(out.split())
+    assert "fewer than 99 shots, for want of images" in err
 
 
 def test_export_gives_a_plain_model(interlace_command, fitted, photos, model, tmp_path):

@@ -32,6 +32,8 @@ def written_whole(path: Path | str) -> Iterator[Path]:
         InterlaceError: if the file cannot be written: disk full, no permission, a bad name.
     """
     path = Path(path)
+    if "\0" in str(path):
+        raise InterlaceError(f"cannot write {path}: not a name that a file can have")
     temporary = path.with_name(f".{path.name}.{os.getpid()}{_PARTIAL}")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -40,7 +42,7 @@ def written_whole(path: Path | str) -> Iterator[Path]:
         _to_disk(temporary)
         os.replace(temporary, path)
     except Exception as error:
-        with contextlib.suppress(OSError):
+        with contextlib.suppress(OSError, UnicodeError):
             temporary.unlink(missing_ok=True)
         if isinstance(error, OSError | UnicodeError) or is_disk_full(error):
             raise cannot_write(path, error) from None

@@ -11,6 +11,7 @@ import typer
 
 from interlace._util.text import printable
 from interlace.cli._bench_view import View
+from interlace.cli._many import tell_notes, tell_skipped
 from interlace.cli._options import (
     DataRoot,
     Device,
@@ -25,6 +26,7 @@ from interlace.errors import InterlaceError, TooFewImages
 
 if TYPE_CHECKING:
     from interlace.bench import engines
+    from interlace.data.task import FewShotTask
 
 NAME = "bench"
 
@@ -115,14 +117,19 @@ def run(
         split=split,
     )
     specs = []
+    planned: dict[str, FewShotTask] = {}
     for one in [own for name in split_list(data) for own in chosen.data_sets(name, data_root)]:
 
         def draw(count: int, one: str = one) -> None:
             first = own_grid([one], shots=[count])[0]
-            chosen.plan(setting_of(first, "{}", data_root))
+            plan = chosen.plan(setting_of(first, "{}", data_root))
+            planned[one] = plan.task if isinstance(plan, protocols.Plan) else plan.fit
 
         counts = usable_shots(asked, chosen.shots, draw, one)
         specs += own_grid([one], shots=counts) if counts else []
+    for task in planned.values():
+        tell_notes(task.notes)
+        tell_skipped(task.skipped, task.hidden)
     if not specs:
         raise InterlaceError("no data set has enough images for these shots")
     store = Store(output)

@@ -84,11 +84,11 @@ def run(
     names = split_list(methods)
     values = read_settings(config, settings or [])
     clip = load(model)
-    drawn_shots = shots
+    drawn_shots, up_to = shots, ""
     said: list[str] = []
 
     def task(seed: int) -> FewShotTask:
-        nonlocal drawn_shots
+        nonlocal drawn_shots, up_to
         drawn = FewShotTask.load(
             data,
             shots,
@@ -104,6 +104,7 @@ def run(
             tell_skipped(drawn.skipped, drawn.hidden)
             said.append(drawn.name)
         drawn_shots = drawn.shots  # a stored draw has its own
+        up_to = "up to " if len(drawn.train) < drawn.shots * len(drawn.classes) else ""
         own = template is None and not is_known(data, data_root)
         return replace(drawn, template=clip.template) if own else drawn
 
@@ -135,7 +136,8 @@ def run(
         if as_json:
             print_json(record)
         else:
-            show(cells, f"{data}, {drawn_shots} shots per base class, seeds {seeds}: accuracy in %")
+            what = f"{data}, {up_to}{drawn_shots} shots per base class, seeds {seeds}"
+            show(cells, f"{what}: accuracy in %")
 
 
 def tell(cell: Cell, adapted: Adapted) -> None:

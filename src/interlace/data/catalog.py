@@ -1,6 +1,7 @@
 """Data sets that Interlace knows by name."""
 
 import difflib
+import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -38,7 +39,7 @@ def is_catalog_name(name: str) -> bool:
 
 def expand(name: str) -> tuple[str, ...]:
     """Gives the data sets of a collection for its prefix (`"picto"`), and any other name itself."""
-    if name in COLLECTIONS and not Path(name).exists():
+    if name in COLLECTIONS and not os.path.exists(name):
         return tuple(own for own in catalog_names() if own.startswith(f"{name}/"))
     return (name,)
 
@@ -54,7 +55,7 @@ def is_known(source: Path | str, root: Path | str | None = None) -> bool:
     of_field = find_field(source) is not None
     if of_field and data_root(root) is not None:
         return True
-    return (of_field or is_catalog_name(source)) and not Path(source).exists()
+    return (of_field or is_catalog_name(source)) and not os.path.exists(source)
 
 
 def open_source(
@@ -81,7 +82,7 @@ def open_source(
             raise InterlaceError(f"{source}: columns are named for tables of your own only")
         return read_catalog(source, root, strict)
     path = Path(source)
-    if not path.exists():
+    if not os.path.exists(path):
         raise unknown_name(str(source))
     return open_path(path, strict, columns)
 

@@ -58,7 +58,8 @@ class Draw:
         Raises:
             InterlaceError: An image is not in the data set, or has another class there.
         """
-        by_key = {record.key: record for record in source.records()}
+        by_key = {_composed(record.key): record for record in source.records()}
+        by_key |= {record.key: record for record in source.records()}
         train = tuple(self._find(shot, by_key, source) for shot in self.train)
         val = tuple(self._find(shot, by_key, source) for shot in self.val)
         used = {record.key for record in (*train, *val)}
@@ -82,7 +83,8 @@ class Draw:
     def _find(self, shot: Shot, by_key: dict[str, Record], source: Source) -> Record:
         parts = PurePosixPath(shot.path.replace("\\", "/")).parts
         ends = ("/".join(parts[start:]) for start in range(len(parts)))
-        record = next((by_key[end] for end in ends if end in by_key), None)
+        spellings = (own for end in ends for own in (end, _composed(end)))
+        record = next((by_key[own] for own in spellings if own in by_key), None)
         if record is None:
             raise InterlaceError(f"{self.file}: {printable(shot.path)} is not in {source.name}")
         # a draw over a part of the classes may number them anew, so a name says more than a label
@@ -150,5 +152,9 @@ def _shot(item: object, path: Path) -> Shot:
     return Shot(image, label, name or None)
 
 
+def _composed(text: str) -> str:
+    return unicodedata.normalize("NFC", text)
+
+
 def _plain(name: str) -> str:
-    return unicodedata.normalize("NFC", name).replace("_", " ").strip().lower()
+    return _composed(name).replace("_", " ").strip().lower()

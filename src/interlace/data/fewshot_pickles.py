@@ -18,7 +18,7 @@ from interlace.errors import InterlaceError
 MAX_BYTES = 64 << 20
 """Size of a pickle; a draw of 16 images for 1,000 classes has about 2 MB."""
 
-MAX_STEPS = 3_000_000
+MAX_STEPS = 2_000_000
 """Opcodes of a pickle; such a draw has about 250,000."""
 
 _DATUM = ("dassl.data.datasets.base_dataset", "Datum")

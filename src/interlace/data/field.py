@@ -87,9 +87,11 @@ class FieldSet:
         wanted += [
             (folder / name, self.lists_from)
             for name in self.lists
-            if name != _CLASS_NAMES or not _shared_names(folder).exists()
+            if name != _CLASS_NAMES or not os.path.exists(_shared_names(folder))
         ]
-        return tuple(f"{path}: get it from {where}" for path, where in wanted if not path.exists())
+        return tuple(
+            f"{path}: get it from {where}" for path, where in wanted if not os.path.exists(path)
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -340,7 +342,7 @@ def _shared_names(folder: Path) -> Path:
 def _wordnet_names(folder: Path) -> dict[str, str]:
     """Reads lines such as `n01440764 tench`."""
     own = folder / _CLASS_NAMES
-    path = own if own.exists() else _shared_names(folder)
+    path = own if os.path.exists(own) else _shared_names(folder)
     names: dict[str, str] = {}
     for line in _lines(path):
         number, _, name = line.partition(" ")

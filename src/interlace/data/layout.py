@@ -74,20 +74,22 @@ def layout_of(root: Path, top: Node) -> Layout:
     notes: list[str] = []
     node = top
     while (inner := _wrapped(node)) is not None and not _parts_named(node):
+        notes += _left(node, (inner,), "class folder", "".join(f"{name}/" for name in base))
         base, node = (*base, inner), node.folders[inner]
         notes.append(f"the classes are in {'/'.join(base)}/, the only folder with images")
     root = root.joinpath(*base)
     named = _parts_named(node)
     if not named:
+        _check_classes(root, node)
         return Layout(base, {"train": ()}, (*notes, *_left(node, node.classes, "class folder")))
-    nested = {name: part for name, part in named.items() if node.folders[name].classes}
+    nested = {name: part for name, part in named.items() if not _is_flat(node, name, part)}
     rest = tuple(name for name in node.classes if name not in named)
     if not nested:
         return Layout(base, {"train": ()}, (*notes, *_class_called_train(root, node, named, rest)))
-    _check_parts(root, nested, rest)
+    _check_parts(root, node, nested, rest)
     parts = {part: _class_level(node, name) for name, part in nested.items()}
     for name in sorted(set(named) - set(nested)):
-        loose = node.folders[name].images
+        loose = node.folders[name].total
         if loose:
             notes.append(
                 f"{name}/ holds {count_of(loose, 'loose image')} and no class folders: "
@@ -99,6 +101,7 @@ def layout_of(root: Path, top: Node) -> Layout:
     notes += _left(node, tuple(nested), "part (train, val, test)", skip=tuple(named))
     for path in parts.values():
         own = node.at(path)
+        notes += _classes_called_parts(root, own, path)
         notes += _left(own, own.classes, "class folder", f"{'/'.join(path)}/")
     return Layout(base, parts, tuple(notes))
 
@@ -112,10 +115,11 @@ def _wrapped(node: Node) -> str | None:
     """Names the one sub-folder that holds all the images, in class folders or parts of its own."""
     if node.images or len(node.classes) != 1:
         return None
-    if any(not node.folders[name].others and not node.folders[name].folders for name in node.empty):
-        return None  # an empty folder is more likely a class without images
     name = node.classes[0]
     inner = node.folders[name]
+    empty = [own for own in map(node.folders.get, node.empty) if own and not own.others]
+    if any(not own.folders for own in empty) and not _parts_named(inner):
+        return None  # an empty folder is more likely a class without images
     # a folder of two class folders, or of parts, or of one more such folder
     more = len(inner.classes) > 1 or _parts_named(inner) or _wrapped(inner) is not None
     return name if more and not inner.images else None
@@ -127,6 +131,49 @@ def _class_level(node: Node, name: str) -> tuple[str, ...]:
     while (inner := _wrapped(node.at(path))) is not None:
         path = (*path, inner)
     return path
+
+
+def _is_flat(node: Node, name: str, part: str) -> bool:
+    """Says whether a part has no class folders: its images lie loose, or in `test/test/`."""
+    own = node.folders[name]
+    same = [inner for inner in own.classes if inner == name or part_of_folder(inner) == part]
+    return not own.classes or (
+        len(own.classes) == len(same) == 1 and not own.folders[same[0]].classes
+    )
+
+
+def _check_classes(root: Path, node: Node) -> None:
+    """Sees that parts are above the classes and not inside of each.
+
+    Raises:
+        InterlaceError: Class folders hold folders named like different parts.
+    """
+    for name in node.classes:
+        inside = {part_of_folder(own): own for own in node.folders[name].classes}
+        inside.pop("", None)
+        if len(inside) > 1 and len(inside) == len(node.folders[name].classes):
+            first, second = sorted(inside.values())[:2]
+            raise InterlaceError(
+                f"{_shown(root / name)}: holds {first}/ and {second}/: parts must lie above the "
+                f"classes, as in {first}/{printable(name)}/ and {second}/{printable(name)}/"
+            )
+
+
+def _classes_called_parts(root: Path, node: Node, path: tuple[str, ...]) -> list[str]:
+    """Says where a class inside of a part is called `train`, as the vehicle is.
+
+    Raises:
+        InterlaceError: It is called like another part.
+    """
+    where = "/".join(path)
+    named = [name for name in node.classes if part_of_folder(name)]
+    odd = [name for name in named if name.lower() != "train"]
+    if odd:
+        raise InterlaceError(
+            f"{_shown(root.joinpath(*path, odd[0]))}: a part inside of a part, or a class that is "
+            "named like one: rename it, or give the folder of the class folders"
+        )
+    return [f"'{where}/{name}' is taken for a class, as the folders beside it" for name in named]
 
 
 def _parts_named(node: Node) -> dict[str, str]:
@@ -148,7 +195,7 @@ def _parts_named(node: Node) -> dict[str, str]:
     }
 
 
-def _check_parts(root: Path, nested: Mapping[str, str], rest: tuple[str, ...]) -> None:
+def _check_parts(root: Path, node: Node, nested: Mapping[str, str], rest: tuple[str, ...]) -> None:
     twice = [part for part, count in Counter(nested.values()).items() if count > 1]
     if twice:
         both = [name for name, part in nested.items() if part == twice[0]]
@@ -156,7 +203,9 @@ def _check_parts(root: Path, nested: Mapping[str, str], rest: tuple[str, ...]) -
             f"{_shown(root)}: {listed(sorted(both))} are both named like the {twice[0]} part: keep "
             "one, or give the folder of one of them"
         )
-    unclear = len(rest) > 1 if set(nested.values()) == {"train"} else "train" not in nested.values()
+    unclear = "train" not in nested.values()
+    if set(nested.values()) == {"train"}:  # a class with folders inside, among more such?
+        unclear = len(rest) > len(node.folders[_folder_of(nested, "train")].classes)
     if rest and unclear:
         odd = sorted(nested)[0]
         raise InterlaceError(
@@ -174,7 +223,7 @@ def _class_called_train(
     Raises:
         InterlaceError: Other folders are named like parts, or there are no class folders at all.
     """
-    full = sorted(name for name in named if node.folders[name].images)
+    full = sorted(name for name in named if node.folders[name].total)
     if not full:
         return _left(node, node.classes, "class folder")
     if not rest:

@@ -1,5 +1,6 @@
 """Reads what retrieval across domains is tried on: the field's sets, picto, images of your own."""
 
+import os
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -219,7 +220,7 @@ def read_domains(root: Path | str, strict: bool = False) -> Source:
 
 
 def _read_own(path: Path, strict: bool) -> Source:
-    if not path.exists():
+    if not os.path.exists(path):
         raise InterlaceError(
             f"no such folder or table: {path} (nor a known retrieval data set: "
             f"{', '.join(retrieval_names())})"

@@ -11,10 +11,10 @@ from __future__ import annotations
 import json
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import pyarrow as pa
-import pyarrow.parquet as pq
+if TYPE_CHECKING:
+    import pyarrow as pa
 
 __all__ = ["images", "model_dir", "task", "task_names"]
 
@@ -29,6 +29,8 @@ def model_dir() -> Path:
 @cache
 def images() -> pa.Table:
     """All packaged drawings; row i has image_id i."""
+    import pyarrow.parquet as pq
+
     return pq.read_table(_HERE / "images.parquet")
 
 
