@@ -12,7 +12,13 @@ import signal
 import sys
 from pathlib import Path
 
+import filelock  # noqa: F401
+import open_clip  # noqa: F401
+import torchvision  # noqa: F401
+
+import interlace.backbone.load
 import interlace.cli
+import interlace.data.task
 import interlace.evaluation.plots
 import interlace.fitting
 import interlace.protocols  # noqa: F401
