@@ -237,7 +237,8 @@ class TestBytePairs:
             "ß",
         ]
     )
-    TEXT = st.lists(st.text(max_size=20) | PIECES, max_size=6).map("".join)
+    PLAIN = st.text(st.characters(min_codepoint=32, max_codepoint=126), max_size=60)
+    TEXT = PLAIN | st.lists(st.text(max_size=20) | PIECES, max_size=6).map("".join)
 
     @pytest.mark.parametrize("clean", CLEANING)
     def test_ids_are_open_clips(self, clean: str) -> None:

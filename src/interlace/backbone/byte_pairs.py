@@ -163,6 +163,8 @@ def cleaning(name: object) -> Callable[[str], str]:
 
 
 def _basic(text: str) -> str:
+    if text.isascii() and text.isprintable() and "&" not in text:
+        return text.strip()  # nothing to mend, and no need of a library that is slow to import
     import ftfy
 
     return html.unescape(html.unescape(ftfy.fix_text(text))).strip()
