@@ -7,7 +7,6 @@ computes, and is refused. transformers' files carry much that no model reads, wh
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -21,6 +20,7 @@ Check = Callable[[Any], bool]
 #: What a field may be and how that is said, or the fields of an object.
 Rule = tuple[str, Check] | Mapping[str, Any]
 
+_NULLABLE = "eos_token_id"
 #: Letters of a name or value that a message shows.
 _SHOWN = 80
 #: Sizes above these belong to no model, and would ask for memory that no machine has.
@@ -37,7 +37,7 @@ def _whole(least: int, most: int) -> Rule:
 def _number(least: float, most: float) -> Rule:
     def check(value: Any) -> bool:
         known = isinstance(value, int | float) and not isinstance(value, bool)
-        return known and math.isfinite(value) and least <= value <= most
+        return known and least <= value <= most  # neither NaN nor an integer of 400 digits is
 
     return f"a number from {least:g} to {most:g}", check
 
@@ -203,7 +203,7 @@ def read_open_clip(path: Path) -> tuple[dict[str, Any], dict[str, Any]]:
         InterlaceError: naming the file and the field.
     """
     where = printable(str(path))
-    whole = read_json_object(path, "configuration")
+    whole = _without_nulls(read_json_object(path, "configuration"))
     model, images = whole.get("model_cfg", whole), whole.get("preprocess_cfg") or {}
     if not isinstance(model, dict) or not {"embed_dim", "vision_cfg", "text_cfg"} <= set(model):
         raise InterlaceError(f"{where} has no 'model_cfg' with embed_dim, vision_cfg and text_cfg")
@@ -223,7 +223,7 @@ def read_hugging_face(path: Path) -> dict[str, Any]:
     Raises:
         InterlaceError: naming the file and the field.
     """
-    config = read_json_object(path, "configuration")
+    config = _without_nulls(read_json_object(path, "configuration"))
     check(config, _HF, printable(str(path)))
     return config
 
@@ -234,7 +234,7 @@ def read_processor(path: Path) -> dict[str, Any]:
     Raises:
         InterlaceError: naming the file and the field.
     """
-    whole = read_json_object(path, "configuration")
+    whole = _without_nulls(read_json_object(path, "configuration"))
     config, where = whole.get("image_processor", whole), printable(str(path))
     check(config, _HF_IMAGES, where)
     for name in ("size", "crop_size"):
@@ -252,7 +252,7 @@ def read_settings(path: Path) -> dict[str, Any]:
     Raises:
         InterlaceError: naming the file and the field.
     """
-    settings = read_json_object(path, "configuration")
+    settings = _without_nulls(read_json_object(path, "configuration"))
     check(settings, _SETTINGS, printable(str(path)))
     return settings
 
@@ -298,6 +298,14 @@ def about(what: Path | str) -> Iterator[None]:
         yield
     except InterlaceError as error:
         raise type(error)(f"{printable(str(what))}: {error}") from None
+
+
+def _without_nulls(value: Any) -> Any:
+    """An object without the fields that are null, which count as left out."""
+    if not isinstance(value, dict):
+        return value
+    # but for the end of text, null is no default and no id: it is refused where one is needed
+    return {k: _without_nulls(v) for k, v in value.items() if v is not None or k == _NULLABLE}
 
 
 def _short(value: Any) -> str:
