@@ -67,7 +67,7 @@ def test_special_files_are_skipped_and_named(photos, tmp_path, clip):
 
 
 def test_a_file_that_becomes_a_pipe_is_not_waited_for(photos, tmp_path, clip, monkeypatch):
-    from interlace.search import scan, sources
+    from interlace.search import scan, shards
 
     def swapped(path):
         if path.name == "3.png":
@@ -75,7 +75,7 @@ def test_a_file_that_becomes_a_pipe_is_not_waited_for(photos, tmp_path, clip, mo
             os.mkfifo(path)
         return scan.read_image(path)
 
-    monkeypatch.setattr(sources, "read_image", swapped)
+    monkeypatch.setattr(shards, "read_image", swapped)
     report = embed(photos, tmp_path / "out.parquet", clip)
     assert [(item.key, item.reason) for item in report.skipped] == [
         ("class1/3.png", "a named pipe, not a regular file")

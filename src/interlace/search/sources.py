@@ -9,22 +9,24 @@ from __future__ import annotations
 import glob
 import json
 import math
-import tarfile
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from interlace._util.reading import IMAGE_BYTES, as_path, check_regular, open_regular, reason_of
+from interlace._util.reading import as_path, check_regular, reason_of
 from interlace._util.text import first_line, listed, printable
 from interlace.data.records import Skipped
 from interlace.data.tables import COLUMNS
-from interlace.data.walk import EXTENSIONS, is_text
+from interlace.data.walk import is_text
 from interlace.errors import InterlaceError
-from interlace.search.scan import label_of, list_photos, only_skipped, read_image
+from interlace.search.scan import label_of, list_photos, only_skipped
+from interlace.search.shards import Item, Shard
+
+__all__ = ["UNIT", "Item", "Shard", "Source", "Unit", "find_source"]
 
 #: Images of a unit, where the source does not come in units.
 UNIT = 2048
@@ -32,29 +34,6 @@ UNIT = 2048
 _ROWS = 32
 #: Columns that name a row, before the path of its image does.
 KEYS = ("__key__", "key", "id", "image_id")
-
-
-@dataclass(frozen=True, slots=True)
-class Item:
-    """One image to embed: its name, its label where that is known, and its bytes or its path.
-
-    Where there is neither, ``problem`` says why.
-    """
-
-    key: str
-    label: str | None
-    image: bytes | Path | None
-    problem: str = "no image"
-
-    def read(self) -> bytes:
-        """The encoded image.
-
-        Raises:
-            OSError: if it cannot be read, or there is none.
-        """
-        if self.image is None:
-            raise OSError(self.problem)
-        return self.image if isinstance(self.image, bytes) else read_image(self.image)
 
 
 @dataclass(frozen=True)
@@ -158,102 +137,6 @@ class Rows:
         if "\0" in cell or not is_text(cell):
             return None, "not a name that a file can have"
         return self.path.parent / cell, ""
-
-
-@dataclass(frozen=True)
-class Shard:
-    """A WebDataset shard: a tar file in which files of one name make a sample."""
-
-    path: Path
-
-    def items(self) -> Iterator[Item]:
-        """Go through its samples; the class of a sample is what its ``.cls`` file says.
-
-        Raises:
-            InterlaceError: if the shard is damaged.
-        """
-        sample: _Sample | None = None
-        try:
-            with (
-                open_regular(self.path, "shard") as file,
-                tarfile.open(fileobj=file, mode="r|*", tarinfo=_Member) as tar,
-            ):
-                most = max(IMAGE_BYTES, self.path.stat().st_size)
-                for member in tar:
-                    tar.members = []  # type: ignore[attr-defined]  # it would keep all of them
-                    if not member.isreg():
-                        continue
-                    if member.size > most:
-                        raise InterlaceError(f"{member.name} expands to {member.size:,} bytes")
-                    path = PurePosixPath(member.name)
-                    # "photo.left.jpg" has the key "photo" and the ending ".left.jpg"
-                    stem, _, ending = path.name.partition(".")
-                    key = str(path.parent / stem)
-                    if sample is not None and sample.key != key:
-                        yield sample.item()
-                        sample = None
-                    sample = sample or _Sample(key)
-                    sample.take(tar, member, ending.lower())
-        except Exception as error:  # the decompressors have errors of their own
-            shown = printable(str(self.path))
-            reason = first_line(error).removeprefix(f"{shown}: ")
-            raise InterlaceError(f"{shown}: the shard cannot be read ({reason})") from None
-        if sample is not None:
-            yield sample.item()
-
-
-class _Member(tarfile.TarInfo):
-    """A member of a shard, whose header must be whole and of a bounded size."""
-
-    @classmethod
-    def fromtarfile(cls, tar: tarfile.TarFile) -> _Member:
-        """Read the next header; Python's own takes a damaged one for the end of the file."""
-        try:
-            return super().fromtarfile(tar)
-        except (tarfile.InvalidHeaderError, tarfile.TruncatedHeaderError) as error:  # type: ignore[attr-defined]
-            raise tarfile.ReadError(f"a damaged header: {error}") from None
-
-    def _proc_member(self, tar: tarfile.TarFile) -> Any:
-        """Go on after the first block; names and attributes of a member may follow in blocks."""
-        if self.type in _LONG_HEADERS and self.size > _HEADER_BYTES:
-            raise tarfile.ReadError(f"a header of {self.size:,} bytes")
-        return super()._proc_member(tar)  # type: ignore[misc]
-
-
-_HEADER_BYTES = 1 << 20
-_LONG_HEADERS = (
-    *(tarfile.GNUTYPE_LONGNAME, tarfile.GNUTYPE_LONGLINK),
-    *(tarfile.XHDTYPE, tarfile.XGLTYPE, tarfile.SOLARIS_XHDTYPE),
-)
-
-
-@dataclass
-class _Sample:
-    """The files of one name: the first image among them, and its class."""
-
-    key: str
-    image: bytes | None = None
-    label: str | None = None
-    problem: str = "no image"
-
-    def take(self, tar: tarfile.TarFile, member: tarfile.TarInfo, ending: str) -> None:
-        """Read a member if it is of use; others may be of any size."""
-        is_image = PurePosixPath(f"x.{ending}").suffix in EXTENSIONS and self.image is None
-        if not is_image and ending != "cls":
-            return
-        if member.issparse() or member.size > (IMAGE_BYTES if is_image else _HEADER_BYTES):
-            self.problem = f"{member.name}: {member.size:,} bytes, too large or sparse"
-            return
-        reader = tar.extractfile(member)
-        content = b"" if reader is None else reader.read()
-        if is_image:
-            self.image = content
-        else:
-            self.label = content.decode(errors="replace").strip() or None
-
-    def item(self) -> Item:
-        """What is embedded of it; names that are no UTF-8 cannot be written to Parquet."""
-        return Item(printable(self.key), self.label, self.image, self.problem)
 
 
 Unit = Files | Rows | Shard
