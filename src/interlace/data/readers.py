@@ -287,6 +287,7 @@ def _first_reason(skipped: Iterable[Skipped]) -> str:
 
 
 def visible_files(folder: Path) -> Iterator[Path]:
-    """Goes through the regular files of a folder that are not hidden, in a fixed order."""
+    """Goes through the regular files of a folder that are not hidden, in the order of `walk`."""
     found = walk(folder)
-    yield from sorted((*found.images, *found.others), key=lambda path: path.parts)
+    files = (*found.images, *found.others)
+    yield from sorted(files, key=lambda path: (path.parts[:-1], path.name))
