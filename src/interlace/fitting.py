@@ -120,6 +120,7 @@ def fit(
     if output is None:
         return learnt(None)
     folder = Path(output)
+    check_writable(folder, folder=True)
     with held(folder):
         return _fit_into(folder, task, built, config, learnt, overwrite, finish)
 
@@ -182,7 +183,6 @@ def _fit_into(
     checkpoint = Checkpoint(folder / CHECKPOINT, _identity(method.clip, task, config))
     if (folder / HEADER).exists() and not overwrite:
         return _completed(folder, task, method.clip, config, checkpoint, finish)
-    check_writable(folder, folder=True)
     if overwrite and not checkpoint.is_ours():
         checkpoint.remove()
     folder.mkdir(parents=True, exist_ok=True)

@@ -357,9 +357,9 @@ def test_refusals_come_before_training(
         (run, "mail", {"precision": "float16"}, "needs a GPU"),
         (run, "coop", {"n_tokens": 13}, "no room"),
         (tmp_path / "file" / "run", "mail", {}, "is not a folder"),
-        (tmp_path / "a\0b", "mail", {}, "cannot write|cannot lock|NUL|null"),
+        (tmp_path / "a\0b", "mail", {}, "cannot write"),
     ):
-        with pytest.raises((InterlaceError, ValueError), match=message):
+        with pytest.raises(InterlaceError, match=message):
             interlace.fit(models.tiny(), task, method, output=output, **settings)
     assert not (tmp_path / "runs").exists()
     # compare: the second method, the second seed and the novel half count before the first fit

@@ -125,6 +125,8 @@ def check_writable(path: Path | str, *, folder: bool) -> None:
     """
     path = Path(path)
     try:
+        if "\0" in str(path):
+            raise ValueError("not a name that a file can have")
         if not folder and path.is_dir():
             raise IsADirectoryError(errno.EISDIR, "it is a folder, give a file in it")
         there = path if folder else path.parent

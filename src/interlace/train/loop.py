@@ -30,6 +30,9 @@ from interlace.train.objectives import make_objective
 from interlace.train.optim import autocast_dtype, learning_rate, make_optimizer
 from interlace.train.tracking import Tracker
 
+#: Learnt values beyond this are looked at once more: those of a fit that went well are far below.
+_SUSPICIOUS = 1e3
+
 #: For each step: what computes the method's output, and the labels [B].
 Batches = Iterator[tuple[Callable[[], Output], torch.Tensor]]
 
@@ -127,8 +130,8 @@ def _train(
         check_finite(method.state_dict())
     except InterlaceError as error:
         raise InterlaceError(f"after the fit, {error}; {_advice(method)}") from None
-    if history and not validation:
-        # finite tensors may still be so large that no answer is; validation has seen some
+    if history and not validation and _largest(method) > _SUSPICIOUS:
+        # finite tensors may still be so large that no answer is; validation would have seen it
         image, _, text = _encode(method, prompts, Images(records[:8]))
         logits(method, image, text, seen=True)
     return history
@@ -342,6 +345,11 @@ def _step(
     scaler.scale(loss).backward()
     scaler.step(optimizer)
     scaler.update()
+
+
+def _largest(method: Method) -> float:
+    """The greatest absolute value that was learnt."""
+    return max((p.detach().abs().max().item() for p in method.parameters() if p.numel()), default=0)
 
 
 def _advice(method: Method) -> str:
