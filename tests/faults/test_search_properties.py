@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from interlace._util.text import printable
-from interlace.cell_record import check
+from interlace.bench.record import check
 from interlace.cli._console import PlainConsole
 from interlace.errors import InterlaceError
 from interlace.report import results_of, tables

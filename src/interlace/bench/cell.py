@@ -19,7 +19,7 @@ from interlace._util.schema import check, shown
 from interlace.backbone.load import load
 from interlace.bench.details import details
 from interlace.bench.measure import Measured, circumstances
-from interlace.cell_record import FORMAT
+from interlace.bench.record import FORMAT
 from interlace.config import PUBLISHED, TRAINING, Count, check_seed, read_settings, resolve
 from interlace.data.catalog import is_known
 from interlace.errors import InterlaceError

@@ -10,7 +10,7 @@ from typing import Any
 from interlace._util.files import write_json
 from interlace._util.reading import read_json
 from interlace.bench.cell import CellSpec
-from interlace.cell_record import check
+from interlace.bench.record import check
 from interlace.errors import InterlaceError
 from interlace.protocols.base import CLEAN
 

@@ -10,7 +10,7 @@ from typing import Any
 
 from interlace._util.reading import parse_json, read_regular
 from interlace._util.text import printable
-from interlace.cell_record import FORMAT, NO_MEASURE, check, clean
+from interlace.bench.record import FORMAT, NO_MEASURE, check, clean
 from interlace.data.records import Skipped
 from interlace.data.walk import walk
 from interlace.errors import InterlaceError
