@@ -21,6 +21,7 @@ from interlace import fitting, protocols
 from interlace._util import files
 from interlace.backbone.tokenizer import byte_pair_tokenizer
 from interlace.comparing import compare
+from interlace.data import picto
 from interlace.data.used import Used
 from interlace.errors import InterlaceError
 from interlace.evaluation.classify import Scores
@@ -372,3 +373,22 @@ def test_refusals_come_before_training(
     ):
         with pytest.raises((InterlaceError, RuntimeError), match=message):
             compare(models.tiny(), tasks, names, [1, 2], settings={"rank": 2})
+
+
+def test_a_backbone_whose_configuration_was_changed_is_not_the_same(
+    folder: Path, tmp_path: Path
+) -> None:
+    """The weights, and so the fingerprint, stay the same; heads and activation are beside them."""
+    model = tmp_path / "model"
+    shutil.copytree(picto.model_dir(), model)
+    clip = interlace.load(model)
+    interlace.fit(clip, drawn(folder), "linear_probe", output=tmp_path / "run", **FAST)
+    assert interlace.load_adapted(tmp_path / "run").classes
+    path = model / "open_clip_config.json"
+    content = json.loads(path.read_text())
+    content["model_cfg"]["quick_gelu"] = True
+    path.write_text(json.dumps(content))
+    changed = interlace.load(model)
+    assert changed.fingerprint() == clip.fingerprint()
+    with pytest.raises(InterlaceError, match="configuration of its backbone .* was changed"):
+        interlace.load_adapted(tmp_path / "run")
