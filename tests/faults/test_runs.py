@@ -29,7 +29,6 @@ from interlace.evaluation.plots import confusion_png
 from interlace.inference import shared_prompts
 from interlace.protocols import few_shot
 from interlace.protocols.base import Setting
-from interlace.protocols.comparison import named_as_fitted
 from interlace.train.checkpoint import Checkpoint
 from tests import models
 
@@ -186,7 +185,7 @@ def test_the_names_of_the_fit_go_to_the_same_folders(folder: Path, tmp_path: Pat
     interlace.fit(models.tiny(), task, "linear_probe", output=run, **FAST)
     adapted = interlace.load_adapted(run, models.tiny())
     assert adapted.class_names == {**names, "dog": "dog"}
-    again = named_as_fitted(adapted, interlace.FewShotTask.load(folder, 0, 1))
+    again = interlace.FewShotTask.load(folder, 0, 1, remembered=adapted.class_names)
     assert again.classes == ("formica", "bombus", "felis", "dog")
     assert protocols.evaluate(adapted, again).seen
 

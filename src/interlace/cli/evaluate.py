@@ -62,13 +62,13 @@ def run(
     from interlace.export.bundle import load_adapted
     from interlace.inference import shared_prompts
     from interlace.protocols import Halves, evaluate
-    from interlace.protocols.comparison import named_as_fitted
 
     adapted = load_adapted(bundle, device=device)
     task = FewShotTask.load(
         data,
         shots=0,
         class_names=class_names,
+        remembered=adapted.class_names,
         template=adapted.template,
         strict=strict,
         root=data_root,
@@ -76,8 +76,6 @@ def run(
     )
     tell_notes(task.notes)
     tell_skipped(task.skipped, task.hidden)
-    if class_names is None:
-        task = named_as_fitted(adapted, task)
     if task.published:
         tell_twins(task, shared_prompts(adapted.clip.prompts(task.classes, task.template)))
     result = evaluate(adapted, task)
