@@ -23,7 +23,9 @@ _SEPARATOR = re.compile(r"\s*[\t,:]\s*")
 def clean_class_name(folder: str) -> str:
     """Turns a folder name into words: `"006.american_crow"` becomes `"american crow"`."""
     words = _CAMEL.sub(" ", _INDEX.sub("", folder)).replace("_", " ")
-    return " ".join(words.split()) or folder
+    # control characters say nothing to a text tower, and no prompt may have them
+    plain = "".join(c if c.isspace() or printable(c) == c else " " for c in words)
+    return " ".join(plain.split()) or folder
 
 
 def clean_class_names(folders: Sequence[str]) -> tuple[str, ...]:
