@@ -186,31 +186,34 @@ class Adapted:
         predictions: list[Prediction] = []
         for start in range(0, len(images), 64):
             batch = [transform(open_image(image)) for image in images[start : start + 64]]
-            try:
-                predictions += self.predict_pixels(torch.stack(batch), top)
-            except NotFinite as error:
-                raise self._named(error, images[start:]) from None
+            predictions += self.predict_pixels(torch.stack(batch), top, images[start:])
         return predictions
 
-    def predict_pixels(self, pixels: Tensor, top: int = 5) -> list[Prediction]:
+    def predict_pixels(
+        self, pixels: Tensor, top: int = 5, images: Sequence[object] = ()
+    ) -> list[Prediction]:
         """Classify preprocessed images [B, 3, H, W].
 
         Args:
             pixels: what the model's ``preprocess.eval_transform()`` makes of images.
             top: how many classes to rank.
+            images: where they are from, for the error.
 
         Raises:
-            NotFinite: with the place of the image in ``pixels``, if its answer is no number.
+            NotFinite: naming an image or a class whose answer is no number.
         """
         labels = torch.zeros(len(pixels), dtype=torch.long)
-        scores, _ = self.logits([(pixels, labels)])
+        try:
+            scores, _ = self.logits([(pixels, labels)])
+        except NotFinite as error:
+            raise self._named(error, images) from None
         return [self._rank(row, top) for row in scores.softmax(dim=-1)]
 
     def _named(self, error: NotFinite, images: Sequence[object]) -> NotFinite:
         """The same error with the name of the class, or of the one of ``images``."""
         if error.what == "class":
             return NotFinite("class", error.index, self._classes[error.index])
-        image = images[error.index]
+        image = images[error.index] if images else None
         return NotFinite("image", error.index, str(image) if isinstance(image, str | Path) else "")
 
     def _rank(self, probabilities: Tensor, top: int) -> Prediction:

@@ -12,7 +12,7 @@ from rich.table import Table
 from interlace._util.text import printable
 from interlace.cli._many import tell_skipped
 from interlace.cli._output import out, percent, print_json
-from interlace.errors import InterlaceError
+from interlace.errors import InterlaceError, UnreadableImage
 
 if TYPE_CHECKING:
     from interlace.adapted import Adapted, Prediction
@@ -84,12 +84,14 @@ def _answers(
                 continue
             try:
                 pixels.append((place, transform(open_image(path))))
-            except InterlaceError as error:
+            except UnreadableImage as error:
                 if strict:
                     raise
-                found[place] = str(error).removeprefix(f"{path}: ")
+                found[place] = error.reason
         if pixels:
-            predictions = adapted.predict_pixels(torch.stack([own for _, own in pixels]), top)
+            own_paths = [batch[place][0] for place, _ in pixels]
+            stacked = torch.stack([own for _, own in pixels])
+            predictions = adapted.predict_pixels(stacked, top, own_paths)
             found |= {place: own for (place, _), own in zip(pixels, predictions, strict=True)}
         yield from ((path, found[place]) for place, (path, _) in enumerate(batch))
 
