@@ -16,6 +16,7 @@ from rich.table import Table
 from interlace._util.files import is_disk_full
 from interlace._util.text import first_line, printable
 from interlace.cli._console import PlainConsole
+from interlace.cli._usage import UsageError, usage_line
 from interlace.errors import InterlaceError
 
 if TYPE_CHECKING:
@@ -31,13 +32,21 @@ err = PlainConsole(stderr=True)
 def errors() -> Iterator[None]:
     """Turn what the user can mend into one line on stderr and exit code 2.
 
-    That is an :class:`InterlaceError`, a path that cannot be used, a full disk, too little memory,
-    or an argument that is no text. Anything else is a fault of ours and stays a traceback.
+    That is an :class:`InterlaceError`, a call that is none, a path that cannot be used, a full
+    disk, too little memory, or an argument that is no text. Anything else is a fault of ours and
+    stays a traceback.
     """
     try:
         yield
     except InterlaceError as error:
         _refuse(str(error))
+    except UsageError as error:
+        if type(error).__name__ == "NoArgsIsHelpError":  # has printed the help, or is it
+            err.print(str(error), end="")
+            sys.exit(2)
+        _refuse(usage_line(error))
+    except typer.Abort:  # standard input ended where an answer was awaited
+        sys.exit(1)
     except BrokenPipeError:
         # the reader of a pipe has gone; python would complain once more at shutdown
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
