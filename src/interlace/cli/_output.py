@@ -14,7 +14,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Table
 
 from interlace._util.files import is_disk_full
-from interlace._util.text import first_line, printable
+from interlace._util.text import first_line
 from interlace.cli._console import PlainConsole
 from interlace.cli._usage import UsageError, usage_line
 from interlace.errors import InterlaceError
@@ -42,7 +42,7 @@ def errors() -> Iterator[None]:
         _refuse(str(error))
     except UsageError as error:
         if type(error).__name__ == "NoArgsIsHelpError":  # has printed the help, or is it
-            err.print(str(error), end="")
+            sys.stderr.write(str(error))
             sys.exit(2)
         _refuse(usage_line(error))
     except typer.Abort:  # standard input ended where an answer was awaited
@@ -69,7 +69,7 @@ def _refuse(reason: str) -> NoReturn:
 
 def tell_error(line: str) -> None:
     """Print one line that says what went wrong; what stands in it can make no second one."""
-    err.print(printable(line), style="bold red")
+    err.print(line, style="bold red")
 
 
 def _shortened(text: str, most: int = 200) -> str:

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 def note(line: str) -> None:
     """A line beside the results that a reader should know."""
-    err.print(f"note: {line}", markup=False, highlight=False, soft_wrap=True)
+    err.print(f"note: {line}")
 
 
 def drawn(picture: Path, draw: Callable[[], str]) -> bool:

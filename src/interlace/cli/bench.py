@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from interlace._util.text import printable
 from interlace.cli._bench_view import View
 from interlace.cli._many import tell_notes, tell_skipped
 from interlace.cli._options import (
@@ -189,22 +188,18 @@ def usable_shots(
         except TooFewImages as error:
             reason = reason or str(error)
             if asked:
-                _say(f"left out: {data} with {shots} shots: {error}")
+                err.print(f"left out: {data} with {shots} shots: {error}")
     if found or asked:
         return found
     for shots in range(min(usual) - 1, 0, -1):
         try:
             draw(shots)
-            _say(f"{data}: {shots} shots, because there are {reason}")
+            err.print(f"{data}: {shots} shots, because there are {reason}")
             return [shots]
         except TooFewImages:
             continue
-    _say(f"left out: {data}: {reason}")
+    err.print(f"left out: {data}: {reason}")
     return []
-
-
-def _say(line: str) -> None:
-    err.print(printable(line))
 
 
 def make_engine(

@@ -146,9 +146,7 @@ def tell(cell: Cell, adapted: Adapted) -> None:
     left_out = f", {cell.left_out} images of the fit left out" if cell.left_out else ""
     err.print(
         f"{cell.method}, seed {cell.seed}: base {percent(scores.base)}, "
-        f"novel {percent(scores.novel)}, {cell.seconds:.0f} s{left_out}",
-        highlight=False,
-        markup=False,
+        f"novel {percent(scores.novel)}, {cell.seconds:.0f} s{left_out}"
     )
 
 
@@ -179,11 +177,10 @@ def show(cells: list[Cell], title: str) -> None:
     first = cells[0].scores
     out.print(
         f"{first.n_base} base and {first.n_novel} novel test images. HM: harmonic mean of the mean "
-        "base and novel accuracy. all: all classes at once. s: seconds of a fit.",
-        highlight=False,
+        "base and novel accuracy. all: all classes at once. s: seconds of a fit."
     )
     if len({cell.seed for cell in cells}) < 5:
-        out.print("Fewer than five seeds: the intervals are wide and rough.", highlight=False)
+        out.print("Fewer than five seeds: the intervals are wide and rough.")
 
 
 def _mean(summary: Summary | None) -> str:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from rich.table import Table
 
-from interlace._util.text import count_of, listed, printable
+from interlace._util.text import count_of, listed
 from interlace.cli._many import tell_notes, tell_skipped
 from interlace.cli._options import (
     Data,
@@ -110,8 +110,7 @@ def run(
     picture = confusion or bundle / picture_of(task.name)
     title = f"{method} on {task.name}"
     if drawn(picture, lambda: confusion_png(picture, after.confusion, classes, title)):
-        shown = printable(str(picture))
-        out.print(f"confusion matrix in {shown}", highlight=False, markup=False, soft_wrap=True)
+        out.print(f"confusion matrix in {picture}")
 
 
 def _tell_unknown(adapted: Adapted, task: FewShotTask, known: int) -> None:

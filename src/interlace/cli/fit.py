@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import typer
 
 from interlace._util.files import write_json
-from interlace._util.text import count_of, printable
+from interlace._util.text import count_of
 from interlace.cli._many import tell_notes, tell_skipped
 from interlace.cli._options import (
     Data,
@@ -163,7 +163,7 @@ def run(
             overwrite=overwrite,
             device=device,
             report=report,
-            planned=lambda plan: err.print(plan.describe(), highlight=False, soft_wrap=True),
+            planned=lambda plan: err.print(plan.describe()),
             tracker=tracker,
             finish=finish,
             class_names=dict(zip(whole.folders, whole.classes, strict=True)),
@@ -260,17 +260,13 @@ class _Results:
             title = f"{after.n} held-out images, {len(self.task.classes)} classes"
             out.print(accuracy_table(title, rows, method))
         if self.left_out:
-            _line(f"{count_of(self.left_out, 'test image')} left out: copies of images of the fit")
-        _line(f"{trained:,} trained parameters")
+            out.print(f"{count_of(self.left_out, 'test image')} left out: copies of images of the fit")
+        out.print(f"{trained:,} trained parameters")
         if adapted.config.tuned:
-            _line(f"tuned: published values for this data set ({adapted.config.tuned})")
+            out.print(f"tuned: published values for this data set ({adapted.config.tuned})")
 
     def close(self) -> None:
         """Say where everything is, once the run is complete."""
         if not self.as_json:
             files = ([PICTURE] if self.picture else []) + [RESULT, SPLIT]
-            _line(f"adapted model in {self.output} ({', '.join(files)})")
-
-
-def _line(text: str) -> None:
-    out.print(printable(text), highlight=False, markup=False, soft_wrap=True)
+            out.print(f"adapted model in {self.output} ({', '.join(files)})")

@@ -12,7 +12,6 @@ import typer
 
 from interlace._util.files import write_text
 from interlace._util.reading import as_path
-from interlace._util.text import printable
 from interlace.cli._options import Json
 from interlace.cli._output import err, out, print_json
 from interlace.errors import InterlaceError
@@ -99,7 +98,7 @@ def run(
         )
     for notice in results.notices():
         if notice.serious:
-            err.print(f"warning: {printable(notice.text)}")
+            err.print(f"warning: {notice.text}")
     if output is not None and not as_json:
         out.print(f"{output}: {len(results.done):,} cells")
 
