@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from interlace._util.files import check_writable
 from interlace.cli._bench_view import View
 from interlace.cli._many import tell_notes, tell_skipped
 from interlace.cli._options import (
@@ -21,6 +22,7 @@ from interlace.cli._options import (
     split_list,
 )
 from interlace.cli._output import err, out, print_json, tell_error
+from interlace.cli._run_files import tell_twins
 from interlace.errors import InterlaceError, TooFewImages
 
 if TYPE_CHECKING:
@@ -96,6 +98,7 @@ def run(
     from interlace import protocols
     from interlace.bench import Store, grid
     from interlace.bench.cell import setting_of
+    from interlace.bench.checking import check_cells
     from interlace.bench.run import run_grid
     from interlace.config import read_settings
 
@@ -131,8 +134,14 @@ def run(
         tell_skipped(task.skipped, task.hidden)
     if not specs:
         raise InterlaceError("no data set has enough images for these shots")
+    check_writable(output, folder=True)
     store = Store(output)
     waiting = [spec for spec in specs if not store.is_done(spec)]
+    if waiting:
+        asked_for = ("zero_shot", *(() if methods == "all" else names))
+        first = [spec for spec in waiting if spec.method in asked_for] or waiting
+        there = device if engine is EngineName.local else None
+        tell_twins(*check_cells(first, data_root, there))
     if len(waiting) < len(specs):
         err.print(f"{len(specs) - len(waiting)} of {len(specs)} cells are done already")
     try:

@@ -24,7 +24,7 @@ from interlace.cli._options import (
     split_list,
 )
 from interlace.cli._output import err, out, percent, print_json, signed_points, training_bar
-from interlace.cli._run_files import written
+from interlace.cli._run_files import tell_twins, written
 
 if TYPE_CHECKING:
     from interlace.adapted import Adapted
@@ -102,6 +102,7 @@ def run(
         if not said:  # the same for every seed
             tell_notes(drawn.notes)
             tell_skipped(drawn.skipped, drawn.hidden)
+            tell_twins(clip, [drawn])
             said.append(drawn.name)
         drawn_shots = drawn.shots  # a stored draw has its own
         up_to = "up to " if len(drawn.train) < drawn.shots * len(drawn.classes) else ""

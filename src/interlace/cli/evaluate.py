@@ -60,7 +60,6 @@ def run(
     from interlace.data.task import FewShotTask
     from interlace.evaluation.plots import confusion_png
     from interlace.export.bundle import load_adapted
-    from interlace.inference import shared_prompts
     from interlace.protocols import Halves, evaluate
     from interlace.protocols.comparison import named_as_fitted
 
@@ -74,12 +73,11 @@ def run(
         root=data_root,
         columns=columns_of(image_column, label_column, split_column, ignore_columns),
     )
-    tell_notes(task.notes)
-    tell_skipped(task.skipped, task.hidden)
     if class_names is None:
         task = named_as_fitted(adapted, task)
-    if task.published:
-        tell_twins(task, shared_prompts(adapted.clip.prompts(task.classes, task.template)))
+    tell_notes(task.notes)
+    tell_skipped(task.skipped, task.hidden)
+    tell_twins(adapted.clip, [task])
     result = evaluate(adapted, task)
     known = len(set(task.classes) & set(adapted.trained_classes))
     method, before, after = adapted.config.method, result.zero_shot, result.adapted

@@ -108,7 +108,7 @@ def run(
     from interlace.data.task import FewShotTask
     from interlace.data.used import Used
     from interlace.fitting import fit
-    from interlace.inference import check_distinct, shared_prompts
+    from interlace.inference import check_distinct
     from interlace.published import check_preset, preset_name
     from interlace.train.tracking import make_tracker
 
@@ -140,10 +140,9 @@ def run(
     tell_skipped(task.skipped, task.hidden)
     # methods that do not use the template still meet zero-shot with it, after the training
     prompts = clip.prompts(task.classes, task.template)
-    if task.published:
-        tell_twins(task, shared_prompts(prompts))
-    else:
+    if not task.published:
         check_distinct(prompts, task.classes)
+    tell_twins(clip, [task])
     left_out = _check_test(task, Used.of((*task.train, *task.val)))
     results = _Results(task, output, as_json, left_out, asked_published=preset == PUBLISHED)
     with resumable(), ExitStack() as bar:

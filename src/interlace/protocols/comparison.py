@@ -8,6 +8,7 @@ from typing import Any, Generic, Protocol, TypeVar
 
 from interlace._util.text import listed
 from interlace.adapted import Adapted
+from interlace.data.class_names import notes_on_names
 from interlace.data.task import FewShotTask
 from interlace.errors import InterlaceError
 
@@ -71,7 +72,11 @@ def named_as_fitted(adapted: Adapted, task: FewShotTask) -> FewShotTask:
     )
     if not task.folders or names == task.classes:
         return task
-    return replace(task, classes=names, published=False)
+    # what was noted of the names that these replace does not hold any more
+    said = set(notes_on_names(task.folders, task.classes, None))
+    notes = [note for note in task.notes if note not in said]
+    notes += notes_on_names(task.folders, names, None)
+    return replace(task, classes=names, published=False, notes=tuple(notes))
 
 
 def among_fitted(adapted: Adapted, task: FewShotTask) -> FewShotTask:
