@@ -118,7 +118,7 @@ def test_names_and_classes_are_said(command: Command, model: Path, tmp_path: Pat
 def test_no_test_images_is_said_before_training(
     command: Command, model: Path, tmp_path: Path
 ) -> None:
-    data, run = photos(tmp_path / "photos", ["ant", "bee"], each=2), tmp_path / "run"
+    data, run = photos(tmp_path / "photos", ["ant", "bee"], each=1), tmp_path / "run"
     photos(tmp_path / "split" / "train", ["ant", "bee"], each=4)
     (tmp_path / "split" / "val").mkdir()
     arguments = fit(model, data, run)
