@@ -18,6 +18,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+import interlace
 from interlace import cli
 from interlace._util.files import held
 from tests import models
@@ -34,6 +35,7 @@ BUILD = ("search", "build", "photos", *MODEL)
 DEMO = ("demo", "--data", "photos", *MODEL, "--shots", "2", "--seeds", "1", "--epochs", "1")
 
 LONG = "x " * 400
+TWINS = ("names that differ by case",)
 #: What commands that draw shots share; ``*call`` stands before.
 DATA = {
     "no braces in the template": (("--template", "a photo"), "{}"),
@@ -50,7 +52,7 @@ DATA = {
     "a configuration that is missing": (("--config", "nowhere.yaml"), "nowhere.yaml"),
     "a pipe as configuration": (("--config", "pipe"), "a named pipe"),
     "a configuration of a list": (("--config", "list.yaml"), "list.yaml"),
-    "a split that is missing": (("--split", "nowhere.json"), "nowhere.json: no such file"),
+    "a split that is missing": (("--split", "nowhere.json"), "nowhere.json: no such split file"),
     "a split of other data": (("--split", "other.json"), "other"),
     "a pipe as split": (("--split", "pipe.json"), "a named pipe"),
     "a model that is missing": (("--model", "./nowhere"), "no file or folder './nowhere'"),
@@ -114,7 +116,7 @@ def _cases() -> dict[str, tuple[tuple[str, ...], str]]:
             "an output that is complete": (("-o", "run"), "already holds an adapted model"),
             "an output in use": (("-o", "held"), "another interlace command"),
             "published values of mistyped data": (("--preset", "published/x"), "no preset"),
-            "a column of a folder": (("--label-column", "x"), "x"),
+            "a column of a folder": (("--label-column", "x"), "has no columns"),
         },
     )
     add(
@@ -152,7 +154,7 @@ def _cases() -> dict[str, tuple[tuple[str, ...], str]]:
             "nothing left to score": (("run", "shots"), "shots"),
         },
     )
-    add("evaluate", ("evaluate", "run", "photos"), NAMES)
+    add("evaluate", ("evaluate", "adapter", "photos"), NAMES)
     add("evaluate", (), instead(("evaluate", "adapter", "photos"), 2))
 
     add(
@@ -166,10 +168,13 @@ def _cases() -> dict[str, tuple[tuple[str, ...], str]]:
             "a pipe": (("run", "pipe"), "a named pipe"),
             "a text": (("run", "text.txt"), "text.txt: not an image"),
             "a folder without images": (("run", "empty"), "no images in empty"),
-            "classes of a bound method": (("run", "a.png", "--classes", "x,y"), "ant"),
+            "classes of a bound method": (
+                ("run", "a.png", "--classes", "x,y"),
+                "answers only for the 4",
+            ),
             "no classes": (("adapter", "a.png", "--classes", ""), "--classes ''"),
             "an empty class": (("adapter", "a.png", "--classes", "x,,y"), "--classes 'x,,y'"),
-            "one class twice": (("adapter", "a.png", "--classes", "x,x"), "'x'"),
+            "one class twice": (("adapter", "a.png", "--classes", "x,x"), "more than once: x"),
             "one prompt": (("adapter", "a.png", "--classes", "x,X"), "same prompt"),
             "a long class": (("adapter", "a.png", "--classes", LONG), "77"),
             "a device that is none": (("run", "a.png", "--device", "gpu"), "device 'gpu'"),
@@ -208,7 +213,7 @@ def _cases() -> dict[str, tuple[tuple[str, ...], str]]:
         "bench",
         (*BENCH, "-o", "new"),
         {
-            "no data": (("--data", ","), "at least one"),
+            "no data": (("--data", ","), "names no data set"),
             "shots that are none": (("--shots", "1.5"), "shots '1.5'"),
             "shots that nothing has": (("--shots", "99"), "no data set has enough images"),
             "a condition that is none": (("--conditions", "typos"), "no condition 'typos'"),
@@ -253,123 +258,199 @@ def _cases() -> dict[str, tuple[tuple[str, ...], str]]:
     )
     found["reproduce: nothing published"] = (("reproduce", "mmrl/nope"), "nothing published")
 
-    add("report", ("report", "records"), OUTPUTS | {
-        "an output that is a folder": (("-o", "photos"), "-o photos is a folder"),
-        "a suffix of no format": (("-o", "new.xyz"), "the suffix says no format"),
-        "a page without a file": (("--format", "html"), "needs a file"),
-        "a baseline that is none": (("--baseline", "nope"), "'nope'"),
-        "a page in a file": (("-o", "text.txt/x.html"), "cannot write text.txt/x.html"),
-    })
-    add("report", ("report",), {
-        "nothing there": (("nowhere",), "nowhere"),
-        "a folder without cells": (("photos",), "photos"),
-        "a text": (("text.txt",), "text.txt"),
-    })
+    add(
+        "report",
+        ("report", "records", "--format", "html"),
+        OUTPUTS
+        | {
+            "an output that is a folder": (("-o", "photos"), "-o photos is a folder"),
+            "a page without a file": ((), "needs a file"),
+            "a page in a file": (("-o", "text.txt/x.html"), "cannot write text.txt/x.html"),
+        },
+    )
+    add(
+        "report",
+        ("report",),
+        {
+            "nothing there": (("nowhere",), "nowhere"),
+            "a folder without cells": (("photos",), "photos"),
+            "a text": (("text.txt",), "text.txt"),
+            "a baseline that is none": (("records", "--baseline", "nope"), "'nope'"),
+            "a suffix of no format": (("records", "-o", "new.xyz"), "the suffix says no format"),
+        },
+    )
 
-    add("export", ("export", "lora"), OUTPUTS | {
-        "an output that is a file": (("-o", "text.txt"), "text.txt is a file"),
-        "an output that is not empty": (("-o", "photos"), "photos is not empty"),
-        "an output that is no model": (("-o", "photos", "--overwrite"), "not a saved model"),
-        "an output in use": (("-o", "held"), "another interlace command"),
-        "a format that is none": (("-o", "new", "--format", "onnx"), "--format 'onnx'"),
-    })
-    add("export", ("export",), {
-        "no run": (("nowhere", "-o", "new"), "holds no adapted model"),
-        "a broken run": (("broken", "-o", "new"), "bundle.json"),
-        "a run cut short": (("cut", "-o", "new"), "adapted.safetensors"),
-        "a method that is no plain model": (("run", "-o", "new"), "not a plain model"),
-    })
+    add(
+        "export",
+        ("export", "lora"),
+        OUTPUTS
+        | {
+            "an output that is a file": (("-o", "text.txt"), "text.txt is a file"),
+            "an output that is not empty": (("-o", "photos"), "photos is not empty"),
+            "an output that is no model": (("-o", "photos", "--overwrite"), "not a saved model"),
+            "an output in use": (("-o", "held"), "another interlace command"),
+            "a format that is none": (("-o", "new", "--format", "onnx"), "--format 'onnx'"),
+        },
+    )
+    add(
+        "export",
+        ("export",),
+        {
+            "no run": (("nowhere", "-o", "new"), "holds no adapted model"),
+            "a broken run": (("broken", "-o", "new"), "bundle.json"),
+            "a run cut short": (("cut", "-o", "new"), "adapted.safetensors"),
+            "a method that is no plain model": (("run", "-o", "new"), "not a plain model"),
+        },
+    )
 
-    models_only = {what: case for what, case in DATA.items() if "--model" in case[0] or "--dev" in case[0][0]}
+    models_only = {
+        what: case for what, case in DATA.items() if "--model" in case[0] or "--dev" in case[0][0]
+    }
     add("embed", (*EMBED, "-o", "new.parquet"), models_only)
-    add("embed", EMBED, OUTPUTS | {
-        "an output that is a folder": (("-o", "photos"), "photos is a folder"),
-        "an output that is there": (("-o", "text.txt"), "text.txt is there already"),
-        "an output in use": (("-o", "held"), "another interlace command"),
-        "an engine that is none": (("-o", "new", "--engine", "slurm"), "--engine"),
-        "no images at a time": (("-o", "new", "--batch-size", "0"), "--batch-size '0'"),
-        "parts of no images": (("-o", "new", "--unit", "0"), "--unit '0'"),
-    })
-    add("embed", ("embed",), {
-        "nothing there": (("nowhere", *MODEL, "-o", "new"), "nowhere"),
-        "an empty folder": (("empty", *MODEL, "-o", "new"), "empty"),
-        "a pipe": (("pipe", *MODEL, "-o", "new"), "pipe"),
-        "a text": (("text.txt", *MODEL, "-o", "new"), "text.txt"),
-        "a file that is no image, strictly": (("mixed", *MODEL, "--strict", "-o", "new"), "broken"),
-    })
+    add(
+        "embed",
+        EMBED,
+        OUTPUTS
+        | {
+            "an output that is a folder": (("-o", "photos"), "photos is a folder"),
+            "an output that is there": (("-o", "text.txt"), "text.txt is there already"),
+            "an output in use": (("-o", "held"), "another interlace command"),
+            "an engine that is none": (("-o", "new", "--engine", "slurm"), "--engine"),
+            "no images at a time": (("-o", "new", "--batch-size", "0"), "--batch-size '0'"),
+            "parts of no images": (("-o", "new", "--unit", "0"), "--unit '0'"),
+        },
+    )
+    add(
+        "embed",
+        ("embed",),
+        {
+            "nothing there": (("nowhere", *MODEL, "-o", "new"), "nowhere"),
+            "an empty folder": (("empty", *MODEL, "-o", "new"), "empty"),
+            "a pipe": (("pipe", *MODEL, "-o", "new"), "pipe"),
+            "a text": (("text.txt", *MODEL, "-o", "new"), "text.txt"),
+            "a pipe among images, strictly": (
+                ("pipes", *MODEL, "--strict", "-o", "new"),
+                "a named pipe",
+            ),
+        },
+    )
 
-    add("show", ("show",), {
-        "nothing of this name": (("nowhere",), "no method 'nowhere'"),
-        "a path": (("./nowhere",), "no file or folder"),
-        "a broken run": (("broken",), "bundle.json"),
-        "a text": (("text.txt",), "text.txt"),
-        "a pipe": (("pipe",), "pipe"),
-    })
+    add(
+        "show",
+        ("show",),
+        {
+            "nothing of this name": (("nowhere",), "no method 'nowhere'"),
+            "a path": (("./nowhere",), "no file or folder"),
+            "a broken run": (("broken",), "bundle.json"),
+            "a text": (("text.txt",), "text.txt"),
+            "a pipe": (("pipe",), "pipe"),
+        },
+    )
 
-    add("demo", DEMO, OUTPUTS | {
-        "an output that is a file": (("-o", "text.txt"), "cannot write text.txt"),
-        "an output in use": (("-o", "held"), "another interlace command"),
-        "a method that is none": (("-o", "new", "--method", "mmrll"), "no method 'mmrll'"),
-        "a bound method": (("-o", "new", "--method", "linear_probe"), "answers only for"),
-        "a model that is missing": (("-o", "new", "--model", "./nowhere"), "./nowhere"),
-        "no seeds": (("-o", "new", "--seeds", "0"), "--seeds '0'"),
-        "no epochs": (("-o", "new", "--epochs", "0"), "--epochs '0'"),
-    })
+    add(
+        "demo",
+        DEMO,
+        OUTPUTS
+        | {
+            "an output that is a file": (("-o", "text.txt"), "cannot write text.txt"),
+            "an output in use": (("-o", "held"), "another interlace command"),
+            "a method that is none": (("-o", "new", "--method", "mmrll"), "no method 'mmrll'"),
+            "a bound method": (("-o", "new", "--method", "linear_probe"), "answers only for"),
+            "a model that is missing": (("-o", "new", "--model", "./nowhere"), "./nowhere"),
+            "no seeds": (("-o", "new", "--seeds", "0"), "--seeds '0'"),
+            "no epochs": (("-o", "new", "--epochs", "0"), "--epochs '0'"),
+        },
+    )
     add("demo", (), instead((*DEMO, "-o", "new"), 2))
 
-    add("data check", (), instead(("data", "check", "photos"), 2, ("names that differ by case",)))
-    add("data split", ("data", "split", "photos"), OUTPUTS | {
-        "an output that is a folder": (("-o", "photos"), "cannot write photos"),
-        "a seed below 0": (("-o", "new", "--seed", "-1"), "seed=-1"),
-        "a draw that is missing": (("-o", "new", "--import", "nowhere.pkl"), "nowhere.pkl"),
-        "a pipe as draw": (("-o", "new", "--import", "pipe"), "a named pipe"),
-    })
-    add("data split", (), instead(("data", "split", "photos", "-o", "new"), 2, ("names that differ by case",)))
-    add("data get", ("data", "get"), {
-        "a set that is none": (("nope", "--data-root", "empty"), "no data set 'nope'"),
-        "a set to be asked for": (("imagenet", "--data-root", "empty"), "cannot be downloaded"),
-        "no data root": (("dtd",), "where to?"),
-        "a data root that is a file": (("dtd", "--data-root", "text.txt"), "text.txt"),
-        "a data root that takes no files": (("dtd", "--data-root", "/proc/none"), "/proc/none"),
-        "images that are there": (("eurosat", "--data-root", "field"), "is there already"),
-    })
+    add("data check", (), instead(("data", "check", "photos"), 2, TWINS))
+    add(
+        "data split",
+        ("data", "split", "photos"),
+        OUTPUTS
+        | {
+            "an output that is a folder": (("-o", "photos"), "cannot write photos"),
+            "a seed below 0": (("-o", "new", "--seed", "-1"), "seed=-1"),
+            "a draw that is missing": (("-o", "new", "--import", "nowhere.pkl"), "nowhere.pkl"),
+            "a pipe as draw": (("-o", "new", "--import", "pipe.json"), "a named pipe"),
+        },
+    )
+    add(
+        "data split",
+        (),
+        instead(("data", "split", "photos", "-o", "new"), 2, TWINS),
+    )
+    add(
+        "data get",
+        ("data", "get"),
+        {
+            "a set that is none": (("nope", "--data-root", "empty"), "no data set 'nope'"),
+            "a set to be asked for": (("imagenet", "--data-root", "empty"), "cannot be downloaded"),
+            "no data root": (("dtd",), "where to?"),
+            "a data root that is a file": (("dtd", "--data-root", "text.txt"), "text.txt"),
+            "a data root that takes no files": (("dtd", "--data-root", "/proc/none"), "/proc/none"),
+            "images that are there": (("eurosat", "--data-root", "field"), "is there already"),
+        },
+    )
 
     add("search build", (*BUILD, "-o", "new"), models_only)
-    add("search build", BUILD, {
-        "an output that is a file": (("-o", "text.txt"), "text.txt"),
-        "a file in the place of a folder": (("-o", "text.txt/x"), "text.txt"),
-        "a folder that takes no files": (("-o", "/proc/none/x"), "/proc/none/x"),
-        "an output with a NUL": (("-o", "a\0b"), "a\\x00b"),
-        "an output in use": (("-o", "held"), "another interlace command"),
-        "a gallery of another model": (("-o", "gallery", "--model", "picto"), "was built with"),
-        "storage that is none": (("-o", "new", "--storage", "x"), "expected key=value"),
-        "no images at a time": (("-o", "new", "--batch-size", "0"), "--batch-size '0'"),
-    })
-    add("search build", ("search", "build"), {
-        "no model": (("photos", "-o", "new"), "say which model"),
-        "nothing there": (("nowhere", *MODEL, "-o", "new"), "nowhere"),
-        "an empty folder": (("empty", *MODEL, "-o", "new"), "empty"),
-        "a pipe": (("pipe", *MODEL, "-o", "new"), "pipe"),
-        "a file that is no image, strictly": (("mixed", *MODEL, "--strict", "-o", "new"), "broken"),
-    })
-    add("search query", ("search", "query", "gallery"), {
-        "an image that is missing": (("nowhere.png",), "no such file: nowhere.png"),
-        "an image that is asked for": (("nowhere", "--image"), "nowhere"),
-        "a pipe": (("pipe", "--image"), "a named pipe"),
-        "both kinds": (("x", "--image", "--text"), "one of them"),
-        "nothing to find": (("x", "--top", "0"), "--top '0'"),
-        "a sheet of no format": (("x", "--sheet", "new.xyz"), "unknown file extension"),
-        "a sheet in a file": (("x", "--sheet", "text.txt/x.png"), "cannot write text.txt/x.png"),
-        "another model": (("x", "--model", "picto"), "was built with"),
-        "a device that is none": (("x", "--device", "gpu"), "device 'gpu'"),
-    })
+    add(
+        "search build",
+        BUILD,
+        {
+            "an output that is a file": (("-o", "text.txt"), "text.txt"),
+            "a file in the place of a folder": (("-o", "text.txt/x"), "text.txt"),
+            "a folder that takes no files": (("-o", "/proc/none/x"), "/proc/none/x"),
+            "an output with a NUL": (("-o", "a\0b"), "a\\x00b"),
+            "an output in use": (("-o", "held"), "another interlace command"),
+            "a gallery of another model": (("-o", "gallery", "--model", "picto"), "was built with"),
+            "storage that is none": (("-o", "new", "--storage", "x"), "expected key=value"),
+            "no images at a time": (("-o", "new", "--batch-size", "0"), "--batch-size '0'"),
+        },
+    )
+    add(
+        "search build",
+        ("search", "build"),
+        {
+            "no model": (("photos", "-o", "new"), "say which model"),
+            "nothing there": (("nowhere", *MODEL, "-o", "new"), "nowhere"),
+            "an empty folder": (("empty", *MODEL, "-o", "new"), "empty"),
+            "a pipe": (("pipe", *MODEL, "-o", "new"), "pipe"),
+            "a pipe among images, strictly": (
+                ("pipes", *MODEL, "--strict", "-o", "new"),
+                "a named pipe",
+            ),
+        },
+    )
+    add(
+        "search query",
+        ("search", "query", "gallery"),
+        {
+            "an image that is missing": (("nowhere.png",), "no such file: nowhere.png"),
+            "an image that is asked for": (("nowhere", "--image"), "nowhere"),
+            "a pipe": (("pipe", "--image"), "a named pipe"),
+            "both kinds": (("x", "--image", "--text"), "one of them"),
+            "nothing to find": (("x", "--top", "0"), "--top '0'"),
+            "a sheet of no format": (("x", "--sheet", "new.xyz"), "unknown file extension"),
+            "a sheet in a file": (
+                ("x", "--sheet", "text.txt/x.png"),
+                "cannot write text.txt/x.png",
+            ),
+            "another model": (("x", "--model", "picto"), "was built with"),
+            "a device that is none": (("x", "--device", "gpu"), "device 'gpu'"),
+        },
+    )
     add("search query", ("search", "query"), {"no gallery": (("photos", "x"), "photos")})
-    add("search info", ("search", "info"), {
-        "nothing there": (("nowhere",), "nowhere"),
-        "no gallery": (("photos",), "photos"),
-        "a text": (("text.txt",), "text.txt"),
-        "storage that is none": (("gallery", "--storage", "=x"), "expected key=value"),
-    })
+    add(
+        "search info",
+        ("search", "info"),
+        {
+            "nothing there": (("nowhere",), "nowhere"),
+            "no gallery": (("photos",), "photos"),
+            "a text": (("text.txt",), "text.txt"),
+            "storage that is none": (("gallery", "--storage", "=x"), "expected key=value"),
+        },
+    )
     return found
 
 
@@ -403,6 +484,8 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Path:
     _photos(root / "mixed", ["ant", "bee"], seed=3)
     (root / "mixed" / "ant" / "broken.png").write_bytes(b"no image")
     (root / "empty").mkdir()
+    _photos(root / "pipes", ["ant", "bee"], seed=5)
+    os.mkfifo(root / "pipes" / "ant" / "x.png")
     os.mkfifo(root / "pipe")
     os.mkfifo(root / "pipe.json")
     (root / "text.txt").write_text("no data\n")
@@ -499,6 +582,22 @@ def test_it_is_refused_before_anything_is_done(case, world, command, monkeypatch
     assert len(last) < 1000 and "Traceback" not in err
     assert not any(line.startswith("error") for line in notes), err
     assert _snapshot(world) == before
+
+
+def test_python_is_refused_as_early(world, monkeypatch, nothing_runs):
+    monkeypatch.chdir(world)
+    task = interlace.FewShotTask.load("photos", 2)
+    for settings, reason in (
+        ({"preset": "published/few_shot/typo"}, "no data set 'typo'"),
+        ({"preset": "typo"}, "no preset 'typo'"),
+        ({"output": "text.txt"}, "cannot write text.txt"),
+        ({"device": "gpu"}, "it must be auto, cpu, cuda"),
+    ):
+        with pytest.raises(interlace.InterlaceError, match=reason):
+            interlace.fit("model", task, "linear_probe", **settings)
+    with pytest.raises(interlace.InterlaceError, match="batch size = 0"):
+        interlace.Gallery.build("new", "photos", "model", batch_size=0)
+    assert not Path("new").exists()
 
 
 @pytest.mark.usefixtures("nothing_runs")

@@ -15,7 +15,10 @@ from interlace.errors import InterlaceError
 
 def test_a_key_twice_is_refused_by_name():
     assert parse_json('{"a": 1, "b": {"a": 2}}', "x") == {"a": 1, "b": {"a": 2}}
-    for text, key in (('{"a": 1, "b": 2, "a": 1}', "a"), ('[[{"b\\u001b": {"c": 1, "c": 2}}]]', "c")):
+    for text, key in (
+        ('{"a": 1, "b": 2, "a": 1}', "a"),
+        ('[[{"b\\u001b": {"c": 1, "c": 2}}]]', "c"),
+    ):
         with pytest.raises(InterlaceError, match=f"^x: '{key}' stands twice in one object$"):
             parse_json(text, "x")
     with pytest.raises(InterlaceError, match=r"^x: '\\x1b\[2J' stands twice"):

@@ -195,12 +195,12 @@ class _Twice(Exception):
 
 def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     """Make an object of which no field was lost to a later one of its name."""
-    found = dict(pairs)
-    if len(found) < len(pairs):
-        seen: set[str] = set()
-        twice = next(name for name, _ in pairs if name in seen or seen.add(name))
-        shown = twice if len(twice) <= 80 else f"{twice[:80]}..."
-        raise _Twice(f"'{printable(shown)}' stands twice in one object")
+    found: dict[str, Any] = {}
+    for name, value in pairs:
+        if name in found:
+            shown = name if len(name) <= 80 else f"{name[:80]}..."
+            raise _Twice(f"'{printable(shown)}' stands twice in one object")
+        found[name] = value
     return found
 
 

@@ -254,9 +254,7 @@ class Prepared:
     settings: Mapping[str, Any]
 
 
-def prepared(
-    spec: CellSpec, clip: DualEncoder, root: Path | str | None, device: str
-) -> Prepared:
+def prepared(spec: CellSpec, clip: DualEncoder, root: Path | str | None, device: str) -> Prepared:
     """Make all that a cell needs before it learns anything.
 
     Raises:

@@ -118,9 +118,12 @@ def run(
         template=template,
         split=split,
     )
+    given = split_list(data)
+    if not given:
+        raise InterlaceError(f"--data {data!r}: names no data set")
     specs = []
     planned: dict[str, FewShotTask] = {}
-    for one in [own for name in split_list(data) for own in chosen.data_sets(name, data_root)]:
+    for one in [own for name in given for own in chosen.data_sets(name, data_root)]:
 
         def draw(count: int, one: str = one) -> None:
             first = own_grid([one], shots=[count])[0]

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from rich.table import Table
 
+from interlace._util.files import check_writable
 from interlace._util.text import count_of, listed
 from interlace.cli._many import tell_notes, tell_skipped
 from interlace.cli._options import (
@@ -63,6 +64,8 @@ def run(
     from interlace.protocols import Halves, evaluate
     from interlace.protocols.comparison import named_as_fitted
 
+    if confusion is not None:
+        check_writable(confusion, folder=False)
     adapted = load_adapted(bundle, device=device)
     task = FewShotTask.load(
         data,

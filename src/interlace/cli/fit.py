@@ -259,7 +259,9 @@ class _Results:
             title = f"{after.n} held-out images, {len(self.task.classes)} classes"
             out.print(accuracy_table(title, rows, method))
         if self.left_out:
-            out.print(f"{count_of(self.left_out, 'test image')} left out: copies of images of the fit")
+            out.print(
+                f"{count_of(self.left_out, 'test image')} left out: copies of images of the fit"
+            )
         out.print(f"{trained:,} trained parameters")
         if adapted.config.tuned:
             out.print(f"tuned: published values for this data set ({adapted.config.tuned})")

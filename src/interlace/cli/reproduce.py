@@ -160,7 +160,7 @@ def _drawable(specs: Sequence[CellSpec], root: Path | None) -> list[CellSpec]:
             short[key] = False
         except TooFewImages as error:
             short[key] = True
-            say(f"left out: {spec.data} with {spec.shots} shots: {error}")
+            err.print(f"left out: {spec.data} with {spec.shots} shots: {error}")
     kept = [spec for spec in specs if not short[spec.data, spec.shots]]
     if not kept:
         raise InterlaceError("no data set has enough images for the published shots")
