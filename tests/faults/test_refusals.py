@@ -553,6 +553,7 @@ def nothing_runs(monkeypatch: pytest.MonkeyPatch) -> None:
     from interlace import fitting
     from interlace.backbone.tower import ImageTower
     from interlace.bench.engines import Local
+    from interlace.search.encoder import Encoder
 
     def late(*_: object, **__: object) -> None:
         raise AssertionError("refused too late")
@@ -560,6 +561,7 @@ def nothing_runs(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(fitting, "train", late)
     monkeypatch.setattr(ImageTower, "_embed", late)
     monkeypatch.setattr(Local, "run", late)
+    monkeypatch.setattr(Encoder, "text", late)
     monkeypatch.setattr(open_clip.pretrained, "download_pretrained", late)
     monkeypatch.setattr(torchvision.datasets, "DTD", late)
     monkeypatch.setattr(torchvision.datasets, "EuroSAT", late)
@@ -578,6 +580,7 @@ def test_it_is_refused_before_anything_is_done(case, world, command, monkeypatch
         code, out, err = command(*arguments)
     assert code == 2 and out == "", err
     *notes, last = err.splitlines()
+    assert all(notes), err
     assert last.startswith("error: ") and reason in last, err
     assert len(last) < 1000 and "Traceback" not in err
     assert not any(line.startswith("error") for line in notes), err

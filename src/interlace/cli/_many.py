@@ -40,7 +40,9 @@ def image_bar(title: str, goes_on: str) -> Iterator[Callable[[int, int | None], 
         TimeRemainingColumn(),
     )
     try:
-        with Progress(*columns, console=err, transient=True) as progress:
+        with Progress(
+            *columns, console=err, transient=True, disable=not err.is_terminal
+        ) as progress:
             bar = progress.add_task(title, total=None)
             yield lambda done, total: progress.update(bar, completed=done, total=total)
     except KeyboardInterrupt:

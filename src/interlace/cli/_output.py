@@ -106,7 +106,7 @@ def training_bar(title: str) -> Iterator[Callable[..., None]]:
         TextColumn("accuracy {task.fields[accuracy]:.1%}"),
         TimeRemainingColumn(),
     )
-    with Progress(*columns, console=err, transient=True) as progress:
+    with Progress(*columns, console=err, transient=True, disable=not err.is_terminal) as progress:
         bar = progress.add_task(title, total=None, epoch="-", loss=0.0, accuracy=0.0)
 
         def report(step: Step, title: str = title) -> None:

@@ -8,6 +8,7 @@ from typing import Annotated, Any
 import typer
 from rich.table import Table
 
+from interlace._util.files import check_writable
 from interlace.cli._many import tell_notes, tell_skipped
 from interlace.cli._options import (
     Data,
@@ -147,6 +148,7 @@ def draw_split(
     """
     from interlace.data.task import FewShotTask
 
+    check_writable(output, folder=False)
     columns = columns_of(image_column, label_column, split_column, ignore_columns)
     task = FewShotTask.load(
         data, shots, seed, root=data_root, strict=strict, split=draw, columns=columns
