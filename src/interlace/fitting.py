@@ -23,6 +23,7 @@ from interlace.export.bundle import already_there, load_adapted, saving
 from interlace.export.header import HEADER, RESULT, SPLIT, read_header
 from interlace.inference import check_distinct
 from interlace.methods.base import Method
+from interlace.published import check_preset
 from interlace.train.checkpoint import Checkpoint
 from interlace.train.loop import Progress, train
 from interlace.train.memory import Plan
@@ -146,6 +147,7 @@ def ready(
         InterlaceError: naming the setting, class or value that cannot be used.
     """
     methods.get(method)
+    check_preset(preset)
     if isinstance(clip, str):
         clip = load(clip)
     if preset == "auto":

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal, get_args
 
 from safetensors.torch import save_file
 
-from interlace._util.files import write_json
+from interlace._util.files import check_writable, write_json
 from interlace._util.folders import replaced_folder
 from interlace._util.reading import reason_of
 from interlace._util.text import printable
@@ -37,6 +37,7 @@ def save_model(
         raise InterlaceError(f"format {format!r}: expected {' or '.join(get_args(Format))}")
     target = Path(os.path.expanduser(folder))
     _check_free(target, overwrite)
+    check_writable(target, folder=True)
     with replaced_folder(target) as fresh:
         _check_free(target, overwrite)  # again: another process may have been first
         if format == "hf":

@@ -85,5 +85,5 @@ def main() -> None:
     """Entry point: bad input is one line on stderr and exit code 2."""
     accept_any_text()
     with errors():
-        app()
-    sys.exit(0)
+        code = app(prog_name="interlace", standalone_mode=False)
+    sys.exit(code if isinstance(code, int) else 0)

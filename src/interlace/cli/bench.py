@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from interlace._util.text import printable
+from interlace._util.files import check_writable
 from interlace.cli._bench_view import View
 from interlace.cli._many import tell_notes, tell_skipped
 from interlace.cli._options import (
@@ -22,6 +22,7 @@ from interlace.cli._options import (
     split_list,
 )
 from interlace.cli._output import err, out, print_json, tell_error
+from interlace.cli._run_files import tell_twins
 from interlace.errors import InterlaceError, TooFewImages
 
 if TYPE_CHECKING:
@@ -97,6 +98,7 @@ def run(
     from interlace import protocols
     from interlace.bench import Store, grid
     from interlace.bench.cell import setting_of
+    from interlace.bench.checking import check_cells
     from interlace.bench.run import run_grid
     from interlace.config import read_settings
 
@@ -116,9 +118,12 @@ def run(
         template=template,
         split=split,
     )
+    given = split_list(data)
+    if not given:
+        raise InterlaceError(f"--data {data!r}: names no data set")
     specs = []
     planned: dict[str, FewShotTask] = {}
-    for one in [own for name in split_list(data) for own in chosen.data_sets(name, data_root)]:
+    for one in [own for name in given for own in chosen.data_sets(name, data_root)]:
 
         def draw(count: int, one: str = one) -> None:
             first = own_grid([one], shots=[count])[0]
@@ -132,8 +137,14 @@ def run(
         tell_skipped(task.skipped, task.hidden)
     if not specs:
         raise InterlaceError("no data set has enough images for these shots")
+    check_writable(output, folder=True)
     store = Store(output)
     waiting = [spec for spec in specs if not store.is_done(spec)]
+    if waiting:
+        asked_for = ("zero_shot", *(() if methods == "all" else names))
+        first = [spec for spec in waiting if spec.method in asked_for] or waiting
+        there = device if engine is EngineName.local else None
+        tell_twins(*check_cells(first, data_root, there))
     if len(waiting) < len(specs):
         err.print(f"{len(specs) - len(waiting)} of {len(specs)} cells are done already")
     try:
@@ -189,22 +200,18 @@ def usable_shots(
         except TooFewImages as error:
             reason = reason or str(error)
             if asked:
-                _say(f"left out: {data} with {shots} shots: {error}")
+                err.print(f"left out: {data} with {shots} shots: {error}")
     if found or asked:
         return found
     for shots in range(min(usual) - 1, 0, -1):
         try:
             draw(shots)
-            _say(f"{data}: {shots} shots, because there are {reason}")
+            err.print(f"{data}: {shots} shots, because there are {reason}")
             return [shots]
         except TooFewImages:
             continue
-    _say(f"left out: {data}: {reason}")
+    err.print(f"left out: {data}: {reason}")
     return []
-
-
-def _say(line: str) -> None:
-    err.print(printable(line))
 
 
 def make_engine(

@@ -24,7 +24,7 @@ from interlace.cli._options import (
     split_list,
 )
 from interlace.cli._output import err, out, percent, print_json, signed_points, training_bar
-from interlace.cli._run_files import written
+from interlace.cli._run_files import tell_twins, written
 
 if TYPE_CHECKING:
     from interlace.adapted import Adapted
@@ -102,6 +102,7 @@ def run(
         if not said:  # the same for every seed
             tell_notes(drawn.notes)
             tell_skipped(drawn.skipped, drawn.hidden)
+            tell_twins(clip, [drawn])
             said.append(drawn.name)
         drawn_shots = drawn.shots  # a stored draw has its own
         up_to = "up to " if len(drawn.train) < drawn.shots * len(drawn.classes) else ""
@@ -146,9 +147,7 @@ def tell(cell: Cell, adapted: Adapted) -> None:
     left_out = f", {cell.left_out} images of the fit left out" if cell.left_out else ""
     err.print(
         f"{cell.method}, seed {cell.seed}: base {percent(scores.base)}, "
-        f"novel {percent(scores.novel)}, {cell.seconds:.0f} s{left_out}",
-        highlight=False,
-        markup=False,
+        f"novel {percent(scores.novel)}, {cell.seconds:.0f} s{left_out}"
     )
 
 
@@ -179,11 +178,10 @@ def show(cells: list[Cell], title: str) -> None:
     first = cells[0].scores
     out.print(
         f"{first.n_base} base and {first.n_novel} novel test images. HM: harmonic mean of the mean "
-        "base and novel accuracy. all: all classes at once. s: seconds of a fit.",
-        highlight=False,
+        "base and novel accuracy. all: all classes at once. s: seconds of a fit."
     )
     if len({cell.seed for cell in cells}) < 5:
-        out.print("Fewer than five seeds: the intervals are wide and rough.", highlight=False)
+        out.print("Fewer than five seeds: the intervals are wide and rough.")
 
 
 def _mean(summary: Summary | None) -> str:

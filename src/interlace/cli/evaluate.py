@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from rich.table import Table
 
-from interlace._util.text import count_of, listed, printable
+from interlace._util.files import check_writable
+from interlace._util.text import count_of, listed
 from interlace.cli._many import tell_notes, tell_skipped
 from interlace.cli._options import (
     Data,
@@ -60,9 +61,10 @@ def run(
     from interlace.data.task import FewShotTask
     from interlace.evaluation.plots import confusion_png
     from interlace.export.bundle import load_adapted
-    from interlace.inference import shared_prompts
     from interlace.protocols import Halves, evaluate
 
+    if confusion is not None:
+        check_writable(confusion, folder=False)
     adapted = load_adapted(bundle, device=device)
     task = FewShotTask.load(
         data,
@@ -76,8 +78,7 @@ def run(
     )
     tell_notes(task.notes)
     tell_skipped(task.skipped, task.hidden)
-    if task.published:
-        tell_twins(task, shared_prompts(adapted.clip.prompts(task.classes, task.template)))
+    tell_twins(adapted.clip, [task])
     result = evaluate(adapted, task)
     known = len(set(task.classes) & set(adapted.trained_classes))
     method, before, after = adapted.config.method, result.zero_shot, result.adapted
@@ -108,8 +109,7 @@ def run(
     picture = confusion or bundle / picture_of(task.name)
     title = f"{method} on {task.name}"
     if drawn(picture, lambda: confusion_png(picture, after.confusion, classes, title)):
-        shown = printable(str(picture))
-        out.print(f"confusion matrix in {shown}", highlight=False, markup=False, soft_wrap=True)
+        out.print(f"confusion matrix in {picture}")
 
 
 def _tell_unknown(adapted: Adapted, task: FewShotTask, known: int) -> None:

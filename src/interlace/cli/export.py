@@ -29,7 +29,6 @@ def run(
 
     Example: interlace export run/ -o merged/ --format hf
     """
-    from interlace._util.text import printable
     from interlace.export.bundle import load_adapted
 
     merged = load_adapted(bundle, device="cpu").merge()
@@ -37,9 +36,4 @@ def run(
     if as_json:
         print_json({"folder": str(folder), "format": format, "fingerprint": merged.fingerprint()})
         return
-    out.print(
-        f"plain {format} checkpoint in {printable(str(folder))}",
-        markup=False,
-        highlight=False,
-        soft_wrap=True,
-    )
+    out.print(f"plain {format} checkpoint in {folder}")

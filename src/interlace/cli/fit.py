@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import typer
 
 from interlace._util.files import write_json
-from interlace._util.text import count_of, printable
+from interlace._util.text import count_of
 from interlace.cli._many import tell_notes, tell_skipped
 from interlace.cli._options import (
     Data,
@@ -108,7 +108,7 @@ def run(
     from interlace.data.task import FewShotTask
     from interlace.data.used import Used
     from interlace.fitting import fit
-    from interlace.inference import check_distinct, shared_prompts
+    from interlace.inference import check_distinct
     from interlace.published import check_preset, preset_name
     from interlace.train.tracking import make_tracker
 
@@ -140,10 +140,9 @@ def run(
     tell_skipped(task.skipped, task.hidden)
     # methods that do not use the template still meet zero-shot with it, after the training
     prompts = clip.prompts(task.classes, task.template)
-    if task.published:
-        tell_twins(task, shared_prompts(prompts))
-    else:
+    if not task.published:
         check_distinct(prompts, task.classes)
+    tell_twins(clip, [task])
     left_out = _check_test(task, Used.of((*task.train, *task.val)))
     results = _Results(task, output, as_json, left_out, asked_published=preset == PUBLISHED)
     with resumable(), ExitStack() as bar:
@@ -163,7 +162,7 @@ def run(
             overwrite=overwrite,
             device=device,
             report=report,
-            planned=lambda plan: err.print(plan.describe(), highlight=False, soft_wrap=True),
+            planned=lambda plan: err.print(plan.describe()),
             tracker=tracker,
             finish=finish,
             class_names=dict(zip(whole.folders, whole.classes, strict=True)),
@@ -260,17 +259,15 @@ class _Results:
             title = f"{after.n} held-out images, {len(self.task.classes)} classes"
             out.print(accuracy_table(title, rows, method))
         if self.left_out:
-            _line(f"{count_of(self.left_out, 'test image')} left out: copies of images of the fit")
-        _line(f"{trained:,} trained parameters")
+            out.print(
+                f"{count_of(self.left_out, 'test image')} left out: copies of images of the fit"
+            )
+        out.print(f"{trained:,} trained parameters")
         if adapted.config.tuned:
-            _line(f"tuned: published values for this data set ({adapted.config.tuned})")
+            out.print(f"tuned: published values for this data set ({adapted.config.tuned})")
 
     def close(self) -> None:
         """Say where everything is, once the run is complete."""
         if not self.as_json:
             files = ([PICTURE] if self.picture else []) + [RESULT, SPLIT]
-            _line(f"adapted model in {self.output} ({', '.join(files)})")
-
-
-def _line(text: str) -> None:
-    out.print(printable(text), highlight=False, markup=False, soft_wrap=True)
+            out.print(f"adapted model in {self.output} ({', '.join(files)})")

@@ -54,15 +54,16 @@ def run(
     answers = list(_answers(adapted, asked, top, strict))
     answered = [(path, found) for path, found in answers if not isinstance(found, str)]
     skipped = [_skipped(path, found) for path, found in answers if isinstance(found, str)]
+    if not answered:
+        if len(skipped) == 1:
+            raise InterlaceError(f"{skipped[0].key}: {skipped[0].reason}")
+        tell_skipped(skipped)
+        raise InterlaceError(f"none of the {len(skipped):,} images can be used")
     if as_json:
         print_json([_entry(path, found) for path, found in answers])
-    elif answered:
+    else:
         _show(answered)
-    if not answered and len(skipped) == 1:
-        raise InterlaceError(f"{skipped[0].key}: {skipped[0].reason}")
     tell_skipped(skipped)
-    if not answered:
-        raise InterlaceError(f"none of the {len(skipped):,} images can be used")
 
 
 def _answers(

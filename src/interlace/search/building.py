@@ -57,6 +57,26 @@ class Batch:
     reused: int
 
 
+def check_batch_size(batch_size: int) -> None:
+    """See that images are encoded at least one at a time.
+
+    Raises:
+        InterlaceError: if not.
+    """
+    if batch_size < 1:
+        raise InterlaceError(f"batch size = {batch_size}: must be 1 or more")
+
+
+def refuse_first(folder: Path, skipped: Sequence[Skipped]) -> None:
+    """Refuse the first of the files that cannot be used, where all are to be.
+
+    Raises:
+        InterlaceError: if there is one.
+    """
+    if skipped:
+        raise InterlaceError(f"{folder / skipped[0].key}: {skipped[0].reason}")
+
+
 def bring_up_to_date(
     table: PhotoTable,
     encoder: Callable[[], Encoder],
@@ -70,13 +90,14 @@ def bring_up_to_date(
 
     Known images are deleted last: until then their vectors serve files that were renamed.
     """
-    if batch_size < 1:
-        raise InterlaceError(f"batch size = {batch_size}: must be 1 or more")
+    check_batch_size(batch_size)
     about = table.about()
     folder = Path(photos if photos is not None else about.photos)
     found, skipped = scan.list_photos(folder)
     if not found:
         raise scan.only_skipped(folder, skipped)
+    if strict:
+        refuse_first(folder, skipped)
     known = table.known()
     twice = [key for key, row in known.items() if row.size < 0]
     table.delete(twice)
@@ -96,8 +117,8 @@ def bring_up_to_date(
                 added += len(batch.rows) - renewed
                 reused += batch.reused
                 skipped += batch.broken
-                if strict and skipped:
-                    raise InterlaceError(f"{folder / skipped[0].key}: {skipped[0].reason}")
+                if strict:
+                    refuse_first(folder, skipped)
                 if progress is not None:
                     progress(added + changed + len(skipped), len(todo.look), len(skipped))
     gone = [*todo.removed, *(item.key for item in skipped if item.key in known)]

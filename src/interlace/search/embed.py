@@ -17,7 +17,7 @@ import numpy as np
 import pyarrow as pa
 import torch
 
-from interlace._util.files import held
+from interlace._util.files import check_writable, held
 from interlace._util.reading import as_path
 from interlace._util.text import printable
 from interlace.data.records import Skipped
@@ -136,6 +136,7 @@ def embed(
     output = as_path(output, "output")
     if output.is_dir():
         raise InterlaceError(f"{printable(str(output))} is a folder: name a file to write")
+    check_writable(output, folder=False)
     with held(output):
         if output.exists() and not overwrite and not parts_of(output).is_dir():
             raise is_there(output)

@@ -23,7 +23,14 @@ from interlace.data.records import Skipped
 from interlace.data.walk import EXTENSIONS
 from interlace.errors import InterlaceError
 from interlace.search import index, scan, sheet
-from interlace.search.building import BuildReport, Progress, bring_up_to_date, resolved
+from interlace.search.building import (
+    BuildReport,
+    Progress,
+    bring_up_to_date,
+    check_batch_size,
+    refuse_first,
+    resolved,
+)
 from interlace.search.encoder import Encoder, Model, ModelId
 from interlace.search.table import About, PhotoTable
 
@@ -99,8 +106,10 @@ class Gallery:
             InterlaceError: as :meth:`update`; if a new gallery gets no model, or the gallery was
                 built with another one and ``overwrite`` is off.
         """
+        check_batch_size(settings.get("batch_size", 1))
+        strict = bool(settings.get("strict"))
         with held(folder):
-            gallery = cls._begun(folder, photos, model, overwrite, device, storage_options)
+            gallery = cls._begun(folder, photos, model, overwrite, device, storage_options, strict)
             gallery._update(photos, **settings)
         return gallery
 
@@ -113,6 +122,7 @@ class Gallery:
         overwrite: bool,
         device: str,
         storage_options: Mapping[str, str] | None,
+        strict: bool,
     ) -> Gallery:
         """The gallery that is there, or an empty one."""
         table = PhotoTable(folder, storage_options, anew=overwrite)
@@ -127,6 +137,8 @@ class Gallery:
             found, skipped = scan.list_photos(Path(photos))
             if not found:
                 raise scan.only_skipped(Path(photos), skipped)
+            if strict:
+                refuse_first(Path(photos), skipped)
             table.set_about(About(resolved(photos)))  # first: a kill leaves it unfinished
             table.create(encoder.id)
         return cls(table, encoder, device)
