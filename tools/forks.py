@@ -49,7 +49,8 @@ def preload() -> None:
     for module in pkgutil.walk_packages(interlace.__path__, "interlace."):
         if not module.name.endswith(("cluster", "__main__")):
             importlib.import_module(module.name)
-    importlib.import_module("matplotlib.pyplot")
+    for name in ("matplotlib.pyplot", "scipy.special"):
+        importlib.import_module(name)
     interlace.load("picto")  # brings what is imported late
 
 
@@ -213,7 +214,11 @@ def watcher(folder: Path, kill_at: int = 0, note: Path | None = None) -> Callabl
         ]
         # what is there already is not made, what is not there is not removed
         there = os.path.lexists(paths[0])
-        if not any(paths) or (event == "os.mkdir" and there) or (event == "os.remove" and not there):
+        if (
+            not any(paths)
+            or (event == "os.mkdir" and there)
+            or (event == "os.remove" and not there)
+        ):
             return
         names = [path and os.path.relpath(path, folder) for path in paths]
         seen.append(f"{event} {' -> '.join(name or '?' for name in names)}")

@@ -1,24 +1,26 @@
 """Kill commands at many moments, run them again, and compare what comes out, byte by byte.
 
-``python tools/kill.py`` makes a small input, runs ``fit``, ``embed``, ``search build``, ``export
---overwrite`` and ``bench`` once undisturbed, and then kills each (SIGKILL) in two ways:
+``python tools/kill.py`` makes a small input, runs ``fit`` (into a new folder and over an older
+run), ``embed``, ``search build``, ``export --overwrite`` and ``bench`` once undisturbed, and then
+kills each (SIGKILL) in two ways:
 
 - at *random times* over its whole duration (``--kills`` of them): every second time only the
   command's own process, so that workers left alone are seen (``--parent-only``: every time),
   otherwise its whole group. Every third time the run that follows is killed too.
-- at every *write point*: just before each call that changes a name under the output (a file opened
-  for writing, a rename, a removal, a folder made or removed), as Python's audit events tell them.
-  Nothing in the package knows of it. What libraries write in other languages has no such events:
-  LanceDB and the workers of ``bench`` meet random times only.
+- at every *write point*: just before each call that changes a name under the output (a rename, a
+  removal, a folder made or removed) and just after each that opens a file for writing, when it is
+  empty, as Python's audit events tell them. Nothing in the package knows of it. What libraries
+  write in other languages has no such events: LanceDB meets random times only.
 
-Then the same command is run again, with no option added, and everything must be as in the
-undisturbed run: the same files with the same bytes, nothing besides, no process left alive. An
-older export must be there whole until the new one is, at whatever moment somebody looks.
+Right after a kill what has its final name must be whole: an older export until the new one is
+there, a record, a file of a run. Then the same command is run again, with no option added, and
+everything must be as in the undisturbed run: the same files with the same bytes, nothing besides,
+no process left alive.
 
 A fresh interpreter takes seconds to import torch. So this process imports everything once, without
-a thread, and each run is a fork of it that calls the command line: a real process that is really
-killed, a few tenths of a second long. One run of each command and ``--fresh`` of its kills are
-processes from scratch; the workers of ``bench`` always are.
+a thread, and each run is a fork of it that calls the command line, and the workers of ``bench`` are
+forks of that: real processes that are really killed, a second long. One run of each command and
+``--fresh`` of its kills are processes from scratch, with workers from scratch.
 """
 
 from __future__ import annotations
@@ -228,7 +230,7 @@ def main() -> int:
     )
     parser.add_argument("--kills", type=int, default=20, help="at random times, per command")
     parser.add_argument("--points", type=int, help="write points at most; all of them by default")
-    parser.add_argument("--fresh", type=int, default=1, help="of these, in fresh processes")
+    parser.add_argument("--fresh", type=int, default=2, help="of these, in fresh processes")
     parser.add_argument("--commands", default=",".join(NAMES), help="separated by commas")
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--parent-only", action="store_true", help="never the whole group")
