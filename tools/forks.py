@@ -16,6 +16,8 @@ import threading
 import time
 import traceback
 from collections.abc import Callable, Iterator
+from multiprocessing import get_context
+from multiprocessing.context import BaseContext
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +25,7 @@ import psutil
 
 MARK = "INTERLACE_KILL_RUN"
 #: Seconds that workers have to notice that the process they work for is gone.
-GRACE = 10.0
+GRACE = 30.0
 #: Seconds after which a run counts as hanging.
 LIMIT = 120.0
 #: Positions of the paths among an audit event's arguments, and of the descriptors they start from.
@@ -47,7 +49,8 @@ def preload() -> None:
     for module in pkgutil.walk_packages(interlace.__path__, "interlace."):
         if not module.name.endswith(("cluster", "__main__")):
             importlib.import_module(module.name)
-    importlib.import_module("matplotlib.pyplot")
+    for name in ("matplotlib.pyplot", "scipy.special"):
+        importlib.import_module(name)
     interlace.load("picto")  # brings what is imported late
 
 
@@ -94,6 +97,7 @@ def start(arguments: list[str], log: Path, fresh: bool = False, watch: Any = Non
         os.environ[MARK] = str(log)
         if fresh:
             os.execv(sys.executable, [sys.executable, "-m", "interlace", *arguments])
+        importlib.import_module("interlace.bench.engines").get_context = _forking
         if watch is not None:
             watch()
         sys.argv = ["interlace", *arguments]
@@ -104,6 +108,11 @@ def start(arguments: list[str], log: Path, fresh: bool = False, watch: Any = Non
         sys.stdout.flush()
         sys.stderr.flush()
         os._exit(code)
+
+
+def _forking(method: str) -> BaseContext:
+    """In place of ``get_context``: the workers of a fork are forks, too."""
+    return get_context("fork")
 
 
 def run_command_line() -> int:
@@ -180,32 +189,43 @@ def watcher(folder: Path, kill_at: int = 0, note: Path | None = None) -> Callabl
 
     Args:
         folder: where the output lies.
-        kill_at: number of the change, from 1, before which the process kills itself.
+        kill_at: number of the change, from 1, at which the process kills itself: right before it,
+            or, where it is a file opened for writing, right after, when nothing is in it yet.
         note: file that takes the list of all changes at the end.
     """
     seen: list[str] = []
 
-    def place(path: Any, start_at: Any) -> str | None:
+    def place(path: Any, start_at: Any) -> str:
         if not isinstance(path, str | bytes | os.PathLike):
-            return None
+            return ""
         text = os.fsdecode(path)
         if not os.path.isabs(text):
             known = isinstance(start_at, int) and start_at >= 0
             text = os.path.join(os.readlink(f"/proc/self/fd/{start_at}") if known else ".", text)
         text = os.path.abspath(text)
-        return os.path.relpath(text, folder) if text.startswith(f"{folder}{os.sep}") else None
+        return text if text.startswith(f"{folder}{os.sep}") else ""
 
     def hook(event: str, arguments: tuple[Any, ...]) -> None:
         if event not in EVENTS or (event == "open" and not arguments[2] & WRITES):
             return
-        names = [
+        paths = [
             place(arguments[path], None if at is None else arguments[at])
             for path, at in EVENTS[event]
         ]
-        if any(names):
-            seen.append(f"{event} {' -> '.join(name or '?' for name in names)}")
-            if len(seen) == kill_at:
-                os.kill(os.getpid(), signal.SIGKILL)
+        # what is there already is not made, what is not there is not removed
+        there = os.path.lexists(paths[0])
+        if (
+            not any(paths)
+            or (event == "os.mkdir" and there)
+            or (event == "os.remove" and not there)
+        ):
+            return
+        names = [path and os.path.relpath(path, folder) for path in paths]
+        seen.append(f"{event} {' -> '.join(name or '?' for name in names)}")
+        if len(seen) == kill_at:
+            if event == "open":
+                os.open(paths[0], arguments[2] & ~os.O_EXCL, 0o600)
+            os.kill(os.getpid(), signal.SIGKILL)
 
     def begin() -> None:
         if note is not None:

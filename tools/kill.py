@@ -1,30 +1,31 @@
 """Kill commands at many moments, run them again, and compare what comes out, byte by byte.
 
-``python tools/kill.py`` makes a small input, runs ``fit``, ``embed``, ``search build``, ``export
---overwrite`` and ``bench`` once undisturbed, and then kills each (SIGKILL) in two ways:
+``python tools/kill.py`` makes a small input, runs ``fit`` (into a new folder and over an older
+run), ``embed``, ``search build``, ``export --overwrite`` and ``bench`` once undisturbed, and then
+kills each (SIGKILL) in two ways:
 
 - at *random times* over its whole duration (``--kills`` of them): every second time only the
   command's own process, so that workers left alone are seen (``--parent-only``: every time),
   otherwise its whole group. Every third time the run that follows is killed too.
-- at every *write point*: just before each call that changes a name under the output (a file opened
-  for writing, a rename, a removal, a folder made or removed), as Python's audit events tell them.
-  Nothing in the package knows of it. What libraries write in other languages has no such events:
-  LanceDB and the workers of ``bench`` meet random times only.
+- at every *write point*: just before each call that changes a name under the output (a rename, a
+  removal, a folder made or removed) and just after each that opens a file for writing, when it is
+  empty, as Python's audit events tell them. Nothing in the package knows of it. What libraries
+  write in other languages has no such events: LanceDB meets random times only.
 
-Then the same command is run again, with no option added, and everything must be as in the
-undisturbed run: the same files with the same bytes, nothing besides, no process left alive. An
-older export must be there whole until the new one is, at whatever moment somebody looks.
+Right after a kill what has its final name must be whole: an older export until the new one is
+there, a record, a file of a run. Then the same command is run again, with no option added, and
+everything must be as in the undisturbed run: the same files with the same bytes, nothing besides,
+no process left alive.
 
 A fresh interpreter takes seconds to import torch. So this process imports everything once, without
-a thread, and each run is a fork of it that calls the command line: a real process that is really
-killed, a few tenths of a second long. One run of each command and ``--fresh`` of its kills are
-processes from scratch; the workers of ``bench`` always are.
+a thread, and each run is a fork of it that calls the command line, and the workers of ``bench`` are
+forks of that: real processes that are really killed, a second long. One run of each command and
+``--fresh`` of its kills are processes from scratch, with workers from scratch.
 """
 
 from __future__ import annotations
 
 import argparse
-import hashlib
 import importlib
 import json
 import os
@@ -40,69 +41,11 @@ from pathlib import Path
 from typing import Any
 
 from forks import end_all, finish, in_child, orphans, preload, start, watcher
+from kill_cases import DIFFERS, Case, loads, make_cases
 
 TRIES = 3
 #: Commands; the last imports LanceDB, which has a thread of its own that forks have to do without.
-NAMES = ("fit", "embed", "export", "bench", "search build")
-#: What may differ between two undisturbed runs, by command, and why.
-DIFFERS = {
-    "bench": {
-        "seconds": "what the cell took",
-        "peak_memory": "what it took at most",
-        "date": "when it ran",
-        "commit": "somebody may commit in between",
-        "uncommitted_changes": "the same",
-    },
-    "search build": {
-        "*": "LanceDB names its files at random: path, hash, label and vector are compared"
-    },
-}
-
-
-@dataclass(frozen=True)
-class Case:
-    """A command to kill.
-
-    Attributes:
-        name: as on the command line.
-        arguments: what follows ``interlace``.
-        output: what it writes, in a folder of its own.
-        older: what lies there before each run.
-    """
-
-    name: str
-    arguments: list[str]
-    output: Path
-    older: Path | None = None
-
-    def prepare(self) -> None:
-        """Put everything as it was before the first run."""
-        shutil.rmtree(self.output.parent, ignore_errors=True)
-        self.output.parent.mkdir()
-        if self.older is not None:
-            shutil.copytree(self.older, self.output)
-
-    def content(self) -> dict[str, str]:
-        """Hash of each file of the output, or of each row of a gallery, by name."""
-        if self.name == "search build":
-            return in_child(gallery_rows, self.output)
-        files = [self.output] if self.output.is_file() else sorted(self.output.rglob("*"))
-        ignored = DIFFERS.get(self.name, {})
-        return {
-            str(path.relative_to(self.output.parent)): digest(path, ignored)
-            for path in files
-            if path.is_file()
-        }
-
-    def leftovers(self) -> list[str]:
-        """Names that a finished run has no use for."""
-        beside = [p for p in self.output.parent.iterdir() if p != self.output]
-        inside = [
-            path
-            for path in self.output.parent.rglob("*")
-            if path.name.startswith(".") or path.suffix in (".partial", ".parts")
-        ]
-        return sorted({str(p.relative_to(self.output.parent)) for p in [*beside, *inside]})
+NAMES = ("fit", "fit --overwrite", "embed", "export", "bench", "search build")
 
 
 @dataclass
@@ -133,41 +76,6 @@ class Outcome:
         return [*self.differ, *self.leftovers, *self.orphans, *self.broken_between]
 
 
-def digest(path: Path, ignored: dict[str, str]) -> str:
-    """Hash of a file; of JSON without the fields that may differ, where there are such."""
-    content = path.read_bytes()
-    if ignored and path.suffix == ".json":
-        try:
-            record = json.loads(content)
-        except ValueError:
-            return "no JSON"
-        content = json.dumps({k: v for k, v in record.items() if k not in ignored}).encode()
-    return hashlib.sha256(content).hexdigest()
-
-
-def gallery_rows(folder: Path) -> dict[str, str]:
-    """Hash of the content of each row of a gallery, by path; empty where there is none."""
-    import lancedb
-
-    if not (folder / "photos.lance").is_dir():
-        return {}
-    database = lancedb.connect(folder)
-    columns = ["path", "hash", "label", "vector"]
-    rows = database.open_table("photos").to_arrow().select(columns).to_pylist()
-    found = {row["path"]: hashlib.sha256(repr(row).encode()).hexdigest() for row in rows}
-    if len(found) != len(rows):
-        found["rows"] = str(len(rows))
-    about = database.open_table("about").to_arrow().to_pylist()
-    return found | {"about": repr(about)}
-
-
-def loads(folder: Path) -> bool:
-    """Whether a model comes of an exported folder; what has the same bytes loads as well."""
-    import interlace
-
-    return bool(interlace.load(str(folder)).fingerprint())
-
-
 class Killing:
     """All kills of one command.
 
@@ -188,7 +96,7 @@ class Killing:
             raise SystemExit(f"{case.name}: two undisturbed runs differ: {self.difference()}")
         if case.leftovers():
             raise SystemExit(f"{case.name}: an undisturbed run leaves {case.leftovers()}")
-        folders = [case.output, case.older] if case.older else []
+        folders = [case.output, case.older] if case.replaces else []
         if not all(in_child(loads, folder) is True for folder in folders):
             raise SystemExit(f"{case.name}: an undisturbed output cannot be loaded")
         case.prepare()
@@ -228,8 +136,8 @@ class Killing:
         return os.WIFSIGNALED(status)
 
     def at_point(self, number: int) -> None:
-        """Kill a run just before its write point of a number, from 1."""
-        where = f"killed before point {number}, {self.points[number - 1]}"
+        """Kill a run at its write point of a number, from 1."""
+        where = f"killed at point {number}, {self.points[number - 1]}"
         self.case.prepare()
         watch = watcher(self.case.output.parent, kill_at=number)
         process = start(self.case.arguments, self.log, watch=watch)
@@ -239,9 +147,9 @@ class Killing:
         self.outcome.points += 1
 
     def look(self, process: int, where: str) -> None:
-        """Right after a kill: nothing may run any more, and an older output is there or the new."""
-        if self.before and self.case.content() not in (self.before, self.wanted):
-            self.outcome.broken_between.append(f"{where}: neither the old nor the new one is there")
+        """Right after a kill: what is there is whole, and nothing runs any more."""
+        if wrong := self.case.wrong_between(self.before, self.wanted):
+            self.outcome.broken_between.append(f"{where}: {wrong}")
         for one in orphans(process, self.log):
             self.outcome.orphans.append(f"{where}: still runs: {one}")
 
@@ -276,55 +184,6 @@ class Killing:
         """The last line that a run has printed."""
         lines = self.log.read_text(encoding="utf-8", errors="replace").strip().splitlines()
         return lines[-1][:200] if lines else "(no output)"
-
-
-def make_inputs(folder: Path) -> dict[str, Case]:
-    """Drawings as files, two fits and an older export; the commands to kill by name."""
-    photos, work, log = folder / "photos", folder / "work", folder / "log"
-    in_child(write_drawings, photos)
-
-    def run(*arguments: str) -> None:
-        if finish(start(list(arguments), log), log):
-            raise SystemExit(f"cannot make the inputs: {log.read_text()}")
-
-    quick = ["--set", "epochs=1", "--set", "batch_size=4"]
-    for seed in ("1", "2"):
-        lora = ["--method", "clip_lora", "--shots", "2", "--seed", seed, *quick]
-        run("fit", str(photos), "-o", str(folder / f"run{seed}"), *lora)
-    run("export", str(folder / "run1"), "-o", str(folder / "older"))
-    fit = ["fit", str(photos), "--method", "mail", "--shots", "2", "--set", "epochs=3"]
-    bench = ["bench", "few_shot", "--data", str(photos), "--methods", "linear_probe"]
-    bench += ["--shots", "1", "--seeds", "1,2", "--workers", "2"]
-    embed = ["embed", str(photos), "--model", "picto", "--unit", "6"]
-    build = ["search", "build", str(photos), "--model", "picto"]
-    export = ["export", str(folder / "run2"), "--overwrite"]
-    cases = [
-        Case("fit", fit, work / "run"),
-        Case("embed", embed, work / "vectors.parquet"),
-        Case("search build", build, work / "gallery"),
-        Case("export", export, work / "merged", folder / "older"),
-        Case("bench", bench, work / "runs"),
-    ]
-    return {
-        case.name: Case(
-            case.name, [*case.arguments, "-o", str(case.output)], case.output, case.older
-        )
-        for case in cases
-    }
-
-
-def write_drawings(folder: Path) -> None:
-    """Drawings of the embedded set as PNG files: 4 classes of 6."""
-    from interlace.data import picto
-
-    task, table = picto.task("animals-nature"), picto.images().column("image")
-    found: dict[str, list[bytes]] = {}
-    for image, label in task["train"]:
-        found.setdefault(task["classes"][label], []).append(table[image].as_py())
-    for name in [name for name, own in found.items() if len(own) >= 6][:4]:
-        (folder / name).mkdir(parents=True)
-        for number, content in enumerate(found[name][:6]):
-            (folder / name / f"{number}.png").write_bytes(content)
 
 
 def kill(case: Case, log: Path, arguments: argparse.Namespace) -> Outcome:
@@ -371,7 +230,7 @@ def main() -> int:
     )
     parser.add_argument("--kills", type=int, default=20, help="at random times, per command")
     parser.add_argument("--points", type=int, help="write points at most; all of them by default")
-    parser.add_argument("--fresh", type=int, default=1, help="of these, in fresh processes")
+    parser.add_argument("--fresh", type=int, default=2, help="of these, in fresh processes")
     parser.add_argument("--commands", default=",".join(NAMES), help="separated by commas")
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--parent-only", action="store_true", help="never the whole group")
@@ -388,7 +247,7 @@ def main() -> int:
     # not TemporaryDirectory: each fork would remove it when it ends
     place = Path(tempfile.mkdtemp(prefix="interlace-kill-")).resolve()
     try:
-        cases = make_inputs(place)
+        cases = make_cases(place)
         for name in [name for name in NAMES if name in commands]:
             if name == "search build":
                 warnings.filterwarnings("ignore", "lancedb fork support", RuntimeWarning)

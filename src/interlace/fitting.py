@@ -205,7 +205,9 @@ def _completed(
     checkpoint: Checkpoint,
     finish: Callable[[Adapted], None] | None,
 ) -> Adapted:
-    """What is missing of a run whose model is there: earlier versions wrote the results last.
+    """What is missing of a run whose model is there: to be rid of its checkpoint, or its results.
+
+    A kill right before the end leaves the checkpoint; earlier versions wrote the results last.
 
     Raises:
         InterlaceError: if it is another run, or nothing is missing.
@@ -216,13 +218,14 @@ def _completed(
         and header["split_hash"] == task.split_hash
         and header["backbone"]["fingerprint"] == clip.fingerprint()
     )
-    if ours:
-        checkpoint.remove()  # left by a kill right before the end
-    if not ours or finish is None or (folder / RESULT).exists():
+    unfinished = checkpoint.is_ours() or (finish is not None and not (folder / RESULT).exists())
+    if not ours or not unfinished:
         raise already_there(folder)
     adapted = load_adapted(folder, clip, device=str(clip.device))
     task.split().save(folder / SPLIT)
-    finish(adapted)
+    if finish is not None:
+        finish(adapted)
+    checkpoint.remove()
     return adapted
 
 
