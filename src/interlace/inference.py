@@ -5,7 +5,7 @@ Shapes: N images, C classes, E embedding.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 import torch
 from torch import Tensor
@@ -117,30 +117,53 @@ def encode_prompts(method: Method, prompts: Prompts) -> TowerOutput:
 def logits(
     method: Method, image: TowerOutput, text: TowerOutput, seen: bool, chunk: int = 1024
 ) -> Tensor:
-    """Logits [N, C] of encoded images against encoded classes.
+    """Logits [N, C] of encoded images against encoded classes; the arguments are as there.
+
+    Raises:
+        NotFinite: as :func:`logits_in_parts`.
+    """
+    return torch.cat(list(logits_in_parts(method, image, text, seen, chunk)))
+
+
+@torch.no_grad()
+def logits_in_parts(
+    method: Method, image: TowerOutput, text: TowerOutput, seen: bool, chunk: int = 1024
+) -> Iterator[Tensor]:
+    """Logits of encoded images against encoded classes, some rows of [N, C] at a time.
+
+    All of them would grow with the square of the classes, of which each has its images.
 
     Args:
         method: the method, in evaluation mode.
         image: output for N images.
         text: output for C classes.
         seen: whether the method was trained on these classes.
-        chunk: images scored at a time; bounds the memory of image-dependent text features.
+        chunk: images scored at a time.
 
     Raises:
         NotFinite: if a feature or a logit is NaN or infinite.
     """
-    parts = []
     for start in range(0, len(image.features), chunk):
         part = slice(start, start + chunk)
         tokens = None if image.token_features is None else image.token_features[part]
-        parts.append(method.score(TowerOutput(image.features[part], tokens), text, seen).logits)
-    found = torch.cat(parts)
-    if not bool(torch.isfinite(found).all()):
-        for what, rows in (("class", text.features), ("image", image.features), ("image", found)):
-            wrong = ~torch.isfinite(rows).all(dim=1)
-            if bool(wrong.any()):
-                raise NotFinite(what, int(wrong.nonzero()[0]))
-    return found
+        features = image.features[part]
+        found = method.score(TowerOutput(features, tokens), text, seen).logits
+        if not bool(torch.isfinite(found).all()):
+            for what, rows, first in (
+                ("class", text.features, 0),
+                ("image", features, start),
+                ("image", found, start),
+            ):
+                wrong = not_finite(rows)
+                if wrong is not None:
+                    raise NotFinite(what, first + wrong)
+        yield found
+
+
+def not_finite(rows: Tensor) -> int | None:
+    """The first of ``rows`` [N, ...] that holds NaN or an infinite number; None if none does."""
+    wrong = ~torch.isfinite(rows).flatten(1).all(dim=1)
+    return int(wrong.nonzero()[0]) if bool(wrong.any()) else None
 
 
 def take(output: TowerOutput, index: Tensor) -> TowerOutput:

@@ -109,7 +109,7 @@ def run(
     out.print(accuracy_table(title, rows, method, f"{method}: {trained}{left_out}"))
     picture = confusion or bundle / picture_of(task.name)
     title = f"{method} on {task.name}"
-    if drawn(picture, lambda: confusion_png(picture, after.confusion, classes, title)):
+    if drawn(picture, lambda: confusion_png(picture, after.counts, classes, title)):
         shown = printable(str(picture))
         out.print(f"confusion matrix in {shown}", highlight=False, markup=False, soft_wrap=True)
 

@@ -238,7 +238,7 @@ class _Results:
         else:
             self._print(adapted, scores, trained)
         if scores is not None:
-            picture, confusion = self.output / PICTURE, scores.adapted.confusion
+            picture, confusion = self.output / PICTURE, scores.adapted.counts
             title = f"{method} on {task.name}"
             self.picture = drawn(
                 picture, lambda: confusion_png(picture, confusion, task.classes, title)
