@@ -21,17 +21,22 @@ class NotFinite(InterlaceError):
     """A feature or a logit is no finite number, so there is no answer.
 
     Attributes:
-        what: ``image`` or ``class``.
+        what: ``image``, ``class`` or ``text``.
         index: which of them is the first.
+        name: what it is called, where that is known.
     """
 
     def __init__(self, what: str, index: int, name: str = "") -> None:
-        self.what, self.index = what, index
+        self.what, self.index, self.name = what, index, name
         shown = f"'{printable(name)}'" if name else f"number {index + 1}"
         super().__init__(
             f"the model gives no finite numbers for {what} {shown}: its weights, or those of the "
             "method, are damaged or far out of range"
         )
+
+    def __reduce__(self) -> tuple[type[NotFinite], tuple[str, int, str]]:
+        """Let it pass between processes, which would make it anew of its message alone."""
+        return type(self), (self.what, self.index, self.name)
 
 
 def shared_prompts(prompts: Prompts) -> list[tuple[int, int]]:
@@ -143,26 +148,28 @@ def logits_in_parts(
     Raises:
         NotFinite: if a feature or a logit is NaN or infinite.
     """
+    if (wrong := without_length(text.features)) is not None:
+        raise NotFinite("class", wrong)
     for start in range(0, len(image.features), chunk):
         part = slice(start, start + chunk)
         tokens = None if image.token_features is None else image.token_features[part]
         features = image.features[part]
+        if (wrong := without_length(features)) is not None:
+            raise NotFinite("image", start + wrong)
         found = method.score(TowerOutput(features, tokens), text, seen).logits
-        if not bool(torch.isfinite(found).all()):
-            for what, rows, first in (
-                ("class", text.features, 0),
-                ("image", features, start),
-                ("image", found, start),
-            ):
-                wrong = not_finite(rows)
-                if wrong is not None:
-                    raise NotFinite(what, first + wrong)
+        finite = torch.isfinite(found).all(dim=1)
+        if not bool(finite.all()):
+            raise NotFinite("image", start + int((~finite).nonzero()[0]))
         yield found
 
 
-def not_finite(rows: Tensor) -> int | None:
-    """The first of ``rows`` [N, ...] that holds NaN or an infinite number; None if none does."""
-    wrong = ~torch.isfinite(rows).flatten(1).all(dim=1)
+def without_length(features: Tensor) -> int | None:
+    """The first of ``features`` [N, E] that can be given no length 1; None if all can.
+
+    It holds NaN or an infinite number, or such large ones that their squares are infinite: divided
+    by that length, it would be 0 in every place.
+    """
+    wrong = ~torch.isfinite(features.float().norm(dim=1))
     return int(wrong.nonzero()[0]) if bool(wrong.any()) else None
 
 

@@ -128,7 +128,9 @@ class Scores:
             confidences.append(_confidence(part))
             n_classes, done = part.shape[1], done + len(part)
         if not done or done != len(labels):
-            raise InterlaceError(f"logits of {done} images and {len(labels)} labels: must be as many")
+            raise InterlaceError(
+                f"logits of {done} images and {len(labels)} labels: must be as many"
+            )
         answer = torch.cat(answers)
         right = answer == labels
         counts = _counts(answer, labels, n_classes)
@@ -184,9 +186,7 @@ def _counts(answer: Tensor, labels: Tensor, n_classes: int) -> Tensor:
     places = torch.stack([cells // n_classes, cells % n_classes])
     shape = (n_classes, n_classes)
     # torch warns where neither answer to the question of checks is given
-    return torch.sparse_coo_tensor(
-        places, counts, shape, is_coalesced=True, check_invariants=True
-    )
+    return torch.sparse_coo_tensor(places, counts, shape, is_coalesced=True, check_invariants=True)
 
 
 def _recall(counts: Tensor) -> Tensor:

@@ -127,6 +127,7 @@ class Gallery:
             found, skipped = scan.list_photos(Path(photos))
             if not found:
                 raise scan.only_skipped(Path(photos), skipped)
+            encoder.check()
             table.set_about(About(resolved(photos)))  # first: a kill leaves it unfinished
             table.create(encoder.id)
         return cls(table, encoder, device)
@@ -267,7 +268,8 @@ class Gallery:
         if self.is_image(query, kind):
             clip = self.encoder.clip
             pixels = clip.preprocess.eval_transform()(open_image(query))
-            vector = self.encoder.images(torch.stack([pixels]))[0]
+            named = [str(query)] if isinstance(query, str | Path) else []
+            vector = self.encoder.images(torch.stack([pixels]), named)[0]
         else:
             vector = self.encoder.text(str(query))
         return self.nearest(vector, k)
