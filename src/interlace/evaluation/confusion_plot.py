@@ -45,7 +45,8 @@ class _Cells:
             )
         if getattr(confusion, "is_sparse", False):
             cells = confusion.coalesce()
-            return cls(n_classes, *cells.indices().numpy(), cells.values().numpy())
+            rows, columns = cells.indices().numpy()
+            return cls(n_classes, rows, columns, cells.values().numpy())
         dense = np.asarray(confusion, dtype=np.int64)
         rows, columns = np.nonzero(dense)
         return cls(n_classes, rows, columns, dense[rows, columns])
