@@ -210,9 +210,8 @@ def main() -> None:
         for one in record.get(unit, {}).get("growth", []):
             first, last = one[f"per_{unit}_first"], one[f"per_{unit}_last"]
             word = "flat" if one["flat"] else "NOT FLAT"
-            print(
-                f"{unit:7} {one['command']:16} {one['measure']:15} {first:11.5f} {last:11.5f}  {word}"
-            )
+            what = f"{unit:7} {one['command']:15} {one['measure']:14}"
+            print(f"{what} {first:11.5f} {last:11.5f}  {word}")
     print(f"recorded in {path}")
 
 
