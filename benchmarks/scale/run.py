@@ -113,6 +113,7 @@ def with_images(folder: Path, count: int) -> list[dict[str, Any]]:
         command("search", "build", photos, "--model", "picto", "-o", folder / "gallery"),
     ]
     found[0]["result_bytes"] = size(folder / "run" / "result.json")
+    found[2]["command"] = "search build"
     return [{**one, "images": count} for one in found]
 
 
@@ -150,7 +151,7 @@ def growth(rows: list[dict[str, Any]], unit: str) -> list[dict[str, Any]]:
             )
             # what hardly grows at all is flat, however its noise compares
             small = {"seconds": 2e-4, "cpu_seconds": 2e-4, "peak_memory_mb": 0.01}.get(key, 10) * (
-                10 if unit == "classes" else 1
+                2 if unit == "classes" else 1
             )
             flat = last <= max(FLAT * first, small)
             found.append(
@@ -209,7 +210,8 @@ def main() -> None:
         for one in record.get(unit, {}).get("growth", []):
             first, last = one[f"per_{unit}_first"], one[f"per_{unit}_last"]
             word = "flat" if one["flat"] else "NOT FLAT"
-            print(f"{one['command']:16} {one['measure']:15} {first:11.5f} {last:11.5f}  {word}")
+            what = f"{unit:7} {one['command']:15} {one['measure']:14}"
+            print(f"{what} {first:11.5f} {last:11.5f}  {word}")
     print(f"recorded in {path}")
 
 

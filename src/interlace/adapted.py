@@ -6,7 +6,7 @@ Shapes: N images, C classes.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -30,7 +30,7 @@ from interlace.inference import (
     check_distinct,
     encode_images,
     encode_prompts,
-    logits,
+    logits_in_parts,
 )
 from interlace.methods.base import Edits, Method
 
@@ -232,10 +232,17 @@ class Adapted:
             batched: images [B, 3, H, W] and labels [B].
             seen: whether the method was trained on the classes; by default that is looked up.
         """
+        parts, labels = self._logits(batched, seen)
+        return torch.cat(list(parts)), labels
+
+    def _logits(
+        self, batched: Iterable[tuple[Tensor, Tensor]], seen: bool | None
+    ) -> tuple[Iterator[Tensor], Tensor]:
+        """The logits some rows at a time, and all labels."""
         edits, text = self._constants()
         image, labels = encode_images(self.method, batched, edits)
         known = self.seen if seen is None else seen
-        return logits(self.method, image, text, known), labels
+        return logits_in_parts(self.method, image, text, known), labels
 
     def evaluate(
         self, records: Sequence[Record], *, seen: bool | None = None, batch_size: int = 64
@@ -266,10 +273,10 @@ class Adapted:
             raise InterlaceError(f"label {worst}: there are only {len(self._classes)} classes")
         loader = batches(records, self.clip.preprocess.eval_transform(), batch_size)
         try:
-            scores, labels = self.logits(loader, seen)
+            scores = Scores.from_logits(*self._logits(loader, seen))
         except NotFinite as error:
             raise self._named(error, [record.key for record in records]) from None
-        return replace(Scores.from_logits(scores, labels), left_out=given - len(records))
+        return replace(scores, left_out=given - len(records))
 
     def zero_shot(self) -> Adapted:
         """The unadapted model over the same classes, for comparison."""

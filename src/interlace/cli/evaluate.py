@@ -108,23 +108,24 @@ def run(
     out.print(accuracy_table(title, rows, method, f"{method}: {trained}{left_out}"))
     picture = confusion or bundle / picture_of(task.name)
     title = f"{method} on {task.name}"
-    if drawn(picture, lambda: confusion_png(picture, after.confusion, classes, title)):
+    if drawn(picture, lambda: confusion_png(picture, after.counts, classes, title)):
         out.print(f"confusion matrix in {picture}")
 
 
 def _tell_unknown(adapted: Adapted, task: FewShotTask, known: int) -> None:
     fitted = adapted.trained_classes
+    set_of_fitted = set(fitted)
     if not known:
         note(
             f"none of the {len(task.classes)} classes of {task.name} ({listed(task.classes, 3)}) "
             f"is among the {len(fitted)} the model was fitted on ({listed(fitted, 3)}): if they "
             "are meant to be the same, give their names with --class-names"
         )
-    elif known < len(set(task.classes)):
+    elif new := [name for name in dict.fromkeys(task.classes) if name not in set_of_fitted]:
         note(
             f"{known} of the {len(task.classes)} classes of {task.name} are among the "
             f"{len(fitted)} the model was fitted on; new: "
-            f"{listed([name for name in task.classes if name not in fitted], 3)}"
+            f"{listed(new, 3)}"
         )
 
 

@@ -174,16 +174,12 @@ def run(
 
 
 def _check_test(task: FewShotTask, used: Used) -> int:
-    """Say what there is to score, before anything is learnt; how many images are left out.
+    """Count the test images that are left out, before anything is learnt.
 
     Raises:
         InterlaceError: if there are test images and the fit uses all of them.
     """
-    if not task.test:
-        note(
-            f"{task.name} has no test images (nothing is held out), so no accuracy will be "
-            "reported; interlace evaluate scores the model on other images"
-        )
+    if not task.test:  # which the task's own notes say
         return 0
     left = len(used.others(task.test))
     if not left:
@@ -237,7 +233,7 @@ class _Results:
         else:
             self._print(adapted, scores, trained)
         if scores is not None:
-            picture, confusion = self.output / PICTURE, scores.adapted.confusion
+            picture, confusion = self.output / PICTURE, scores.adapted.counts
             title = f"{method} on {task.name}"
             self.picture = drawn(
                 picture, lambda: confusion_png(picture, confusion, task.classes, title)

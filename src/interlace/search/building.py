@@ -159,8 +159,11 @@ def _batches(
             work(photo, set()) if image.is_known and image.hash not in stored else (photo, image)
             for photo, image in batch
         ]
-        pixels = [image.pixels for _, image in batch if image.pixels is not None]
-        vectors = iter(encoder.images(torch.stack(pixels)) if pixels else ())
+        new = [(photo.key, image.pixels) for photo, image in batch if image.pixels is not None]
+        vectors = iter(())
+        if new:
+            keys, pixels = zip(*new, strict=True)
+            vectors = iter(encoder.images(torch.stack(pixels), keys))
         rows = [
             _row(photo, image, next(vectors))
             if image.pixels is not None
@@ -169,7 +172,7 @@ def _batches(
             if not image.reason
         ]
         broken = [Skipped(photo.key, image.reason) for photo, image in batch if image.reason]
-        return Batch(rows, broken, len(rows) - len(pixels))
+        return Batch(rows, broken, len(rows) - len(new))
 
     batch: list[tuple[Photo, Prepared]] = []
     fresh = 0

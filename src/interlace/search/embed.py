@@ -62,11 +62,19 @@ class Worker:
         """Key, label and vector of a unit's images in their order, and what was left out.
 
         Raises:
-            InterlaceError: if the unit cannot be read, or ``strict`` is set and an image cannot.
+            InterlaceError: if the unit cannot be read, an image has no vector, or ``strict`` is set
+                and an image cannot be used.
         """
-        keys, labels, skipped = [], [], []
+        keys: list[str] = []
+        labels, skipped = [], []
         vectors: list[np.ndarray] = []
         pixels: list[torch.Tensor] = []
+
+        def encode() -> None:
+            if pixels:
+                vectors.append(self._encoder.images(torch.stack(pixels), keys[-len(pixels) :]))
+                pixels.clear()
+
         for item, image in ahead(unit.items(), self._prepare, self._workers, 2 * self._batch_size):
             if image.pixels is None:
                 if self._strict:
@@ -77,10 +85,8 @@ class Worker:
             labels.append(item.label)
             pixels.append(image.pixels)
             if len(pixels) == self._batch_size:
-                vectors.append(self._encoder.images(torch.stack(pixels)))
-                pixels = []
-        if pixels:
-            vectors.append(self._encoder.images(torch.stack(pixels)))
+                encode()
+        encode()
         dim = self._encoder.id.dim
         matrix = np.concatenate(vectors) if vectors else np.empty((0, dim), np.float32)
         column = pa.FixedSizeListArray.from_arrays(pa.array(matrix.reshape(-1)), dim)
@@ -156,6 +162,7 @@ def embed(
         parts = Parts(output, len(found.units), encoder.id, identity)
         if output.exists() and not overwrite:
             return parts.finish()
+        encoder.check()
         resumed = parts.begin(overwrite)
         if strict and (left_out := parts.skipped(resumed)):
             raise InterlaceError(f"{left_out[0].key}: {left_out[0].reason}")

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from functools import cached_property
 from pathlib import Path
@@ -15,6 +15,7 @@ from typing import Any, Literal
 
 import numpy as np
 import torch
+from PIL import Image
 from torch import Tensor
 from torch.nn import functional as F
 
@@ -25,6 +26,7 @@ from interlace.backbone.load import load
 from interlace.data.walk import is_text
 from interlace.errors import InterlaceError
 from interlace.export.bundle import HEADER, load_adapted
+from interlace.inference import NotFinite, without_length
 from interlace.methods.base import Method
 from interlace.train.optim import resolve_device
 
@@ -118,22 +120,40 @@ class Encoder:
         dim = self.clip.spec.embed_dim
         return ModelId(self._kind, self._source, digest.hexdigest()[:16], dim)
 
+    def check(self) -> None:
+        """See that the model makes vectors, before anything is written or replaced.
+
+        Raises:
+            NotFinite: if it makes none of a grey image.
+        """
+        grey = Image.new("RGB", (32, 32), (128, 128, 128))
+        self.images(self.clip.preprocess.eval_transform()(grey)[None], ["a plain grey one"])
+
     @torch.no_grad()
-    def images(self, images: Tensor) -> np.ndarray:
-        """Vectors [B, E] of preprocessed images [B, 3, H, W]."""
+    def images(self, images: Tensor, names: Sequence[str] = ()) -> np.ndarray:
+        """Vectors [B, E] of preprocessed images [B, 3, H, W].
+
+        Args:
+            images: preprocessed images.
+            names: what they are called in an error.
+
+        Raises:
+            NotFinite: if one of them has no vector of length 1.
+        """
         there = images.to(self.clip.device)
         if self.method is None:
             features = self.clip.encode_image(there)
         else:
             features = self.method.encode_image(there, edits=self._edits).features
-        return F.normalize(features.float(), dim=-1).cpu().numpy()
+        return _of_length_1(features, "image", names)
 
     @torch.no_grad()
     def text(self, text: str) -> np.ndarray:
         """The vector [E] of a text, which is taken as it is: no template is put around it.
 
         Raises:
-            InterlaceError: if the text is empty or too long, or the model has no tokenizer.
+            InterlaceError: if the text is empty or too long, the model has no tokenizer, or its
+                vector has no length.
         """
         if not text.strip():
             raise InterlaceError("an empty query: give words, or an image")
@@ -144,13 +164,19 @@ class Encoder:
         else:
             prompts = self.method.prompts([text], "{}")
             features = self.method.encode_text(prompts, edits=self._edits).features
-        vector: np.ndarray = F.normalize(features.float(), dim=-1)[0].cpu().numpy()
+        vector: np.ndarray = _of_length_1(features, "text", [text[:200]])[0]
         return vector
 
     @cached_property
     def _edits(self) -> Any:
         """The method's edits, which are the same for every input."""
         return None if self.method is None else self.method.edits()
+
+
+def _of_length_1(features: Tensor, what: str, names: Sequence[str]) -> np.ndarray:
+    if (wrong := without_length(features)) is not None:
+        raise NotFinite(what, wrong, names[wrong] if names else "")
+    return F.normalize(features.float(), dim=-1).cpu().numpy()
 
 
 def _refuse_feature_method(method: Method) -> None:

@@ -139,6 +139,7 @@ class Gallery:
                 raise scan.only_skipped(Path(photos), skipped)
             if strict:
                 refuse_first(Path(photos), skipped)
+            encoder.check()
             table.set_about(About(resolved(photos)))  # first: a kill leaves it unfinished
             table.create(encoder.id)
         return cls(table, encoder, device)
@@ -279,7 +280,8 @@ class Gallery:
         if self.is_image(query, kind):
             clip = self.encoder.clip
             pixels = clip.preprocess.eval_transform()(open_image(query))
-            vector = self.encoder.images(torch.stack([pixels]))[0]
+            named = [str(query)] if isinstance(query, str | Path) else []
+            vector = self.encoder.images(torch.stack([pixels]), named)[0]
         else:
             vector = self.encoder.text(str(query))
         return self.nearest(vector, k)
