@@ -143,6 +143,8 @@ def run(
     if not task.published:
         check_distinct(prompts, task.classes)
     tell_twins(clip, [task])
+    if whole.test and not task.test:
+        note(f"no test image is of the {classes} classes: nothing will be scored")
     left_out = _check_test(task, Used.of((*task.train, *task.val)))
     results = _Results(task, output, as_json, left_out, asked_published=preset == PUBLISHED)
     with resumable(), ExitStack() as bar:
