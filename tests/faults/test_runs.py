@@ -343,6 +343,12 @@ def test_any_name_can_be_drawn(tmp_path: Path) -> None:
     assert note == "" or "no installed font has" in note
 
 
+def test_characters_that_no_font_has_are_named(tmp_path: Path) -> None:
+    """An unassigned character, which the font of last resort has a box for."""
+    note = confusion_png(tmp_path / "c.png", np.eye(2), ["a\U000e0fff", "b"])
+    assert note == "c.png: no installed font has \U000e0fff; they are drawn as boxes"
+
+
 # --- what is refused is refused before anything is learnt or written
 
 
