@@ -603,6 +603,41 @@ def test_python_is_refused_as_early(world, monkeypatch, nothing_runs):
     assert not Path("new").exists()
 
 
+#: What has nothing to do with the model, which may be one to be fetched.
+EARLY = {
+    *OUTPUTS,
+    *(what for what in SOURCES if what not in TWINS),
+    *(what for what, (more, _) in DATA.items() if more[0] not in ("--model", "--template")),
+    *("an output that is a file", "an output that is a folder", "an output that is not empty"),
+    *("a method that is none", "a seed of another script", "no seeds", "no such data root"),
+    *("data that is not there", "shots that nothing has", "a picture that is a folder"),
+    *("a picture in a file", "a sheet of no format", "a sheet in a file", "no image", "no run"),
+}
+
+
+@pytest.mark.parametrize(
+    "case",
+    [
+        case
+        for case in CASES
+        if case.partition(": ")[2] in EARLY
+        # these are about the model itself, or need it
+        and not case.startswith(("show", "predict: no image"))
+        and "precision the CPU lacks" not in case
+        and case != "bench: a split of other data"
+    ],
+)
+@pytest.mark.usefixtures("nothing_runs")
+def test_it_is_refused_before_a_model_is_fetched(case, world, command, monkeypatch):
+    from interlace.backbone import load
+
+    def late(*_: object) -> None:
+        raise AssertionError("refused only after the model was there")
+
+    monkeypatch.setattr(load, "_find", late)
+    test_it_is_refused_before_anything_is_done(case, world, command, monkeypatch)
+
+
 @pytest.mark.usefixtures("nothing_runs")
 def test_with_json_too_stdout_stays_empty(world, command, monkeypatch):
     monkeypatch.chdir(world)

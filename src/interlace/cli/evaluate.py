@@ -61,21 +61,25 @@ def run(
     from interlace.data.task import FewShotTask
     from interlace.evaluation.plots import confusion_png
     from interlace.export.bundle import load_adapted
+    from interlace.export.header import read_header
     from interlace.protocols import Halves, evaluate
     from interlace.protocols.comparison import named_as_fitted
+    from interlace.train.optim import resolve_device
 
     if confusion is not None:
         check_writable(confusion, folder=False)
-    adapted = load_adapted(bundle, device=device)
+    template = read_header(bundle)["template"]
+    resolve_device(device)
     task = FewShotTask.load(
         data,
         shots=0,
         class_names=class_names,
-        template=adapted.template,
+        template=tuple(template) if isinstance(template, list) else template,
         strict=strict,
         root=data_root,
         columns=columns_of(image_column, label_column, split_column, ignore_columns),
     )
+    adapted = load_adapted(bundle, device=device)
     if class_names is None:
         task = named_as_fitted(adapted, task)
     tell_notes(task.notes)

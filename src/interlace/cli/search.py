@@ -57,7 +57,9 @@ def build(
             "one the gallery was built with."
         ),
     ] = None,
-    overwrite: Annotated[bool, typer.Option("--overwrite", help="Start anew.")] = False,
+    overwrite: Annotated[
+        bool, typer.Option("--overwrite", help="Start anew, with another model perhaps.")
+    ] = False,
     strict: Annotated[
         bool, typer.Option("--strict", help="A file that cannot be used is an error.")
     ] = False,
