@@ -622,7 +622,7 @@ EARLY = {
         for case in CASES
         if case.partition(": ")[2] in EARLY
         # these are about the model itself, or need it
-        and not case.startswith(("show", "predict: no image"))
+        and not case.startswith(("show", "predict: a text"))
         and "precision the CPU lacks" not in case
         and case != "bench: a split of other data"
     ],

@@ -57,9 +57,7 @@ def build(
             "one the gallery was built with."
         ),
     ] = None,
-    overwrite: Annotated[
-        bool, typer.Option("--overwrite", help="Start anew, with another model perhaps.")
-    ] = False,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Start anew.")] = False,
     strict: Annotated[
         bool, typer.Option("--strict", help="A file that cannot be used is an error.")
     ] = False,
