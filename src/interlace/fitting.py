@@ -148,12 +148,13 @@ def ready(
     """
     methods.get(method)
     check_preset(preset)
+    place = resolve_device(device)
     if isinstance(clip, str):
         clip = load(clip)
     if preset == "auto":
         preset = clip.source if clip.source in preset_names() else None
     config = resolve(method, methods.parameters(method), settings, seed=seed, preset=preset)
-    clip.to(resolve_device(device))
+    clip.to(place)
     autocast_dtype(config.train, clip.device)
     with torch.random.fork_rng():
         torch.manual_seed(seed)

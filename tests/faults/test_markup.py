@@ -128,7 +128,7 @@ def test_names_in_refusals(world, command, monkeypatch):
         ("search", "info", "[/red]"),
         ("embed", "[/red]", "--model", "[i]model", "-o", "x"),
         ("export", "[/red]", "-o", "x"),
-        ("predict", "[/red]", "x"),
+        ("predict", "[/red]", "names.json"),
         ("reproduce", "[/red]"),
         ("data", "get", "[/red]"),
         ("fit", "[b]data", "--[/red]"),

@@ -21,6 +21,7 @@ from PIL import Image
 import interlace
 from interlace import cli
 from interlace._util.files import held
+from interlace.backbone import load
 from tests import models
 
 MODEL = ("--model", "model")
@@ -544,6 +545,10 @@ def _snapshot(root: Path) -> dict[str, bytes | None]:
     }
 
 
+def _late(*_: object, **__: object) -> None:
+    raise AssertionError("refused too late")
+
+
 @pytest.fixture
 def nothing_runs(monkeypatch: pytest.MonkeyPatch) -> None:
     """Whatever is learnt, encoded, started or fetched is a failure of the test."""
@@ -555,17 +560,32 @@ def nothing_runs(monkeypatch: pytest.MonkeyPatch) -> None:
     from interlace.bench.engines import Local
     from interlace.search.encoder import Encoder
 
-    def late(*_: object, **__: object) -> None:
-        raise AssertionError("refused too late")
-
-    monkeypatch.setattr(fitting, "train", late)
-    monkeypatch.setattr(ImageTower, "_embed", late)
-    monkeypatch.setattr(Local, "run", late)
-    monkeypatch.setattr(Encoder, "text", late)
-    monkeypatch.setattr(open_clip.pretrained, "download_pretrained", late)
-    monkeypatch.setattr(torchvision.datasets, "DTD", late)
-    monkeypatch.setattr(torchvision.datasets, "EuroSAT", late)
+    monkeypatch.setattr(fitting, "train", _late)
+    monkeypatch.setattr(ImageTower, "_embed", _late)
+    monkeypatch.setattr(Local, "run", _late)
+    monkeypatch.setattr(Encoder, "text", _late)
+    monkeypatch.setattr(open_clip.pretrained, "download_pretrained", _late)
+    monkeypatch.setattr(torchvision.datasets, "DTD", _late)
+    monkeypatch.setattr(torchvision.datasets, "EuroSAT", _late)
     monkeypatch.delenv("INTERLACE_DATA", raising=False)
+
+
+LATER = ("--model", "--template")
+#: What has nothing to do with the model, which may be one to be fetched.
+EARLY = {
+    *OUTPUTS,
+    *(what for what in SOURCES if what not in TWINS),
+    *(what for what, (more, _) in DATA.items() if "precision" not in what and more[0] not in LATER),
+    *("an output that is a file", "an output that is a folder", "an output that is not empty"),
+    *("a method that is none", "a seed of another script", "no seeds", "no such data root"),
+    *("data that is not there", "shots that nothing has", "a picture that is a folder"),
+    *("a picture in a file", "a sheet of no format", "a sheet in a file", "no image", "no run"),
+}
+
+
+def _early(case: str) -> bool:
+    about_models = ("show", "predict: a text", "bench: a split of other data")
+    return case.partition(": ")[2] in EARLY and not case.startswith(about_models)
 
 
 @pytest.mark.parametrize("case", CASES)
@@ -573,6 +593,8 @@ def nothing_runs(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_it_is_refused_before_anything_is_done(case, world, command, monkeypatch):
     arguments, reason = CASES[case]
     monkeypatch.chdir(world)
+    if _early(case):
+        monkeypatch.setattr(load, "_find", _late)
     before = _snapshot(world)
     with ExitStack() as stack:
         if "held" in arguments:
@@ -601,6 +623,22 @@ def test_python_is_refused_as_early(world, monkeypatch, nothing_runs):
     with pytest.raises(interlace.InterlaceError, match="batch size = 0"):
         interlace.Gallery.build("new", "photos", "model", batch_size=0)
     assert not Path("new").exists()
+
+
+def test_a_download_that_fails_leaves_nothing(world, command, monkeypatch):
+    import torchvision.datasets
+
+    def offline(root, download):
+        (Path(root) / "dtd").mkdir()
+        raise RuntimeError("no network\nmore")
+
+    monkeypatch.chdir(world)
+    monkeypatch.setattr(torchvision.datasets, "DTD", offline)
+    before = _snapshot(world)
+    code, out, err = command("data", "get", "dtd", "--data-root", "field")
+    assert (code, out) == (2, "") and err.splitlines()[-1].startswith("error: ")
+    assert "DTD could not be downloaded (no network): get it from https://" in err
+    assert _snapshot(world) == before
 
 
 @pytest.mark.usefixtures("nothing_runs")

@@ -6,9 +6,10 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
+from interlace import protocols
 from interlace.backbone.dual import DualEncoder
 from interlace.backbone.load import load
-from interlace.bench.cell import CellSpec, prepared
+from interlace.bench.cell import CellSpec, prepared, setting_of
 from interlace.data.task import FewShotTask
 from interlace.errors import InterlaceError
 
@@ -33,13 +34,20 @@ def check_cells(
     clip = load(specs[0].model)
     tasks: dict[str, FewShotTask] = {}
     looked: set[tuple[str, str]] = set()
+    stored: set[tuple[str, int, int]] = set()
     for spec in specs:
         if device is None:
             spec = replace(spec, method="zero_shot", settings={})
-        if (spec.data, spec.method) in looked:
+        draw = (spec.data, spec.shots, spec.seed)
+        known = (spec.data, spec.method) in looked
+        if known and (spec.split is None or draw in stored):
             continue
         looked.add((spec.data, spec.method))
+        stored.add(draw)
         try:
+            if known:  # a stored draw may be missing, whatever there is of others
+                protocols.get(spec.protocol).plan(setting_of(spec, clip.template, root))
+                continue
             plan = prepared(spec, clip, root, device or "cpu").plan
         except InterlaceError as error:
             raise InterlaceError(f"{spec.method} on {spec.data}: {error}") from None

@@ -67,7 +67,9 @@ def _options(
     ] = False,
     max_pixels: Annotated[
         int | None,
-        typer.Option(min=1, metavar="N", help="Read images of up to N pixels (178956970)."),
+        typer.Option(
+            min=1, metavar="N", help="Read images of up to N pixels; by default 178956970."
+        ),
     ] = None,
     truncated: Annotated[
         bool, typer.Option("--truncated", help="Take what image files hold that are cut short.")

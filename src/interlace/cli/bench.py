@@ -52,9 +52,7 @@ def run(
     ] = "all",
     shots: Annotated[
         str | None,
-        typer.Option(
-            help="Images per class, separated by commas; the protocol's own, if there are enough."
-        ),
+        typer.Option(help="Images per class, separated by commas; by default the protocol's own."),
     ] = None,
     seeds: Annotated[str, typer.Option(help="Seeds, separated by commas.")] = "1,2,3,4,5",
     output: Annotated[
@@ -64,7 +62,7 @@ def run(
         str, typer.Option(help="Data sets or domains to score, where the protocol has such.")
     ] = "",
     conditions: Annotated[
-        str, typer.Option(help="Kinds of a robustness study, separated by commas; all of them.")
+        str, typer.Option(help="Kinds of a robustness study, separated by commas; by default all.")
     ] = "",
     model: Annotated[str, typer.Option(help="picto, ViT-B-16:openai, hf:NAME, or a path.")] = (
         "picto"
@@ -101,6 +99,7 @@ def run(
     from interlace.bench.checking import check_cells
     from interlace.bench.run import run_grid
     from interlace.config import read_settings
+    from interlace.train.optim import resolve_device
 
     chosen = protocols.get(protocol)
     names = registry.available() if methods == "all" else split_list(methods)
@@ -118,6 +117,9 @@ def run(
         template=template,
         split=split,
     )
+    check_writable(output, folder=True)
+    if engine is EngineName.local:
+        resolve_device(device)
     given = split_list(data)
     if not given:
         raise InterlaceError(f"--data {data!r}: names no data set")
@@ -137,7 +139,6 @@ def run(
         tell_skipped(task.skipped, task.hidden)
     if not specs:
         raise InterlaceError("no data set has enough images for these shots")
-    check_writable(output, folder=True)
     store = Store(output)
     waiting = [spec for spec in specs if not store.is_done(spec)]
     if waiting:

@@ -75,21 +75,26 @@ def run(
     Example: interlace compare picto/animals-nature --methods mmrl,mmrl++ --shots 2 --seeds 1,2,3
     """
     from interlace.backbone.load import load
+    from interlace.bench.cell import settings_of_each
     from interlace.comparing import compare
     from interlace.config import read_settings
     from interlace.data.catalog import is_known
     from interlace.data.task import FewShotTask
+    from interlace.published import check_preset
     from interlace.train.loop import Progress
+    from interlace.train.optim import resolve_device
 
     names = split_list(methods)
+    own_seeds = numbers(seeds, "seeds")
     values = read_settings(config, settings or [])
-    clip = load(model)
-    drawn_shots, up_to = shots, ""
-    said: list[str] = []
-
-    def task(seed: int) -> FewShotTask:
-        nonlocal drawn_shots, up_to
-        drawn = FewShotTask.load(
+    chosen = None if preset == "none" else preset
+    check_preset(chosen)
+    settings_of_each(["zero_shot", *names], values)  # a misspelt name fails before any reading
+    resolve_device(device)
+    if output is not None:
+        check_writable(output, folder=False)
+    tasks = {
+        seed: FewShotTask.load(
             data,
             shots,
             seed,
@@ -99,30 +104,27 @@ def run(
             split=split and split.replace("{seed}", str(seed)),
             columns=columns_of(image_column, label_column, split_column, ignore_columns),
         )
-        if not said:  # the same for every seed
-            tell_notes(drawn.notes)
-            tell_skipped(drawn.skipped, drawn.hidden)
-            tell_twins(clip, [drawn])
-            said.append(drawn.name)
-        drawn_shots = drawn.shots  # a stored draw has its own
-        up_to = "up to " if len(drawn.train) < drawn.shots * len(drawn.classes) else ""
-        own = template is None and not is_known(data, data_root)
-        return replace(drawn, template=clip.template) if own else drawn
-
+        for seed in own_seeds
+    }
+    first = tasks[own_seeds[0]]
+    tell_notes(first.notes)
+    tell_skipped(first.skipped, first.hidden)
+    clip = load(model)
+    if template is None and not is_known(data, data_root):
+        tasks = {seed: replace(task, template=clip.template) for seed, task in tasks.items()}
+    tell_twins(clip, [first])
     with held(output) if output is not None else nullcontext(), training_bar("compare") as bar:
 
         def report(name: str, seed: int, step: Progress) -> None:
             bar(step, f"{name}, seed {seed}")
 
-        if output is not None:
-            check_writable(output, folder=False)
         cells = compare(
             clip,
-            task,
+            tasks.__getitem__,
             names,
-            numbers(seeds, "seeds"),
+            own_seeds,
             settings=values,
-            preset=None if preset == "none" else preset,
+            preset=chosen,
             device=device,
             report=report,
             finished=tell,
@@ -130,14 +132,15 @@ def run(
     record = {
         "data": data,
         "model": clip.source,
-        "shots": drawn_shots,
+        "shots": first.shots,  # a stored draw has its own
         "cells": [c.to_dict() for c in cells],
     }
     with written(output, record):
         if as_json:
             print_json(record)
         else:
-            what = f"{data}, {up_to}{drawn_shots} shots per base class, seeds {seeds}"
+            up_to = "up to " if len(first.train) < first.shots * len(first.classes) else ""
+            what = f"{data}, {up_to}{first.shots} shots per base class, seeds {seeds}"
             show(cells, f"{what}: accuracy in %")
 
 

@@ -62,8 +62,8 @@ def run(
         )
     check_writable(output, folder=True)
     started = time.perf_counter()
-    clip = load(model)
     tasks = {seed: FewShotTask.load(data, shots, seed) for seed in range(1, seeds + 1)}
+    clip = load(model)
     adapted: dict[str, Adapted] = {}  # of each method, the last one
     fitted = tasks[1].classes_subset("base")
     err.print(fitted.describe())

@@ -61,21 +61,26 @@ def run(
     from interlace.data.task import FewShotTask
     from interlace.evaluation.plots import confusion_png
     from interlace.export.bundle import load_adapted
+    from interlace.export.header import read_header
     from interlace.protocols import Halves, evaluate
+    from interlace.train.optim import resolve_device
 
     if confusion is not None:
         check_writable(confusion, folder=False)
-    adapted = load_adapted(bundle, device=device)
+    header = read_header(bundle)
+    template = header["template"]
+    resolve_device(device)
     task = FewShotTask.load(
         data,
         shots=0,
         class_names=class_names,
-        remembered=adapted.class_names,
-        template=adapted.template,
+        remembered=header["class_names"],
+        template=tuple(template) if isinstance(template, list) else template,
         strict=strict,
         root=data_root,
         columns=columns_of(image_column, label_column, split_column, ignore_columns),
     )
+    adapted = load_adapted(bundle, device=device)
     tell_notes(task.notes)
     tell_skipped(task.skipped, task.hidden)
     tell_twins(adapted.clip, [task])

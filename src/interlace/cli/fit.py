@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
-from interlace._util.files import write_json
+from interlace._util.files import check_writable, write_json
 from interlace._util.text import count_of
 from interlace.cli._many import tell_notes, tell_skipped
 from interlace.cli._options import (
@@ -110,6 +110,7 @@ def run(
     from interlace.fitting import fit
     from interlace.inference import check_distinct
     from interlace.published import check_preset, preset_name
+    from interlace.train.optim import resolve_device
     from interlace.train.tracking import make_tracker
 
     values = read_settings(config, settings or [])
@@ -119,6 +120,8 @@ def run(
         chosen = None if classes == "novel" else preset_name(protocol, data, data_root)
     check_preset(chosen)
     resolve(method, methods.parameters(method), values)  # a misspelt name fails before any reading
+    resolve_device(device)
+    check_writable(output, folder=True)
     tracker = make_tracker(track, output) if track else None
     whole = FewShotTask.load(
         data,

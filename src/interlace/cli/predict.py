@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, NoReturn
 
 import typer
 from rich.table import Table
@@ -48,6 +48,8 @@ def run(
     asked = _expand(images)
     if strict:
         _refuse_first(asked)
+    if all(reason for _, reason in asked):
+        _refuse_all([_skipped(path, reason) for path, reason in asked])
     adapted = load_adapted(bundle, device=device)
     if names is not None:
         adapted.set_classes(names)
@@ -55,10 +57,7 @@ def run(
     answered = [(path, found) for path, found in answers if not isinstance(found, str)]
     skipped = [_skipped(path, found) for path, found in answers if isinstance(found, str)]
     if not answered:
-        if len(skipped) == 1:
-            raise InterlaceError(f"{skipped[0].key}: {skipped[0].reason}")
-        tell_skipped(skipped)
-        raise InterlaceError(f"none of the {len(skipped):,} images can be used")
+        _refuse_all(skipped)
     if as_json:
         print_json([_entry(path, found) for path, found in answers])
     else:
@@ -139,6 +138,18 @@ def _refuse_first(asked: Sequence[tuple[Path, str]]) -> None:
     for path, reason in asked:
         if reason and reason != "hidden":
             raise InterlaceError(f"{path}: {reason}")
+
+
+def _refuse_all(skipped: Sequence[Skipped]) -> NoReturn:
+    """Say why nothing can be answered.
+
+    Raises:
+        InterlaceError: always.
+    """
+    if len(skipped) == 1:
+        raise InterlaceError(f"{skipped[0].key}: {skipped[0].reason}")
+    tell_skipped(skipped)
+    raise InterlaceError(f"none of the {len(skipped):,} images can be used")
 
 
 def _names(text: str) -> list[str]:

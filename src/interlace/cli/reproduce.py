@@ -42,17 +42,20 @@ def run(
     ] = None,
     show_list: Annotated[bool, typer.Option("--list", help="List what there is.")] = False,
     data: Annotated[
-        str, typer.Option(help="Some of the published data sets, separated by commas; all.")
+        str,
+        typer.Option(help="Some of the published data sets, separated by commas; by default all."),
     ] = "",
     data_root: DataRoot = None,
     model: Annotated[
-        str | None, typer.Option(help="ViT-B-16:openai, hf:NAME, or a path; the published one.")
+        str | None,
+        typer.Option(help="ViT-B-16:openai, hf:NAME, or a path; by default the published one."),
     ] = None,
     seeds: Annotated[
-        str | None, typer.Option(help="Seeds, separated by commas; the published ones.")
+        str | None, typer.Option(help="Seeds, separated by commas; by default the published ones.")
     ] = None,
     shots: Annotated[
-        str | None, typer.Option(help="Images per class, separated by commas; the published ones.")
+        str | None,
+        typer.Option(help="Images per class, separated by commas; by default the published ones."),
     ] = None,
     split: Annotated[
         str | None,
@@ -83,6 +86,7 @@ def run(
     from interlace.bench.store import Store
     from interlace.config import read_settings
     from interlace.reproducing import find, incomplete, rows
+    from interlace.train.optim import resolve_device
 
     if name is None or show_list:
         show_all(as_json)
@@ -101,6 +105,8 @@ def run(
         split,
     )
     check_writable(output, folder=True)
+    if engine is EngineName.local:
+        resolve_device(device)
     _check_data(asked, chosen, data_root)
     store = Store(output)
     specs = _drawable(specs, data_root)

@@ -56,8 +56,8 @@ def save(adapted: Adapted, folder: Path, overwrite: bool = False) -> None:
 def already_there(folder: Path) -> InterlaceError:
     """What to say of a folder that is not free."""
     return InterlaceError(
-        f"{printable(str(folder))} already holds an adapted model; overwrite it or choose another "
-        "folder"
+        f"{printable(str(folder))} already holds an adapted model; overwrite it (--overwrite) or "
+        "choose another folder"
     )
 
 
@@ -121,6 +121,7 @@ def load_adapted(
     """
     folder = Path(folder)
     header = read_header(folder)
+    place = resolve_device(device)
     source, fingerprint = header["backbone"]["source"], header["backbone"]["fingerprint"]
     configuration = header["backbone"]["configuration"]
     if clip is None:
@@ -141,7 +142,7 @@ def load_adapted(
             f"{folder} was made for backbone {source!r} "
             f"({fingerprint}), not for {clip.source!r} ({found})"
         )
-    clip.to(resolve_device(device))
+    clip.to(place)
     tensors, _ = read_tensors(folder / TENSORS)
     try:
         run = RunConfig.from_dict(header["run"])

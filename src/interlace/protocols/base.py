@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -25,7 +26,11 @@ from interlace.evaluation.classify import Scores
 from interlace.inference import check_distinct, encode_images, encode_prompts, logits, take
 from interlace.methods.base import Method
 
-_open = lru_cache(maxsize=8)(open_source)
+
+@lru_cache(maxsize=8)
+def _open(data: str, root: Path | None, working_folder: str) -> Source:
+    """Images before any draw; what a relative path means depends on the working folder."""
+    return open_source(data, root)
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -80,7 +85,7 @@ class Setting:
             InterlaceError: if they cannot be read.
         """
         # with the folder that the environment names, so that what is kept does not outlive it
-        return _open(self.data, data_root(self.root))
+        return _open(self.data, data_root(self.root), os.getcwd())
 
     def draw(self, source: Source | None = None) -> FewShotTask:
         """The task over all classes.

@@ -88,12 +88,13 @@ class Encoder:
     def __init__(self, model: Model, device: str = "auto") -> None:
         source = ""
         if isinstance(model, str | Path):
+            place = resolve_device(device)  # before anything is fetched for it
             folder = Path(model).expanduser()
             if (folder / HEADER).is_file():
                 source = str(folder.resolve())
                 model = load_adapted(folder, device=device)
             else:
-                model = load(model).to(resolve_device(device))
+                model = load(model).to(place)
         self._kind: Literal["model", "run"] = "run" if isinstance(model, Adapted) else "model"
         self.method: Method | None = None
         self._arguments: dict[str, Any] = {}

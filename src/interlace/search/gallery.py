@@ -16,7 +16,7 @@ import numpy as np
 import torch
 from PIL import Image
 
-from interlace._util.files import held
+from interlace._util.files import check_writable, held
 from interlace._util.text import printable
 from interlace.data.images import open_image
 from interlace.data.records import Skipped
@@ -106,6 +106,8 @@ class Gallery:
             InterlaceError: as :meth:`update`; if a new gallery gets no model, or the gallery was
                 built with another one and ``overwrite`` is off.
         """
+        if "://" not in str(folder):
+            check_writable(folder, folder=True)
         check_batch_size(settings.get("batch_size", 1))
         strict = bool(settings.get("strict"))
         with held(folder):
@@ -126,9 +128,8 @@ class Gallery:
     ) -> Gallery:
         """The gallery that is there, or an empty one."""
         table = PhotoTable(folder, storage_options, anew=overwrite)
-        encoder = None if model is None else Encoder(model, device)
         if not table.exists:
-            if encoder is None:
+            if model is None:
                 raise InterlaceError(
                     f"{printable(str(folder))} is a new gallery: say which model makes its vectors"
                     if not overwrite
@@ -139,10 +140,12 @@ class Gallery:
                 raise scan.only_skipped(Path(photos), skipped)
             if strict:
                 refuse_first(Path(photos), skipped)
+            encoder = Encoder(model, device)
             encoder.check()
             table.set_about(About(resolved(photos)))  # first: a kill leaves it unfinished
             table.create(encoder.id)
-        return cls(table, encoder, device)
+            return cls(table, encoder, device)
+        return cls(table, None if model is None else Encoder(model, device), device)
 
     @classmethod
     def open(
@@ -278,8 +281,8 @@ class Gallery:
             InterlaceError: if the query cannot be read, or the gallery's model not be loaded.
         """
         if self.is_image(query, kind):
-            clip = self.encoder.clip
-            pixels = clip.preprocess.eval_transform()(open_image(query))
+            image = open_image(query)  # before the model is loaded for it
+            pixels = self.encoder.clip.preprocess.eval_transform()(image)
             named = [str(query)] if isinstance(query, str | Path) else []
             vector = self.encoder.images(torch.stack([pixels]), named)[0]
         else:
