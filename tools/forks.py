@@ -39,6 +39,7 @@ EVENTS = {
     "os.mkdir": ((0, 2),),
     "os.truncate": ((0, None),),
 }
+TABLE_WRITES = ("create", "add", "replace", "delete", "set_about", "tidy")
 WRITES = os.O_WRONLY | os.O_RDWR | os.O_CREAT
 
 
@@ -98,6 +99,7 @@ def start(arguments: list[str], log: Path, fresh: bool = False, watch: Any = Non
         if fresh:
             os.execv(sys.executable, [sys.executable, "-m", "interlace", *arguments])
         importlib.import_module("interlace.bench.engines").get_context = _forking
+        importlib.import_module("interlace.search.writer").ROWS = 4  # several commits to kill
         if watch is not None:
             watch()
         sys.argv = ["interlace", *arguments]
@@ -221,13 +223,29 @@ def watcher(folder: Path, kill_at: int = 0, note: Path | None = None) -> Callabl
         ):
             return
         names = [path and os.path.relpath(path, folder) for path in paths]
-        seen.append(f"{event} {' -> '.join(name or '?' for name in names)}")
+        emptied = (paths[0], arguments[2] & ~os.O_EXCL, 0o600) if event == "open" else None
+        step(f"{event} {' -> '.join(name or '?' for name in names)}", emptied)
+
+    def step(what: str, emptied: tuple[str, int, int] | None = None) -> None:
+        seen.append(what)
         if len(seen) == kill_at:
-            if event == "open":
-                os.open(paths[0], arguments[2] & ~os.O_EXCL, 0o600)
+            if emptied:
+                os.open(*emptied)
             os.kill(os.getpid(), signal.SIGKILL)
 
+    def stepped(owner: type, name: str) -> Callable[..., Any]:
+        plain = getattr(owner, name)
+
+        def method(*given: Any, **named: Any) -> Any:
+            step(f"{owner.__name__}.{name}")
+            return plain(*given, **named)
+
+        return method
+
     def begin() -> None:
+        table = importlib.import_module("interlace.search.table").PhotoTable
+        for name in TABLE_WRITES:  # LanceDB writes in another language
+            setattr(table, name, stepped(table, name))
         if note is not None:
             atexit.register(lambda: note.write_text("\n".join(seen), encoding="utf-8"))
         sys.addaudithook(hook)

@@ -9,8 +9,8 @@ kills each (SIGKILL) in two ways:
   otherwise its whole group. Every third time the run that follows is killed too.
 - at every *write point*: just before each call that changes a name under the output (a rename, a
   removal, a folder made or removed) and just after each that opens a file for writing, when it is
-  empty, as Python's audit events tell them. Nothing in the package knows of it. What libraries
-  write in other languages has no such events: LanceDB meets random times only.
+  empty, as Python's audit events tell them. Nothing in the package knows of it. LanceDB writes in
+  another language, without such events: there it is just before each write to a table.
 
 Right after a kill what has its final name must be whole: an older export until the new one is
 there, a record, a file of a run. Then the same command is run again, with no option added, and
@@ -30,12 +30,15 @@ import importlib
 import json
 import os
 import random
+import re
 import shutil
 import signal
 import sys
 import tempfile
 import time
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -188,6 +191,9 @@ class Killing:
 
 def kill(case: Case, log: Path, arguments: argparse.Namespace) -> Outcome:
     """All kills of one command."""
+    if case.name == "search build":
+        warnings.filterwarnings("ignore", "lancedb fork support", RuntimeWarning)
+        importlib.import_module("lancedb")
     started = time.monotonic()
     generator = random.Random(f"{arguments.seed} {case.name}")
     killing = Killing(case, log, fresh=arguments.fresh > 0)
@@ -197,7 +203,8 @@ def kill(case: Case, log: Path, arguments: argparse.Namespace) -> Outcome:
         parent = arguments.parent_only or tries % 2 == 1
         killing.at_random(generator, fresh, parent, twice=tries % 3 == 2)
         tries += 1
-    numbers = range(1, len(killing.points) + 1)
+    points = enumerate(killing.points, 1)
+    numbers = [number for number, point in points if re.search(arguments.only, point)]
     if arguments.points is not None and len(numbers) > arguments.points:
         numbers = sorted(generator.sample(numbers, arguments.points))
     for number in numbers:
@@ -223,6 +230,22 @@ def show(outcomes: dict[str, Outcome]) -> None:
             print(f"{name}: {fault}")
 
 
+@contextmanager
+def workplace() -> Iterator[tuple[Path, dict[str, Case]]]:
+    """Give a folder and the commands to kill; nothing of them is left at the end."""
+    for name in ("OMP", "OPENBLAS", "MKL"):
+        os.environ[f"{name}_NUM_THREADS"] = "1"
+    preload()
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # the end below is reached
+    # not TemporaryDirectory: each fork would remove it when it ends
+    place = Path(tempfile.mkdtemp(prefix="interlace-kill-")).resolve()
+    try:
+        yield place, make_cases(place)
+    finally:
+        end_all(place)
+        shutil.rmtree(place, ignore_errors=True)
+
+
 def main() -> int:
     """Kill, print the table, write the record; 1 if anything was lost."""
     parser = argparse.ArgumentParser(
@@ -230,6 +253,7 @@ def main() -> int:
     )
     parser.add_argument("--kills", type=int, default=20, help="at random times, per command")
     parser.add_argument("--points", type=int, help="write points at most; all of them by default")
+    parser.add_argument("--only", default="", help="write points that this expression finds")
     parser.add_argument("--fresh", type=int, default=2, help="of these, in fresh processes")
     parser.add_argument("--commands", default=",".join(NAMES), help="separated by commas")
     parser.add_argument("--seed", type=int, default=1)
@@ -239,24 +263,11 @@ def main() -> int:
     commands = [name.strip() for name in arguments.commands.split(",")]
     if unknown := [name for name in commands if name not in NAMES]:
         parser.error(f"{unknown[0]!r}: expected some of {', '.join(NAMES)}")
-    for name in ("OMP", "OPENBLAS", "MKL"):
-        os.environ[f"{name}_NUM_THREADS"] = "1"
-    preload()
     outcomes: dict[str, Outcome] = {}
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # the end below is reached
-    # not TemporaryDirectory: each fork would remove it when it ends
-    place = Path(tempfile.mkdtemp(prefix="interlace-kill-")).resolve()
-    try:
-        cases = make_cases(place)
+    with workplace() as (place, cases):
         for name in [name for name in NAMES if name in commands]:
-            if name == "search build":
-                warnings.filterwarnings("ignore", "lancedb fork support", RuntimeWarning)
-                importlib.import_module("lancedb")
             outcomes[name] = kill(cases[name], place / f"{name}.log", arguments)
             print(f"{name}: {len(outcomes[name].faults)} faults", flush=True)
-    finally:
-        end_all(place)
-        shutil.rmtree(place, ignore_errors=True)
     show(outcomes)
     if arguments.json:
         record(arguments, outcomes)

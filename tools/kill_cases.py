@@ -150,7 +150,7 @@ def make_cases(folder: Path) -> dict[str, Case]:
     bench = ["bench", "few_shot", "--data", str(photos), "--methods", "linear_probe"]
     bench += ["--shots", "1", "--seeds", "1,2", "--workers", "2"]
     embed = ["embed", str(photos), "--model", "picto", "--unit", "6"]
-    build = ["search", "build", str(photos), "--model", "picto"]
+    build = ["search", "build", str(photos), "--model", "picto", "--batch-size", "4"]
     export = ["export", str(folder / "run2"), "--overwrite"]
     older, last = folder / "run1", "bundle.json"
     cases = [

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import timedelta
 from functools import cached_property
@@ -290,9 +290,16 @@ class PhotoTable:
         return keys, labels, matrix
 
     def tidy(self) -> None:
-        """Join the small files of a build, take new rows into the index, drop old states."""
+        """Join the small files of a build, take new rows into the index, drop old states.
+
+        LanceDB leaves the file that it was writing when it was killed; nobody else writes now.
+        """
         with self.guarded("write to"):
             self.table.optimize(cleanup_older_than=_KEEP)
+        if self.local is not None:
+            for path in self.local.glob("*.lance/**/.tmp*"):
+                with suppress(OSError):
+                    path.unlink()
 
     def _columns(self, names: list[str]) -> pa.Table:
         with self.guarded("read"):
