@@ -6,7 +6,9 @@ no shots), ``embed`` and ``search build`` meet 1,000, 5,000 and 20,000 of them i
 command is a process of its own; its peak of memory includes the processes it starts.
 
 What grows is said per image or class that is *added* between two sizes, so that what a start costs
-drops out; processor time hardly knows what else runs on the machine. Flat means that the last step
+drops out; processor time hardly knows what else runs on the machine. Commands compute in one thread
+each: several would wait for each other where cores are shared, and their waiting counts as processor
+time. Flat means that the last step
 costs at most 1.5 times per unit what the first did. Growth with the square of the number would show
 as 4 or more.
 
@@ -78,6 +80,7 @@ def command(*arguments: str | Path) -> dict[str, Any]:
             [sys.executable, "-m", "interlace", *map(str, arguments)],
             stdout=output,
             stderr=subprocess.STDOUT,
+            env={**os.environ, "OMP_NUM_THREADS": "1"},
         )
         family, peak = psutil.Process(process.pid), 0
         while not (ended := os.wait4(process.pid, os.WNOHANG))[0]:
@@ -195,7 +198,7 @@ def main() -> None:
     if path.exists():
         sys.exit(f"{path} is there already: records are added, never edited")
     settings = {k: v for k, v in vars(arguments).items() if k != "output"}
-    record: dict[str, Any] = {"command": settings, **circumstances(os.cpu_count() or 1)}
+    record: dict[str, Any] = {"command": settings, **circumstances(threads=1)}
     tasks = {
         "images": (QUICK_IMAGES if arguments.quick else IMAGES, with_images),
         "classes": (QUICK_CLASSES if arguments.quick else CLASSES, with_classes),
