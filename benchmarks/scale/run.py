@@ -7,10 +7,9 @@ command is a process of its own; its peak of memory includes the processes it st
 
 What grows is said per image or class that is *added* between two sizes, so that what a start costs
 drops out; processor time hardly knows what else runs on the machine. Commands compute in one thread
-each: several would wait for each other where cores are shared, and their waiting counts as processor
-time. Flat means that the last step
-costs at most 1.5 times per unit what the first did. Growth with the square of the number would show
-as 4 or more.
+each: several would wait for each other where cores are shared, which counts as processor time. Flat
+means that the last step costs at most 1.5 times per unit what the first did. Growth with the square
+of the number would show as 4 or more.
 
 ``python benchmarks/scale/run.py NAME`` takes about 20 minutes on two cores; ``--quick`` takes two.
 """
