@@ -433,6 +433,10 @@ def _cases() -> dict[str, tuple[tuple[str, ...], str]]:
             "both kinds": (("x", "--image", "--text"), "one of them"),
             "nothing to find": (("x", "--top", "0"), "--top '0'"),
             "a sheet of no format": (("x", "--sheet", "new.xyz"), "unknown file extension"),
+            "a sheet of a format without colours": (
+                ("x", "--sheet", "x.xbm"),
+                "cannot write mode RGB",
+            ),
             "a sheet in a file": (
                 ("x", "--sheet", "text.txt/x.png"),
                 "cannot write text.txt/x.png",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from io import BytesIO
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -225,7 +226,7 @@ def _write(picture: Image, path: Path) -> None:
     with written_whole(as_path(path)) as temporary:
         try:
             picture.save(temporary, kind)
-        except (ValueError, KeyError) as error:  # a format that is only read, or has no colours
+        except (ValueError, KeyError) as error:  # too large for the format
             raise InterlaceError(f"cannot write {path}: {first_line(error)}") from None
 
 
@@ -233,13 +234,17 @@ def _format(path: Path) -> str:
     """The format that a picture's name says.
 
     Raises:
-        InterlaceError: if there is no such format.
+        InterlaceError: if there is no such format, or it takes no picture in colours.
     """
-    from PIL.Image import registered_extensions
+    from PIL.Image import new, registered_extensions
 
     kind = registered_extensions().get(path.suffix.lower())
     if kind is None:
         raise InterlaceError(f"cannot write {path}: unknown file extension: {path.suffix}")
+    try:
+        new("RGB", (8, 8)).save(BytesIO(), kind)
+    except (ValueError, KeyError, OSError) as error:  # a format that is only read, say
+        raise InterlaceError(f"cannot write {path}: {first_line(error)}") from None
     return kind
 
 

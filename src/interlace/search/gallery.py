@@ -17,6 +17,7 @@ import torch
 from PIL import Image
 
 from interlace._util.files import check_writable, held
+from interlace._util.reading import as_path
 from interlace._util.text import printable
 from interlace.data.images import open_image
 from interlace.data.records import Skipped
@@ -107,7 +108,7 @@ class Gallery:
                 built with another one and ``overwrite`` is off.
         """
         if "://" not in str(folder):
-            check_writable(folder, folder=True)
+            check_writable(as_path(folder, "folder"), folder=True)
         check_batch_size(settings.get("batch_size", 1))
         strict = bool(settings.get("strict"))
         with held(folder):
