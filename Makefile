@@ -4,7 +4,7 @@ JOBS ?= 2
 BIN := .venv/bin
 INSTALLED := .venv/.installed
 
-.PHONY: setup demo test kill lint format clean
+.PHONY: setup demo test slow kill lint format clean
 
 setup: $(INSTALLED)
 
@@ -14,6 +14,10 @@ demo: $(INSTALLED)
 # One thread in each of two processes is faster on two cores than two threads in one.
 test: $(INSTALLED)
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(JOBS) --dist worksteal
+
+# What takes minutes and proves more of what `make test` proves.
+slow: $(INSTALLED)
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m slow
 
 # Kills the commands that write at many moments, and compares what a second run leaves.
 kill: $(INSTALLED)

@@ -32,6 +32,13 @@ def children_of(process):
         return []
 
 
+def parent_of(process):
+    try:
+        return process.ppid()
+    except psutil.NoSuchProcess:
+        return None
+
+
 def test_no_worker_outlives_a_killed_command(tmp_path):
     arguments = "bench few_shot --data picto/activities --methods clip_lora --shots 1 --workers 2"
     more = "--set epochs=2000 --set workers=1 --seeds 1,2"
@@ -39,21 +46,19 @@ def test_no_worker_outlives_a_killed_command(tmp_path):
     with open(tmp_path / "log", "wb") as log:
         grid = subprocess.Popen([*command, "-o", tmp_path / "runs"], stderr=log, stdout=log)
     try:
-        own, seen, busy = psutil.Process(grid.pid), set(), 0.0
-        end = time.monotonic() + 120
-        # both work: they have taken processor time of their own
-        while busy < 10 and time.monotonic() < end:
-            time.sleep(0.5)
+        own, seen, loading = psutil.Process(grid.pid), set(), set()
+        end = time.monotonic() + 240
+        # both work: each has a process that loads images for it
+        while len(loading) < 2 and time.monotonic() < end:
+            time.sleep(0.2)
             seen |= set(children_of(own))
-            alive = [child for child in seen if child.is_running()]
-            busy = min((sum(c.cpu_times()[:2]) for c in alive[-2:]), default=0.0)
-            busy = busy if len(alive) > 2 else 0.0
+            workers = {child.pid for child in own.children()}
+            loading = {parent for parent in map(parent_of, seen) if parent in workers}
             assert grid.poll() is None, (tmp_path / "log").read_text()
-        seen |= set(children_of(own))
+        assert len(loading) == 2
     finally:
         grid.kill()
         grid.wait()
-    assert len(seen) >= 2
     _, alive = psutil.wait_procs(seen, timeout=20)
     for process in alive:
         process.kill()

@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 import json
-import os
 import shutil
-import subprocess
-import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -68,23 +65,6 @@ def snapshot(root: Path) -> list[str]:
 
 
 # --- complete or resumable
-
-
-def test_a_fit_killed_at_any_write_is_completed_to_the_same_bytes(tmp_path: Path) -> None:
-    models.with_tokenizer().save(tmp_path / "model")
-    pictures = photos(tmp_path / "photos", ["red", "green", "blue"])
-    (tmp_path / "runs").mkdir()
-    program = Path(__file__).with_name("kill_at_each_write.py")
-    places = [tmp_path / "runs", tmp_path / "model", pictures]
-    done = subprocess.run(  # noqa: S603
-        [sys.executable, str(program), *map(str, places)],
-        capture_output=True,
-        text=True,
-        check=False,
-        env={**os.environ, "OMP_NUM_THREADS": "1"},
-    )
-    assert done.returncode == 0, done.stderr
-    assert int(done.stdout) >= 12
 
 
 def test_what_finish_writes_comes_before_the_header(folder: Path, tmp_path: Path) -> None:
