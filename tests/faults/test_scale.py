@@ -57,8 +57,11 @@ def test_scores_of_parts_are_those_of_the_whole(monkeypatch: pytest.MonkeyPatch)
         abs((right[bins == own] - confidence[bins == own]).sum().item()) for own in range(15)
     )
     assert whole.ece == pytest.approx(expected / 500, abs=1e-12)
-    for wrong in (scores[:-1].split(64), []):
-        with pytest.raises(InterlaceError, match="logits of"):
+    for wrong, told in (
+        (scores[:-1].split(64), r"\[499, 7\] and labels .* \[500\]"),
+        ([], "no image"),
+    ):
+        with pytest.raises(InterlaceError, match=told):
             Scores.from_logits(wrong, labels)
     with pytest.raises(InterlaceError, match="are not numbers"):
         Scores.from_logits([scores[:1], scores[1:] * float("nan")], labels)

@@ -26,9 +26,7 @@ def details(scored: Scored) -> dict[str, Any]:
         thumbnail as base64 of a JPEG, "" where there is none.
     """
     task = scored.target.task
-    probability, answer = scored.probabilities.max(dim=-1)
-    sure = probability.tolist()
-    answers = answer.tolist()
+    sure, answers = scored.answers.confidence.tolist(), scored.answers.classes.tolist()
     wrong = [i for i, record in enumerate(task.test) if answers[i] != record.label]
     wrong.sort(key=lambda i: -sure[i])
     return {

@@ -88,6 +88,41 @@ def harmonic_mean(base: float, novel: float) -> float:
 
 
 @dataclass(frozen=True, eq=False)
+class Answers:
+    """What a classifier says of B images: of their logits, all that scores need.
+
+    Attributes:
+        classes: [B], int64: the class of the greatest logit.
+        confidence: [B], float64: its softmax probability.
+        n_classes: C.
+    """
+
+    classes: Tensor
+    confidence: Tensor
+    n_classes: int
+
+    @classmethod
+    def of(cls, logits: Tensor | Iterable[Tensor]) -> "Answers":
+        """Looks at logits.
+
+        Args:
+            logits: [B, C], or its rows in parts, of which one is held at a time.
+
+        Raises:
+            InterlaceError: There is no image, the shapes do not fit, or a logit is not a number.
+        """
+        classes, confidence, n_classes = [], [], 0
+        for part in [logits] if isinstance(logits, Tensor) else logits:
+            _check_logits(part)
+            classes.append(part.argmax(1))
+            confidence.append(_confidence(part))
+            n_classes = part.shape[1]
+        if not sum(map(len, classes)):
+            raise InterlaceError("no image to evaluate on: there must be at least one")
+        return cls(torch.cat(classes), torch.cat(confidence), n_classes)
+
+
+@dataclass(frozen=True, eq=False)
 class Scores:
     """What a classifier reached on a set of images; accuracies are fractions in [0, 1].
 
@@ -120,26 +155,28 @@ class Scores:
         Raises:
             InterlaceError: As `top1`.
         """
-        answers, confidences, n_classes, done = [], [], 0, 0
-        for part in [logits] if isinstance(logits, Tensor) else logits:
-            own = labels if part is logits else labels[done : done + len(part)]
-            _check(part, own)
-            answers.append(part.argmax(1))
-            confidences.append(_confidence(part))
-            n_classes, done = part.shape[1], done + len(part)
-        if not done or done != len(labels):
-            raise InterlaceError(
-                f"logits of {done} images and {len(labels)} labels: must be as many"
-            )
-        answer = torch.cat(answers)
-        right = answer == labels
-        counts = _counts(answer, labels, n_classes)
+        return cls.from_answers(Answers.of(logits), labels)
+
+    @classmethod
+    def from_answers(cls, answers: Answers, labels: Tensor) -> "Scores":
+        """Computes every score.
+
+        Args:
+            answers: What was said of B images.
+            labels: [B], int64.
+
+        Raises:
+            InterlaceError: There are not as many labels, or one is that of no class.
+        """
+        _check_labels(labels, [*answers.classes.shape, answers.n_classes])
+        right = answers.classes == labels
+        counts = _counts(answers.classes, labels, answers.n_classes)
         recall = _recall(counts)
         return cls(
             n=len(labels),
             top1=right.double().mean().item(),
             mean_per_class=_mean(recall),
-            ece=_calibration_error(torch.cat(confidences), right),
+            ece=_calibration_error(answers.confidence, right),
             counts=counts,
             per_class=tuple(None if value != value else value for value in recall.tolist()),
         )
@@ -204,18 +241,29 @@ def _mean(recall: Tensor) -> float:
 
 
 def _check(logits: Tensor, labels: Tensor) -> None:
-    if logits.dim() != 2 or labels.shape != logits.shape[:1]:
+    _check_labels(labels, list(logits.shape))
+    _check_logits(logits)
+
+
+def _check_labels(labels: Tensor, shape: list[int]) -> None:
+    """Sees that labels fit logits of a shape."""
+    if len(shape) != 2 or list(labels.shape) != shape[:1]:
         raise InterlaceError(
-            f"logits of shape {list(logits.shape)} and labels of shape {list(labels.shape)}: "
+            f"logits of shape {shape} and labels of shape {list(labels.shape)}: "
             "must be [B, C] and [B]"
         )
     if not len(labels):
         raise InterlaceError("no image to evaluate on: there must be at least one")
-    if logits.isnan().any():
-        rows = int(logits.isnan().any(1).sum())
-        raise InterlaceError(f"logits of {rows} of {len(labels)} images are not numbers (NaN)")
-    if labels.min() < 0 or labels.max() >= logits.shape[1]:
+    if labels.min() < 0 or labels.max() >= shape[1]:
         raise InterlaceError(
             f"labels from {int(labels.min())} to {int(labels.max())}: must lie in 0 to "
-            f"{logits.shape[1] - 1}, for {logits.shape[1]} classes"
+            f"{shape[1] - 1}, for {shape[1]} classes"
         )
+
+
+def _check_logits(logits: Tensor) -> None:
+    if logits.dim() != 2:
+        raise InterlaceError(f"logits of shape {list(logits.shape)}: must be [B, C]")
+    if logits.isnan().any():
+        rows = int(logits.isnan().any(1).sum())
+        raise InterlaceError(f"logits of {rows} of {len(logits)} images are not numbers (NaN)")

@@ -22,8 +22,14 @@ from interlace.data.source import Source
 from interlace.data.task import FewShotTask
 from interlace.data.used import Used
 from interlace.errors import InterlaceError
-from interlace.evaluation.classify import Scores
-from interlace.inference import check_distinct, encode_images, encode_prompts, logits, take
+from interlace.evaluation.classify import Answers, Scores
+from interlace.inference import (
+    check_distinct,
+    encode_images,
+    encode_prompts,
+    logits_in_parts,
+    take,
+)
 from interlace.methods.base import Method
 
 
@@ -230,12 +236,12 @@ class Scored:
     Attributes:
         target: what was scored.
         scores: accuracy and calibration.
-        probabilities: [N, C], of the N test images among the C classes.
+        answers: what was said of each of its test images.
     """
 
     target: Target
     scores: Scores
-    probabilities: torch.Tensor
+    answers: Answers
 
     def to_dict(self) -> dict[str, Any]:
         """The figures alone, as plain data for JSON."""
@@ -304,10 +310,8 @@ def score(
         text = encode_prompts(method, _prompts(method, task))
         index = torch.tensor([rows[record.image] for record in task.test], device=device)
         labels = torch.tensor([record.label for record in task.test], device=device)
-        reached = logits(method, take(encoded, index), text, target.seen)
-        found[target.name] = Scored(
-            target, Scores.from_logits(reached, labels), reached.softmax(dim=-1)
-        )
+        answers = Answers.of(logits_in_parts(method, take(encoded, index), text, target.seen))
+        found[target.name] = Scored(target, Scores.from_answers(answers, labels), answers)
     return found
 
 
