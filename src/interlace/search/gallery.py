@@ -268,8 +268,8 @@ class Gallery:
         if self.is_image(query, kind):
             clip = self.encoder.clip
             pixels = clip.preprocess.eval_transform()(open_image(query))
-            named = [str(query)] if isinstance(query, str | Path) else []
-            vector = self.encoder.images(torch.stack([pixels]), named)[0]
+            name = str(query) if isinstance(query, str | Path) else ""
+            vector = self.encoder.named_images(torch.stack([pixels]), [name])[0]
         else:
             vector = self.encoder.text(str(query))
         return self.nearest(vector, k)
