@@ -284,8 +284,8 @@ class Gallery:
         if self.is_image(query, kind):
             image = open_image(query)  # before the model is loaded for it
             pixels = self.encoder.clip.preprocess.eval_transform()(image)
-            named = [str(query)] if isinstance(query, str | Path) else []
-            vector = self.encoder.images(torch.stack([pixels]), named)[0]
+            name = str(query) if isinstance(query, str | Path) else ""
+            vector = self.encoder.named_images(torch.stack([pixels]), [name])[0]
         else:
             vector = self.encoder.text(str(query))
         return self.nearest(vector, k)
