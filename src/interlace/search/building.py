@@ -72,6 +72,7 @@ def bring_up_to_date(
     """
     if batch_size < 1:
         raise InterlaceError(f"batch size = {batch_size}: must be 1 or more")
+    table.sweep()
     about = table.about()
     folder = Path(photos if photos is not None else about.photos)
     found, skipped = scan.list_photos(folder)
