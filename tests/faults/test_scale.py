@@ -205,7 +205,7 @@ def test_no_vector_without_a_length_is_stored(key: str, photos: Path, tmp_path: 
         encoder = Encoder(interlace.load_adapted(run, models.tiny()))
         for place, ask in enumerate(
             (
-                lambda own: own.images(models.images(own.clip, 2), ["one", "two"]),
+                lambda own: own.named_images(models.images(own.clip, 2), ["one", "two"]),
                 lambda own: own.text("a red fox")[None],
             )
         ):

@@ -163,7 +163,7 @@ def _batches(
         vectors = iter(())
         if new:
             keys, pixels = zip(*new, strict=True)
-            vectors = iter(encoder.images(torch.stack(pixels), keys))
+            vectors = iter(encoder.named_images(torch.stack(pixels), keys))
         rows = [
             _row(photo, image, next(vectors))
             if image.pixels is not None

@@ -72,7 +72,8 @@ class Worker:
 
         def encode() -> None:
             if pixels:
-                vectors.append(self._encoder.images(torch.stack(pixels), keys[-len(pixels) :]))
+                own = keys[-len(pixels) :]
+                vectors.append(self._encoder.named_images(torch.stack(pixels), own))
                 pixels.clear()
 
         for item, image in ahead(unit.items(), self._prepare, self._workers, 2 * self._batch_size):

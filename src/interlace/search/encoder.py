@@ -128,25 +128,34 @@ class Encoder:
             NotFinite: if it makes none of a grey image.
         """
         grey = Image.new("RGB", (32, 32), (128, 128, 128))
-        self.images(self.clip.preprocess.eval_transform()(grey)[None], ["a plain grey one"])
+        try:
+            self._vectors(self.clip.preprocess.eval_transform()(grey)[None])
+        except NotFinite as error:
+            raise NotFinite("image", error.index, "a plain grey one") from None
 
-    @torch.no_grad()
-    def images(self, images: Tensor, names: Sequence[str] = ()) -> np.ndarray:
+    def images(self, images: Tensor) -> np.ndarray:
         """Vectors [B, E] of preprocessed images [B, 3, H, W].
-
-        Args:
-            images: preprocessed images.
-            names: what they are called in an error.
 
         Raises:
             NotFinite: if one of them has no vector of length 1.
         """
+        return self._vectors(images)
+
+    def named_images(self, images: Tensor, names: Sequence[str]) -> np.ndarray:
+        """As :meth:`images`, with B ``names`` for what has no vector."""
+        try:
+            return self.images(images)
+        except NotFinite as error:
+            raise NotFinite("image", error.index, names[error.index]) from None
+
+    @torch.no_grad()
+    def _vectors(self, images: Tensor) -> np.ndarray:
         there = images.to(self.clip.device)
         if self.method is None:
             features = self.clip.encode_image(there)
         else:
             features = self.method.encode_image(there, edits=self._edits).features
-        return _of_length_1(features, "image", names)
+        return _of_length_1(features, "image")
 
     @torch.no_grad()
     def text(self, text: str) -> np.ndarray:
@@ -165,7 +174,7 @@ class Encoder:
         else:
             prompts = self.method.prompts([text], "{}")
             features = self.method.encode_text(prompts, edits=self._edits).features
-        vector: np.ndarray = _of_length_1(features, "text", [text[:200]])[0]
+        vector: np.ndarray = _of_length_1(features, "text", text[:200])[0]
         return vector
 
     @cached_property
@@ -174,9 +183,9 @@ class Encoder:
         return None if self.method is None else self.method.edits()
 
 
-def _of_length_1(features: Tensor, what: str, names: Sequence[str]) -> np.ndarray:
+def _of_length_1(features: Tensor, what: str, name: str = "") -> np.ndarray:
     if (wrong := without_length(features)) is not None:
-        raise NotFinite(what, wrong, names[wrong] if names else "")
+        raise NotFinite(what, wrong, name)
     return F.normalize(features.float(), dim=-1).cpu().numpy()
 
 

@@ -282,10 +282,17 @@ class Gallery:
             InterlaceError: if the query cannot be read, or the gallery's model not be loaded.
         """
         if self.is_image(query, kind):
+<<<<<<< HEAD
             image = open_image(query)  # before the model is loaded for it
             pixels = self.encoder.clip.preprocess.eval_transform()(image)
             named = [str(query)] if isinstance(query, str | Path) else []
             vector = self.encoder.images(torch.stack([pixels]), named)[0]
+=======
+            clip = self.encoder.clip
+            pixels = clip.preprocess.eval_transform()(open_image(query))
+            name = str(query) if isinstance(query, str | Path) else ""
+            vector = self.encoder.named_images(torch.stack([pixels]), [name])[0]
+>>>>>>> w-scale
         else:
             vector = self.encoder.text(str(query))
         return self.nearest(vector, k)
