@@ -6,9 +6,10 @@ no shots), ``embed`` and ``search build`` meet 1,000, 5,000 and 20,000 of them i
 command is a process of its own; its peak of memory includes the processes it starts.
 
 What grows is said per image or class that is *added* between two sizes, so that what a start costs
-drops out; processor time hardly knows what else runs on the machine. Flat means that the last step
-costs at most 1.5 times per unit what the first did. Growth with the square of the number would show
-as 4 or more.
+drops out; processor time hardly knows what else runs on the machine. Commands compute in one thread
+each: several would wait for each other where cores are shared, which counts as processor time. Flat
+means that the last step costs at most 1.5 times per unit what the first did. Growth with the square
+of the number would show as 4 or more.
 
 ``python benchmarks/scale/run.py NAME`` takes about 20 minutes on two cores; ``--quick`` takes two.
 """
@@ -19,12 +20,12 @@ import argparse
 import itertools
 import json
 import os
-import shutil
 import subprocess
 import sys
 import tempfile
 import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -78,6 +79,7 @@ def command(*arguments: str | Path) -> dict[str, Any]:
             [sys.executable, "-m", "interlace", *map(str, arguments)],
             stdout=output,
             stderr=subprocess.STDOUT,
+            env={**os.environ, "OMP_NUM_THREADS": "1"},
         )
         family, peak = psutil.Process(process.pid), 0
         while not (ended := os.wait4(process.pid, os.WNOHANG))[0]:
@@ -103,28 +105,30 @@ def command(*arguments: str | Path) -> dict[str, Any]:
     return found if not process.returncode else {**found, "failed": "".join(last)}
 
 
-def with_images(folder: Path, count: int) -> list[dict[str, Any]]:
+def with_images(folder: Path, count: int, at_once: bool) -> list[dict[str, Any]]:
     """Fit, embed and build over a number of images in 40 classes."""
     photos = images(folder / "photos", 40, count)
     run = ["fit", photos, "--method", "linear_probe", "--shots", "4", "-o", folder / "run"]
-    found = [
-        command(*run),
-        command("embed", photos, "--model", "picto", "-o", folder / "vectors.parquet"),
-        command("search", "build", photos, "--model", "picto", "-o", folder / "gallery"),
+    commands = [
+        run,
+        ["embed", photos, "--model", "picto", "-o", folder / "vectors.parquet"],
+        ["search", "build", photos, "--model", "picto", "-o", folder / "gallery"],
     ]
+    with ThreadPoolExecutor(len(commands) if at_once else 1) as pool:
+        found = list(pool.map(lambda own: command(*own), commands))
     found[0]["result_bytes"] = size(folder / "run" / "result.json")
+    found[2]["command"] = "search build"
     return [{**one, "images": count} for one in found]
 
 
-def with_classes(folder: Path, count: int) -> list[dict[str, Any]]:
+def with_classes(folder: Path, count: int, at_once: bool) -> list[dict[str, Any]]:
     """Fit and evaluate of zero-shot over a number of classes."""
     photos = images(folder / "photos", count, EACH * count)
     run = folder / "run"
-    found = [
-        command("fit", photos, "--method", "zero_shot", "--shots", "1", "-o", run),
-        command("evaluate", run, photos),
-        command("evaluate", run, photos, "--json"),
-    ]
+    found = [command("fit", photos, "--method", "zero_shot", "--shots", "1", "-o", run)]
+    commands = [["evaluate", run, photos], ["evaluate", run, photos, "--json"]]
+    with ThreadPoolExecutor(len(commands) if at_once else 1) as pool:
+        found += pool.map(lambda own: command(*own), commands)
     found[0]["result_bytes"] = size(run / "result.json")
     found[2]["command"] = "evaluate --json"
     return [{**one, "classes": count} for one in found]
@@ -150,7 +154,7 @@ def growth(rows: list[dict[str, Any]], unit: str) -> list[dict[str, Any]]:
             )
             # what hardly grows at all is flat, however its noise compares
             small = {"seconds": 2e-4, "cpu_seconds": 2e-4, "peak_memory_mb": 0.01}.get(key, 10) * (
-                10 if unit == "classes" else 1
+                2 if unit == "classes" else 1
             )
             flat = last <= max(FLAT * first, small)
             found.append(
@@ -165,18 +169,20 @@ def growth(rows: list[dict[str, Any]], unit: str) -> list[dict[str, Any]]:
     return found
 
 
-def measure(sizes: tuple[int, ...], task: Callable[[Path, int], list[dict[str, Any]]]) -> list[Any]:
+def measure(
+    sizes: tuple[int, ...], task: Callable[[Path, int, bool], list[dict[str, Any]]], at_once: bool
+) -> list[Any]:
     """All rows of a task over its sizes."""
-    rows = []
-    for count in sizes:
-        folder = Path(tempfile.mkdtemp(prefix="interlace-scale-"))
-        try:
-            for row in task(folder, count):
-                rows.append(row)
-                print(json.dumps(row), flush=True)
-        finally:
-            shutil.rmtree(folder)
-    return rows
+
+    def rows(count: int) -> list[dict[str, Any]]:
+        with tempfile.TemporaryDirectory(prefix="interlace-scale-") as folder:
+            found = task(Path(folder), count, at_once)
+        for row in found:
+            print(json.dumps(row), flush=True)
+        return found
+
+    with ThreadPoolExecutor(len(sizes) if at_once else 1) as pool:
+        return list(itertools.chain.from_iterable(pool.map(rows, sizes)))
 
 
 def main() -> None:
@@ -187,6 +193,12 @@ def main() -> None:
     parser.add_argument("name", help="name of the record")
     parser.add_argument("--quick", action="store_true", help="small sizes")
     parser.add_argument("--only", choices=("images", "classes"))
+    parser.add_argument(
+        "--at-once",
+        action="store_true",
+        help="run all sizes and commands at once: for a machine that is shared anyway, where only "
+        "processor time and memory say something",
+    )
     parser.add_argument("--note", default="", help="what else ran on the machine")
     parser.add_argument("--output", type=Path, default=HERE)
     arguments = parser.parse_args()
@@ -194,14 +206,14 @@ def main() -> None:
     if path.exists():
         sys.exit(f"{path} is there already: records are added, never edited")
     settings = {k: v for k, v in vars(arguments).items() if k != "output"}
-    record: dict[str, Any] = {"command": settings, **circumstances(os.cpu_count() or 1)}
+    record: dict[str, Any] = {"command": settings, **circumstances(threads=1)}
     tasks = {
         "images": (QUICK_IMAGES if arguments.quick else IMAGES, with_images),
         "classes": (QUICK_CLASSES if arguments.quick else CLASSES, with_classes),
     }
     for unit, (sizes, task) in tasks.items():
         if arguments.only in (None, unit):
-            rows = measure(sizes, task)
+            rows = measure(sizes, task, arguments.at_once)
             record[unit] = {"rows": rows, "growth": growth(rows, unit)}
     record["machine"]["load_after"] = [round(value, 2) for value in os.getloadavg()]
     path.write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
@@ -209,7 +221,8 @@ def main() -> None:
         for one in record.get(unit, {}).get("growth", []):
             first, last = one[f"per_{unit}_first"], one[f"per_{unit}_last"]
             word = "flat" if one["flat"] else "NOT FLAT"
-            print(f"{one['command']:16} {one['measure']:15} {first:11.5f} {last:11.5f}  {word}")
+            what = f"{unit:7} {one['command']:15} {one['measure']:14}"
+            print(f"{what} {first:11.5f} {last:11.5f}  {word}")
     print(f"recorded in {path}")
 
 

@@ -6,7 +6,7 @@ Shapes: N images, C classes.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -30,7 +30,7 @@ from interlace.inference import (
     check_distinct,
     encode_images,
     encode_prompts,
-    logits,
+    logits_in_parts,
 )
 from interlace.methods.base import Edits, Method
 
@@ -186,31 +186,34 @@ class Adapted:
         predictions: list[Prediction] = []
         for start in range(0, len(images), 64):
             batch = [transform(open_image(image)) for image in images[start : start + 64]]
-            try:
-                predictions += self.predict_pixels(torch.stack(batch), top)
-            except NotFinite as error:
-                raise self._named(error, images[start:]) from None
+            predictions += self.predict_pixels(torch.stack(batch), top, images[start:])
         return predictions
 
-    def predict_pixels(self, pixels: Tensor, top: int = 5) -> list[Prediction]:
+    def predict_pixels(
+        self, pixels: Tensor, top: int = 5, images: Sequence[object] = ()
+    ) -> list[Prediction]:
         """Classify preprocessed images [B, 3, H, W].
 
         Args:
             pixels: what the model's ``preprocess.eval_transform()`` makes of images.
             top: how many classes to rank.
+            images: where they are from, for the error.
 
         Raises:
-            NotFinite: with the place of the image in ``pixels``, if its answer is no number.
+            NotFinite: naming an image or a class whose answer is no number.
         """
         labels = torch.zeros(len(pixels), dtype=torch.long)
-        scores, _ = self.logits([(pixels, labels)])
+        try:
+            scores, _ = self.logits([(pixels, labels)])
+        except NotFinite as error:
+            raise self._named(error, images) from None
         return [self._rank(row, top) for row in scores.softmax(dim=-1)]
 
     def _named(self, error: NotFinite, images: Sequence[object]) -> NotFinite:
         """The same error with the name of the class, or of the one of ``images``."""
         if error.what == "class":
             return NotFinite("class", error.index, self._classes[error.index])
-        image = images[error.index]
+        image = images[error.index] if images else None
         return NotFinite("image", error.index, str(image) if isinstance(image, str | Path) else "")
 
     def _rank(self, probabilities: Tensor, top: int) -> Prediction:
@@ -229,10 +232,17 @@ class Adapted:
             batched: images [B, 3, H, W] and labels [B].
             seen: whether the method was trained on the classes; by default that is looked up.
         """
+        parts, labels = self._logits(batched, seen)
+        return torch.cat(list(parts)), labels
+
+    def _logits(
+        self, batched: Iterable[tuple[Tensor, Tensor]], seen: bool | None
+    ) -> tuple[Iterator[Tensor], Tensor]:
+        """The logits some rows at a time, and all labels."""
         edits, text = self._constants()
         image, labels = encode_images(self.method, batched, edits)
         known = self.seen if seen is None else seen
-        return logits(self.method, image, text, known), labels
+        return logits_in_parts(self.method, image, text, known), labels
 
     def evaluate(
         self, records: Sequence[Record], *, seen: bool | None = None, batch_size: int = 64
@@ -263,10 +273,10 @@ class Adapted:
             raise InterlaceError(f"label {worst}: there are only {len(self._classes)} classes")
         loader = batches(records, self.clip.preprocess.eval_transform(), batch_size)
         try:
-            scores, labels = self.logits(loader, seen)
+            scores = Scores.from_logits(*self._logits(loader, seen))
         except NotFinite as error:
             raise self._named(error, [record.key for record in records]) from None
-        return replace(Scores.from_logits(scores, labels), left_out=given - len(records))
+        return replace(scores, left_out=given - len(records))
 
     def zero_shot(self) -> Adapted:
         """The unadapted model over the same classes, for comparison."""

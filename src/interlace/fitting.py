@@ -23,6 +23,7 @@ from interlace.export.bundle import already_there, load_adapted, saving
 from interlace.export.header import HEADER, RESULT, SPLIT, read_header
 from interlace.inference import check_distinct
 from interlace.methods.base import Method
+from interlace.published import check_preset
 from interlace.train.checkpoint import Checkpoint
 from interlace.train.loop import Progress, train
 from interlace.train.memory import Plan
@@ -146,12 +147,14 @@ def ready(
         InterlaceError: naming the setting, class or value that cannot be used.
     """
     methods.get(method)
+    check_preset(preset)
+    place = resolve_device(device)
     if isinstance(clip, str):
         clip = load(clip)
     if preset == "auto":
         preset = clip.source if clip.source in preset_names() else None
     config = resolve(method, methods.parameters(method), settings, seed=seed, preset=preset)
-    clip.to(resolve_device(device))
+    clip.to(place)
     autocast_dtype(config.train, clip.device)
     with torch.random.fork_rng():
         torch.manual_seed(seed)

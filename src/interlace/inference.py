@@ -5,7 +5,7 @@ Shapes: N images, C classes, E embedding.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 import torch
 from torch import Tensor
@@ -21,17 +21,22 @@ class NotFinite(InterlaceError):
     """A feature or a logit is no finite number, so there is no answer.
 
     Attributes:
-        what: ``image`` or ``class``.
+        what: ``image``, ``class`` or ``text``.
         index: which of them is the first.
+        name: what it is called, where that is known.
     """
 
     def __init__(self, what: str, index: int, name: str = "") -> None:
-        self.what, self.index = what, index
+        self.what, self.index, self.name = what, index, name
         shown = f"'{printable(name)}'" if name else f"number {index + 1}"
         super().__init__(
             f"the model gives no finite numbers for {what} {shown}: its weights, or those of the "
             "method, are damaged or far out of range"
         )
+
+    def __reduce__(self) -> tuple[type[NotFinite], tuple[str, int, str]]:
+        """Let it pass between processes, which would make it anew of its message alone."""
+        return type(self), (self.what, self.index, self.name)
 
 
 def shared_prompts(prompts: Prompts) -> list[tuple[int, int]]:
@@ -117,30 +122,55 @@ def encode_prompts(method: Method, prompts: Prompts) -> TowerOutput:
 def logits(
     method: Method, image: TowerOutput, text: TowerOutput, seen: bool, chunk: int = 1024
 ) -> Tensor:
-    """Logits [N, C] of encoded images against encoded classes.
+    """Logits [N, C] of encoded images against encoded classes; the arguments are as there.
+
+    Raises:
+        NotFinite: as :func:`logits_in_parts`.
+    """
+    return torch.cat(list(logits_in_parts(method, image, text, seen, chunk)))
+
+
+@torch.no_grad()
+def logits_in_parts(
+    method: Method, image: TowerOutput, text: TowerOutput, seen: bool, chunk: int = 1024
+) -> Iterator[Tensor]:
+    """Logits of encoded images against encoded classes, some rows of [N, C] at a time.
+
+    All of them would grow with the square of the classes, of which each has its images.
 
     Args:
         method: the method, in evaluation mode.
         image: output for N images.
         text: output for C classes.
         seen: whether the method was trained on these classes.
-        chunk: images scored at a time; bounds the memory of image-dependent text features.
+        chunk: images scored at a time.
 
     Raises:
         NotFinite: if a feature or a logit is NaN or infinite.
     """
-    parts = []
+    if (wrong := without_length(text.features)) is not None:
+        raise NotFinite("class", wrong)
     for start in range(0, len(image.features), chunk):
         part = slice(start, start + chunk)
         tokens = None if image.token_features is None else image.token_features[part]
-        parts.append(method.score(TowerOutput(image.features[part], tokens), text, seen).logits)
-    found = torch.cat(parts)
-    if not bool(torch.isfinite(found).all()):
-        for what, rows in (("class", text.features), ("image", image.features), ("image", found)):
-            wrong = ~torch.isfinite(rows).all(dim=1)
-            if bool(wrong.any()):
-                raise NotFinite(what, int(wrong.nonzero()[0]))
-    return found
+        features = image.features[part]
+        if (wrong := without_length(features)) is not None:
+            raise NotFinite("image", start + wrong)
+        found = method.score(TowerOutput(features, tokens), text, seen).logits
+        finite = torch.isfinite(found).all(dim=1)
+        if not bool(finite.all()):
+            raise NotFinite("image", start + int((~finite).nonzero()[0]))
+        yield found
+
+
+def without_length(features: Tensor) -> int | None:
+    """The first of ``features`` [N, E] that can be given no length 1; None if all can.
+
+    It holds NaN or an infinite number, or such large ones that their squares are infinite: divided
+    by that length, it would be 0 in every place.
+    """
+    wrong = ~torch.isfinite(features.float().norm(dim=1))
+    return int(wrong.nonzero()[0]) if bool(wrong.any()) else None
 
 
 def take(output: TowerOutput, index: Tensor) -> TowerOutput:

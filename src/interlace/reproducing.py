@@ -180,6 +180,8 @@ def missing(names: Iterable[str], root: Path | str | None) -> list[str]:
             "where are the data sets? Give the folder that holds them with --data-root, or set "
             "INTERLACE_DATA; interlace data list says what belongs there"
         )
+    if not base.is_dir():
+        raise InterlaceError(f"no such folder: {base}, which is to hold the data sets")
     return [name for name in names if FIELD[name].missing(base)]
 
 

@@ -64,7 +64,7 @@ def test_build_info_and_query(interlace_command, photos, tmp_path):
     for sheet, reason in (
         (tmp_path / "x.sheet", "unknown file"),
         (tmp_path / "x.xbm", "cannot write mode RGB"),
-        (path / "x.png", "File exists"),
+        (path / "x.png", "is not a folder"),
     ):
         code, _, err = interlace_command("search", "query", gallery, path, "--sheet", sheet)
         assert code == 2 and str(sheet.parent) in err and reason in err
@@ -92,7 +92,10 @@ def test_refusals_are_one_line(interlace_command, photos, tmp_path):
         (["search", "info", gallery, "--storage", "region"], "expected key=value"),
         (["embed", photos, "-o", tmp_path / "o", "--model", "picto", "--engine", "x"], "--engine"),
         (["embed", tmp_path / "no", "-o", tmp_path / "o", "--model", "picto"], "no such file"),
-        (["embed", photos, "-o", file / "o", "--model", "picto"], f"{file}/o.parts: Not a dir"),
+        (
+            ["embed", photos, "-o", file / "o", "--model", "picto"],
+            f"{file}/o: {file} is not a folder",
+        ),
     ):
         code, out, err = interlace_command(*arguments)
         assert (code, out) == (2, ""), arguments

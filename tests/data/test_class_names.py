@@ -3,7 +3,12 @@ from pathlib import Path
 
 import pytest
 
-from interlace.data.class_names import clean_class_name, clean_class_names, resolve_class_names
+from interlace.data.class_names import (
+    clean_class_name,
+    clean_class_names,
+    remembered_names,
+    resolve_class_names,
+)
 from interlace.errors import InterlaceError
 
 FOLDERS = ("001.cat", "002.dog")
@@ -105,3 +110,11 @@ def test_binary_file(tmp_path: Path) -> None:
     path.write_bytes(b"\xff\xfe\x00\x80")
     with pytest.raises(InterlaceError, match="not UTF-8"):
         resolve_class_names(FOLDERS, path)
+
+
+def test_control_characters_of_folders_do_not_enter_names() -> None:
+    folders = ("\x1b[31mred", "a\nb", "a\u202eb c", "family 👨\u200d👩\u200d👧")
+    names = resolve_class_names(folders, None)
+    assert names == ("[31mred", "a b", "a b c", "family 👨\u200d👩\u200d👧")
+    # what a run keeps of them is taken back
+    assert remembered_names(folders, dict(zip(folders, names, strict=True))) == names

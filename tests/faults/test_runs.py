@@ -18,6 +18,7 @@ from interlace import fitting, protocols
 from interlace._util import files
 from interlace.backbone.tokenizer import byte_pair_tokenizer
 from interlace.comparing import compare
+from interlace.data import picto
 from interlace.data.used import Used
 from interlace.errors import InterlaceError
 from interlace.evaluation.classify import Scores
@@ -25,7 +26,6 @@ from interlace.evaluation.plots import confusion_png
 from interlace.inference import shared_prompts
 from interlace.protocols import few_shot
 from interlace.protocols.base import Setting
-from interlace.protocols.comparison import named_as_fitted
 from interlace.train.checkpoint import Checkpoint
 from tests import models
 
@@ -188,7 +188,7 @@ def test_the_names_of_the_fit_go_to_the_same_folders(folder: Path, tmp_path: Pat
     interlace.fit(models.tiny(), task, "linear_probe", output=run, **FAST)
     adapted = interlace.load_adapted(run, models.tiny())
     assert adapted.class_names == {**names, "dog": "dog"}
-    again = named_as_fitted(adapted, interlace.FewShotTask.load(folder, 0, 1))
+    again = interlace.FewShotTask.load(folder, 0, 1, remembered=adapted.class_names)
     assert again.classes == ("formica", "bombus", "felis", "dog")
     assert protocols.evaluate(adapted, again).seen
 
@@ -346,6 +346,12 @@ def test_any_name_can_be_drawn(tmp_path: Path) -> None:
     assert note == "" or "no installed font has" in note
 
 
+def test_characters_that_no_font_has_are_named(tmp_path: Path) -> None:
+    """An unassigned character, which the font of last resort has a box for."""
+    note = confusion_png(tmp_path / "c.png", np.eye(2), ["a\U000e0fff", "b"])
+    assert note == "c.png: no installed font has \U000e0fff; they are drawn as boxes"
+
+
 # --- what is refused is refused before anything is learnt or written
 
 
@@ -375,3 +381,22 @@ def test_refusals_come_before_training(
     ):
         with pytest.raises((InterlaceError, RuntimeError), match=message):
             compare(models.tiny(), tasks, names, [1, 2], settings={"rank": 2})
+
+
+def test_a_backbone_whose_configuration_was_changed_is_not_the_same(
+    folder: Path, tmp_path: Path
+) -> None:
+    """The weights, and so the fingerprint, stay the same; heads and activation are beside them."""
+    model = tmp_path / "model"
+    shutil.copytree(picto.model_dir(), model)
+    clip = interlace.load(model)
+    interlace.fit(clip, drawn(folder), "linear_probe", output=tmp_path / "run", **FAST)
+    assert interlace.load_adapted(tmp_path / "run").classes
+    path = model / "open_clip_config.json"
+    content = json.loads(path.read_text())
+    content["model_cfg"]["quick_gelu"] = True
+    path.write_text(json.dumps(content))
+    changed = interlace.load(model)
+    assert changed.fingerprint() == clip.fingerprint()
+    with pytest.raises(InterlaceError, match="configuration of its backbone .* was changed"):
+        interlace.load_adapted(tmp_path / "run")

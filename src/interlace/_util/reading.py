@@ -148,7 +148,7 @@ def read_text(path: Path | str, what: str = "file", most: int = TEXT_BYTES) -> s
 
 
 def parse_json(text: str | bytes, where: str, depth: int = JSON_DEPTH) -> Any:
-    """Parse JSON that is not nested deeper than ``depth`` and holds finite numbers only.
+    """Parse JSON of finite numbers, not nested deeper than ``depth``, and no key twice.
 
     Raises:
         InterlaceError: if it is something else; the line begins with ``where``.
@@ -158,7 +158,9 @@ def parse_json(text: str | bytes, where: str, depth: int = JSON_DEPTH) -> Any:
         raise ValueError(f"{constant} is not a JSON number")
 
     try:
-        value = json.loads(text, parse_constant=refuse)
+        value = json.loads(text, parse_constant=refuse, object_pairs_hook=_object)
+    except _Twice as error:
+        raise InterlaceError(f"{where}: {error}") from None
     except RecursionError:
         raise InterlaceError(f"{where}: JSON nested deeper than {depth} levels") from None
     except ValueError as error:  # also UnicodeDecodeError, and integers of thousands of digits
@@ -185,6 +187,21 @@ def read_json_object(
     if not isinstance(value, dict):
         raise InterlaceError(f"{printable(str(path))}: expected a JSON object")
     return value
+
+
+class _Twice(Exception):
+    """A key that stands twice in an object."""
+
+
+def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """Make an object of which no field was lost to a later one of its name."""
+    found: dict[str, Any] = {}
+    for name, value in pairs:
+        if name in found:
+            shown = name if len(name) <= 80 else f"{name[:80]}..."
+            raise _Twice(f"'{printable(shown)}' stands twice in one object")
+        found[name] = value
+    return found
 
 
 def _deeper_than(value: Any, depth: int) -> bool:

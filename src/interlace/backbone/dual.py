@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -182,6 +183,15 @@ class DualEncoder(nn.Module):
             for tower in towers:
                 for step in steps:
                     delattr(tower, step)
+
+    def configuration_hash(self) -> str:
+        """SHA-256 over what the weights do not say and a changed file would, 16 hex digits.
+
+        That is heads, activation and epsilon of each tower, and the image constants.
+        """
+        towers = [(t.heads, t.activation, t.norm_eps) for t in (self.spec.image, self.spec.text)]
+        content = json.dumps([towers, self.preprocess.to_dict()], sort_keys=True)
+        return hashlib.sha256(content.encode()).hexdigest()[:16]
 
     def fingerprint(self) -> str:
         """SHA-256 over names, shapes and values of all weights, 16 hex digits."""

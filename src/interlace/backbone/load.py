@@ -133,9 +133,9 @@ def _find(
     if text.startswith("hf-hub:"):
         repository = HubRepository(text.removeprefix("hf-hub:"), cache_dir)
         return replace(open_clip_checkpoint(repository, OPEN_CLIP_WEIGHTS), source=text)
+    if os.path.lexists(path) and not os.path.exists(os.path.join(path, "")):
+        check_regular(path, "weights file")  # a pipe, a device, a link to nothing
     if isinstance(name, Path) or _is_path(text):
-        if os.path.lexists(path) and not os.path.exists(os.path.join(path, "")):
-            check_regular(path, "weights file")  # a pipe, a device, a link to nothing
         raise InterlaceError(f"no file or folder {printable(text)!r}")
     return _from_tag(text, cache_dir)
 

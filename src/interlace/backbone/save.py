@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal, get_args
 
 from safetensors.torch import save_file
 
-from interlace._util.files import write_json
+from interlace._util.files import check_writable, write_json
 from interlace._util.folders import replaced_folder
 from interlace._util.reading import reason_of
 from interlace._util.text import printable
@@ -36,9 +36,9 @@ def save_model(
     if format not in get_args(Format):
         raise InterlaceError(f"format {format!r}: expected {' or '.join(get_args(Format))}")
     target = Path(os.path.expanduser(folder))
-    _check_free(target, overwrite)
+    check_free(target, overwrite)
     with replaced_folder(target) as fresh:
-        _check_free(target, overwrite)  # again: another process may have been first
+        check_free(target, overwrite)  # again: another process may have been first
         if format == "hf":
             _write_hugging_face(clip, fresh)
         else:
@@ -46,9 +46,15 @@ def save_model(
     return target
 
 
-def _check_free(target: Path, overwrite: bool) -> None:
+def check_free(target: Path, overwrite: bool) -> None:
+    """See that a model can be saved to a folder.
+
+    Raises:
+        InterlaceError: if it holds something that is not to be replaced, or takes no files.
+    """
     shown = printable(str(target))
     if not os.path.lexists(target):
+        check_writable(target, folder=True)
         return
     if not os.path.isdir(target):
         raise InterlaceError(f"{shown} is a file: a model is saved as a folder")
@@ -59,7 +65,7 @@ def _check_free(target: Path, overwrite: bool) -> None:
     if not names:
         return
     if not overwrite:
-        raise InterlaceError(f"{shown} is not empty: pass overwrite=True to replace it")
+        raise InterlaceError(f"{shown} is not empty: overwrite=True (--overwrite) replaces it")
     if not {OPEN_CLIP_CONFIG, "config.json"} & set(names):
         raise InterlaceError(f"{shown} holds something that is not a saved model: not replaced")
 

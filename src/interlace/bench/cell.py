@@ -16,6 +16,7 @@ import torch
 
 from interlace import methods, protocols
 from interlace._util.schema import check, shown
+from interlace.backbone.dual import DualEncoder
 from interlace.backbone.load import load
 from interlace.bench.details import details
 from interlace.bench.measure import Measured, circumstances
@@ -238,18 +239,43 @@ def _head(spec: CellSpec) -> dict[str, Any]:
     return {"format": FORMAT, "id": spec.id, "spec": spec.to_dict()}
 
 
-def _run(spec: CellSpec, root: Path | str | None, device: str) -> dict[str, Any]:
-    clip = _load(spec.model)
-    protocol = protocols.get(spec.protocol)
-    plan = protocol.plan(setting_of(spec, clip.template, root))
+@dataclass(frozen=True)
+class Prepared:
+    """A cell before its first step.
+
+    Attributes:
+        plan: what is fitted and scored.
+        preset: the preset of this data set.
+        settings: those that the method takes.
+    """
+
+    plan: protocols.Plan
+    preset: str | None
+    settings: Mapping[str, Any]
+
+
+def prepared(spec: CellSpec, clip: DualEncoder, root: Path | str | None, device: str) -> Prepared:
+    """Make all that a cell needs before it learns anything.
+
+    Raises:
+        InterlaceError: if it cannot be fitted or its targets could not be scored.
+    """
+    plan = protocols.get(spec.protocol).plan(setting_of(spec, clip.template, root))
     preset = spec.preset
     if preset == PUBLISHED:
         preset = preset_name(spec.protocol, spec.data, root)
-    own_settings = settings_of(spec.method, spec.settings)
+    settings = settings_of(spec.method, spec.settings)
     built, *_ = ready(
-        clip, plan.task, spec.key, seed=spec.seed, preset=preset, device=device, **own_settings
+        clip, plan.task, spec.key, seed=spec.seed, preset=preset, device=device, **settings
     )
     check_targets(built, plan.targets)  # what cannot be scored is not fitted
+    return Prepared(plan, preset, settings)
+
+
+def _run(spec: CellSpec, root: Path | str | None, device: str) -> dict[str, Any]:
+    clip = _load(spec.model)
+    cell = prepared(spec, clip, root, device)
+    plan = cell.plan
     cost = Measured(device)
     with cost.measure("fit"):
         adapted = fit(
@@ -257,12 +283,12 @@ def _run(spec: CellSpec, root: Path | str | None, device: str) -> dict[str, Any]
             plan.task,
             spec.key,
             seed=spec.seed,
-            preset=preset,
+            preset=cell.preset,
             device=device,
-            **own_settings,
+            **cell.settings,
         )
     with cost.measure("score"):
-        scored = protocol.score(adapted, plan)
+        scored = protocols.get(spec.protocol).score(adapted, plan)
     own = not is_known(spec.data, root)
     return {
         "run": adapted.config.to_dict(),

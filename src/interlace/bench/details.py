@@ -1,4 +1,4 @@
-"""What a cell keeps of a user's own images: the confusion matrix and its surest mistakes."""
+"""What a cell keeps of a user's own images: what it confuses, and its surest mistakes."""
 
 from __future__ import annotations
 
@@ -15,24 +15,23 @@ _SIDE = 112
 
 
 def details(scored: Scored) -> dict[str, Any]:
-    """The confusion matrix, and the wrong answers of the highest probability.
+    """How many images of each class got each answer, and the surest of the wrong answers.
 
     Args:
         scored: a model's answers on N images.
 
     Returns:
-        Plain data for JSON; a mistake has the image's key, both classes, the probability of the
-        answer and a thumbnail as base64 of a JPEG, "" where there is none.
+        Plain data for JSON; ``counts`` are rows of a class, an answer and a number of images that
+        is not 0. A mistake has the image's key, both classes, the probability of the answer and a
+        thumbnail as base64 of a JPEG, "" where there is none.
     """
     task = scored.target.task
-    probability, answer = scored.probabilities.max(dim=-1)
-    sure = probability.tolist()
-    answers = answer.tolist()
+    sure, answers = scored.answers.confidence.tolist(), scored.answers.classes.tolist()
     wrong = [i for i, record in enumerate(task.test) if answers[i] != record.label]
     wrong.sort(key=lambda i: -sure[i])
     return {
         "classes": list(task.classes),
-        "confusion": scored.scores.confusion.tolist(),
+        "counts": scored.scores.to_dict()["confusion"],
         "mistakes": [
             {
                 "key": task.test[i].key,

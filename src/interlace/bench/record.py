@@ -70,15 +70,20 @@ class _Mistake(_Part):
 
 class _Details(_Part):
     classes: list[_Text] | None = None
+    counts: list[Annotated[list[_Count], Field(min_length=3, max_length=3)]] | None = None
+    #: as of before there were counts: all cells of the matrix
     confusion: list[list[_Count]] | None = None
     mistakes: list[_Mistake] | None = None
 
     @model_validator(mode="after")
     def _square(self) -> _Details:
+        n_classes = len(self.classes or ())
         if self.confusion is not None:
             sizes = {len(self.confusion), *map(len, self.confusion)}
-            if sizes != {len(self.classes or ())}:
+            if sizes != {n_classes}:
                 raise ValueError("the confusion matrix does not fit the classes")
+        if any(max(cell[:2]) >= n_classes for cell in self.counts or ()):
+            raise ValueError("the confusion matrix does not fit the classes")
         return self
 
 

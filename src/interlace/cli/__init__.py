@@ -67,7 +67,9 @@ def _options(
     ] = False,
     max_pixels: Annotated[
         int | None,
-        typer.Option(min=1, metavar="N", help="Read images of up to N pixels (178956970)."),
+        typer.Option(
+            min=1, metavar="N", help="Read images of up to N pixels; by default 178956970."
+        ),
     ] = None,
     truncated: Annotated[
         bool, typer.Option("--truncated", help="Take what image files hold that are cut short.")
@@ -85,5 +87,5 @@ def main() -> None:
     """Entry point: bad input is one line on stderr and exit code 2."""
     accept_any_text()
     with errors():
-        app()
-    sys.exit(0)
+        code = app(prog_name="interlace", standalone_mode=False)
+    sys.exit(code if isinstance(code, int) else 0)

@@ -13,7 +13,6 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
-from interlace._util.text import printable
 from interlace.cli._output import percent
 
 if TYPE_CHECKING:
@@ -72,7 +71,7 @@ class View:
             self._say(f"{self._count()}/{self._total} {spec}: {reached}, {self._left()} left")
 
     def _say(self, line: str) -> None:
-        self._console.print(printable(line))
+        self._console.print(line)
 
     def _count(self) -> int:
         return sum(map(len, self._seconds.values())) + sum(self._failed.values())

@@ -18,15 +18,16 @@ class PlainConsole(Console):
     """A console for names that somebody else chose.
 
     ``[bold]``, ``:smile:`` and paths stay as they are, in lines, in cells and titles of tables and
-    in bars alike; control characters and lone surrogates are written as escapes. Lines are wrapped
-    by the terminal alone, so that a path can be copied.
+    in bars alike; control characters and lone surrogates are written as escapes. A string is
+    printed as one line, which the terminal alone wraps, so that a path can be copied.
     """
 
     def __init__(self, *, stderr: bool = False) -> None:
         super().__init__(stderr=stderr, markup=False, highlight=False, emoji=False)
 
     def print(self, *objects: Any, **settings: Any) -> None:
-        """Print as rich does; lines of text are not broken."""
+        """Print as rich does, but a string is one line: what stands in it makes no second one."""
+        objects = tuple(printable(item) if isinstance(item, str) else item for item in objects)
         text = all(isinstance(item, str | Text) for item in objects)
         settings.setdefault("soft_wrap", text)
         super().print(*objects, **settings)

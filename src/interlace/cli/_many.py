@@ -15,7 +15,7 @@ from rich.progress import (
     TimeRemainingColumn,
 )
 
-from interlace._util.text import count_of, listed, printable
+from interlace._util.text import count_of, listed
 from interlace.cli._output import err
 
 if TYPE_CHECKING:
@@ -40,7 +40,9 @@ def image_bar(title: str, goes_on: str) -> Iterator[Callable[[int, int | None], 
         TimeRemainingColumn(),
     )
     try:
-        with Progress(*columns, console=err, transient=True) as progress:
+        with Progress(
+            *columns, console=err, transient=True, disable=not err.is_terminal
+        ) as progress:
             bar = progress.add_task(title, total=None)
             yield lambda done, total: progress.update(bar, completed=done, total=total)
     except KeyboardInterrupt:
@@ -51,7 +53,7 @@ def image_bar(title: str, goes_on: str) -> Iterator[Callable[[int, int | None], 
 def tell_skipped(skipped: Sequence[Skipped], hidden: Sequence[Skipped] = ()) -> None:
     """The first few files that were left out, how many more there are, and in a line the hidden."""
     for item in skipped[:SHOWN]:
-        err.print(printable(f"  skipped {item.key}: {item.reason}"))
+        err.print(f"  skipped {item.key}: {item.reason}")
     if len(skipped) > SHOWN:
         err.print(f"  and {len(skipped) - SHOWN} more")
     if hidden:
@@ -63,7 +65,7 @@ def tell_skipped(skipped: Sequence[Skipped], hidden: Sequence[Skipped] = ()) -> 
 def tell_notes(notes: Sequence[str]) -> None:
     """What a user should know of how data was understood, a line each."""
     for note in notes:
-        err.print(f"  note: {printable(note)}")
+        err.print(f"  note: {note}")
 
 
 def tell(line: str) -> None:

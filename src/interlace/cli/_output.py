@@ -14,8 +14,9 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Table
 
 from interlace._util.files import is_disk_full
-from interlace._util.text import first_line, printable
+from interlace._util.text import first_line
 from interlace.cli._console import PlainConsole
+from interlace.cli._usage import UsageError, usage_line
 from interlace.errors import InterlaceError
 
 if TYPE_CHECKING:
@@ -31,13 +32,21 @@ err = PlainConsole(stderr=True)
 def errors() -> Iterator[None]:
     """Turn what the user can mend into one line on stderr and exit code 2.
 
-    That is an :class:`InterlaceError`, a path that cannot be used, a full disk, too little memory,
-    or an argument that is no text. Anything else is a fault of ours and stays a traceback.
+    That is an :class:`InterlaceError`, a call that is none, a path that cannot be used, a full
+    disk, too little memory, or an argument that is no text. Anything else is a fault of ours and
+    stays a traceback.
     """
     try:
         yield
     except InterlaceError as error:
         _refuse(str(error))
+    except UsageError as error:
+        if type(error).__name__ == "NoArgsIsHelpError":  # has printed the help, or is it
+            sys.stderr.write(str(error))
+            sys.exit(2)
+        _refuse(usage_line(error))
+    except typer.Abort:  # standard input ended where an answer was awaited
+        sys.exit(1)
     except BrokenPipeError:
         # the reader of a pipe has gone; python would complain once more at shutdown
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
@@ -60,7 +69,7 @@ def _refuse(reason: str) -> NoReturn:
 
 def tell_error(line: str) -> None:
     """Print one line that says what went wrong; what stands in it can make no second one."""
-    err.print(printable(line), style="bold red")
+    err.print(line, style="bold red")
 
 
 def _shortened(text: str, most: int = 200) -> str:
@@ -97,7 +106,7 @@ def training_bar(title: str) -> Iterator[Callable[..., None]]:
         TextColumn("accuracy {task.fields[accuracy]:.1%}"),
         TimeRemainingColumn(),
     )
-    with Progress(*columns, console=err, transient=True) as progress:
+    with Progress(*columns, console=err, transient=True, disable=not err.is_terminal) as progress:
         bar = progress.add_task(title, total=None, epoch="-", loss=0.0, accuracy=0.0)
 
         def report(step: Step, title: str = title) -> None:

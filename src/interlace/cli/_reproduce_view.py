@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING
 
 from rich.table import Table
 
-from interlace._util.text import printable
 from interlace.cli._output import out, print_json
 
 if TYPE_CHECKING:
@@ -105,7 +104,7 @@ def _points(value: float | None) -> str:
 
 def say(line: str) -> None:
     """Print a line that the terminal wraps."""
-    out.print(printable(line))
+    out.print(line)
 
 
 def show_all(as_json: bool) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,12 +14,13 @@ from interlace.cli._output import err
 from interlace.errors import InterlaceError
 
 if TYPE_CHECKING:
+    from interlace.backbone.dual import DualEncoder
     from interlace.data.task import FewShotTask
 
 
 def note(line: str) -> None:
     """A line beside the results that a reader should know."""
-    err.print(f"note: {line}", markup=False, highlight=False, soft_wrap=True)
+    err.print(f"note: {line}")
 
 
 def drawn(picture: Path, draw: Callable[[], str]) -> bool:
@@ -63,12 +64,26 @@ def picture_of(data: str) -> str:
     return f"confusion-{name or 'data'}.png"
 
 
-def tell_twins(task: FewShotTask, pairs: Sequence[tuple[int, int]]) -> None:
-    """Say which published names of a standard data set are the same to the model."""
-    names = dict.fromkeys(task.classes[second] for _, second in pairs)
-    if names:
-        note(
-            f"{count_of(len(names), 'class name')} of {task.name} "
-            f"{'stands' if len(names) == 1 else 'stand'} for more than one class, as published: "
-            f"{listed(list(names))}"
-        )
+def tell_twins(clip: DualEncoder, tasks: Iterable[FewShotTask]) -> None:
+    """Say which published names of standard data sets are the same to the model.
+
+    Args:
+        clip: the model.
+        tasks: any; of one data set, the halves add nothing to the whole.
+    """
+    from interlace.inference import shared_prompts
+
+    told = set()
+    for task in sorted(tasks, key=lambda own: -len(own.classes)):
+        data = task.name.removesuffix(":base").removesuffix(":novel")
+        if not task.published or data in told:
+            continue
+        told.add(data)
+        pairs = shared_prompts(clip.prompts(task.classes, task.template))
+        names = dict.fromkeys(task.classes[second] for _, second in pairs)
+        if names:
+            note(
+                f"{count_of(len(names), 'class name')} of {data} "
+                f"{'stands' if len(names) == 1 else 'stand'} for more than one class, as "
+                f"published: {listed(list(names))}"
+            )

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from interlace._util.text import printable
+from interlace._util.files import check_writable
 from interlace.cli._bench_view import View
 from interlace.cli._many import tell_notes, tell_skipped
 from interlace.cli._options import (
@@ -22,6 +22,7 @@ from interlace.cli._options import (
     split_list,
 )
 from interlace.cli._output import err, out, print_json, tell_error
+from interlace.cli._run_files import tell_twins
 from interlace.errors import InterlaceError, TooFewImages
 
 if TYPE_CHECKING:
@@ -51,9 +52,7 @@ def run(
     ] = "all",
     shots: Annotated[
         str | None,
-        typer.Option(
-            help="Images per class, separated by commas; the protocol's own, if there are enough."
-        ),
+        typer.Option(help="Images per class, separated by commas; by default the protocol's own."),
     ] = None,
     seeds: Annotated[str, typer.Option(help="Seeds, separated by commas.")] = "1,2,3,4,5",
     output: Annotated[
@@ -63,7 +62,7 @@ def run(
         str, typer.Option(help="Data sets or domains to score, where the protocol has such.")
     ] = "",
     conditions: Annotated[
-        str, typer.Option(help="Kinds of a robustness study, separated by commas; all of them.")
+        str, typer.Option(help="Kinds of a robustness study, separated by commas; by default all.")
     ] = "",
     model: Annotated[str, typer.Option(help="picto, ViT-B-16:openai, hf:NAME, or a path.")] = (
         "picto"
@@ -97,8 +96,10 @@ def run(
     from interlace import protocols
     from interlace.bench import Store, grid
     from interlace.bench.cell import setting_of
+    from interlace.bench.checking import check_cells
     from interlace.bench.run import run_grid
     from interlace.config import read_settings
+    from interlace.train.optim import resolve_device
 
     chosen = protocols.get(protocol)
     names = registry.available() if methods == "all" else split_list(methods)
@@ -116,9 +117,15 @@ def run(
         template=template,
         split=split,
     )
+    check_writable(output, folder=True)
+    if engine is EngineName.local:
+        resolve_device(device)
+    given = split_list(data)
+    if not given:
+        raise InterlaceError(f"--data {data!r}: names no data set")
     specs = []
     planned: dict[str, FewShotTask] = {}
-    for one in [own for name in split_list(data) for own in chosen.data_sets(name, data_root)]:
+    for one in [own for name in given for own in chosen.data_sets(name, data_root)]:
 
         def draw(count: int, one: str = one) -> None:
             first = own_grid([one], shots=[count])[0]
@@ -134,6 +141,11 @@ def run(
         raise InterlaceError("no data set has enough images for these shots")
     store = Store(output)
     waiting = [spec for spec in specs if not store.is_done(spec)]
+    if waiting:
+        asked_for = ("zero_shot", *(() if methods == "all" else names))
+        first = [spec for spec in waiting if spec.method in asked_for] or waiting
+        there = device if engine is EngineName.local else None
+        tell_twins(*check_cells(first, data_root, there))
     if len(waiting) < len(specs):
         err.print(f"{len(specs) - len(waiting)} of {len(specs)} cells are done already")
     try:
@@ -189,22 +201,18 @@ def usable_shots(
         except TooFewImages as error:
             reason = reason or str(error)
             if asked:
-                _say(f"left out: {data} with {shots} shots: {error}")
+                err.print(f"left out: {data} with {shots} shots: {error}")
     if found or asked:
         return found
     for shots in range(min(usual) - 1, 0, -1):
         try:
             draw(shots)
-            _say(f"{data}: {shots} shots, because there are {reason}")
+            err.print(f"{data}: {shots} shots, because there are {reason}")
             return [shots]
         except TooFewImages:
             continue
-    _say(f"left out: {data}: {reason}")
+    err.print(f"left out: {data}: {reason}")
     return []
-
-
-def _say(line: str) -> None:
-    err.print(printable(line))
 
 
 def make_engine(

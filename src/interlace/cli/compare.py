@@ -24,7 +24,7 @@ from interlace.cli._options import (
     split_list,
 )
 from interlace.cli._output import err, out, percent, print_json, signed_points, training_bar
-from interlace.cli._run_files import written
+from interlace.cli._run_files import tell_twins, written
 
 if TYPE_CHECKING:
     from interlace.adapted import Adapted
@@ -75,21 +75,26 @@ def run(
     Example: interlace compare picto/animals-nature --methods mmrl,mmrl++ --shots 2 --seeds 1,2,3
     """
     from interlace.backbone.load import load
+    from interlace.bench.cell import settings_of_each
     from interlace.comparing import compare
     from interlace.config import read_settings
     from interlace.data.catalog import is_known
     from interlace.data.task import FewShotTask
+    from interlace.published import check_preset
     from interlace.train.loop import Progress
+    from interlace.train.optim import resolve_device
 
     names = split_list(methods)
+    own_seeds = numbers(seeds, "seeds")
     values = read_settings(config, settings or [])
-    clip = load(model)
-    drawn_shots, up_to = shots, ""
-    said: list[str] = []
-
-    def task(seed: int) -> FewShotTask:
-        nonlocal drawn_shots, up_to
-        drawn = FewShotTask.load(
+    chosen = None if preset == "none" else preset
+    check_preset(chosen)
+    settings_of_each(["zero_shot", *names], values)  # a misspelt name fails before any reading
+    resolve_device(device)
+    if output is not None:
+        check_writable(output, folder=False)
+    tasks = {
+        seed: FewShotTask.load(
             data,
             shots,
             seed,
@@ -99,29 +104,27 @@ def run(
             split=split and split.replace("{seed}", str(seed)),
             columns=columns_of(image_column, label_column, split_column, ignore_columns),
         )
-        if not said:  # the same for every seed
-            tell_notes(drawn.notes)
-            tell_skipped(drawn.skipped, drawn.hidden)
-            said.append(drawn.name)
-        drawn_shots = drawn.shots  # a stored draw has its own
-        up_to = "up to " if len(drawn.train) < drawn.shots * len(drawn.classes) else ""
-        own = template is None and not is_known(data, data_root)
-        return replace(drawn, template=clip.template) if own else drawn
-
+        for seed in own_seeds
+    }
+    first = tasks[own_seeds[0]]
+    tell_notes(first.notes)
+    tell_skipped(first.skipped, first.hidden)
+    clip = load(model)
+    if template is None and not is_known(data, data_root):
+        tasks = {seed: replace(task, template=clip.template) for seed, task in tasks.items()}
+    tell_twins(clip, [first])
     with held(output) if output is not None else nullcontext(), training_bar("compare") as bar:
 
         def report(name: str, seed: int, step: Progress) -> None:
             bar(step, f"{name}, seed {seed}")
 
-        if output is not None:
-            check_writable(output, folder=False)
         cells = compare(
             clip,
-            task,
+            tasks.__getitem__,
             names,
-            numbers(seeds, "seeds"),
+            own_seeds,
             settings=values,
-            preset=None if preset == "none" else preset,
+            preset=chosen,
             device=device,
             report=report,
             finished=tell,
@@ -129,14 +132,15 @@ def run(
     record = {
         "data": data,
         "model": clip.source,
-        "shots": drawn_shots,
+        "shots": first.shots,  # a stored draw has its own
         "cells": [c.to_dict() for c in cells],
     }
     with written(output, record):
         if as_json:
             print_json(record)
         else:
-            what = f"{data}, {up_to}{drawn_shots} shots per base class, seeds {seeds}"
+            up_to = "up to " if len(first.train) < first.shots * len(first.classes) else ""
+            what = f"{data}, {up_to}{first.shots} shots per base class, seeds {seeds}"
             show(cells, f"{what}: accuracy in %")
 
 
@@ -146,9 +150,7 @@ def tell(cell: Cell, adapted: Adapted) -> None:
     left_out = f", {cell.left_out} images of the fit left out" if cell.left_out else ""
     err.print(
         f"{cell.method}, seed {cell.seed}: base {percent(scores.base)}, "
-        f"novel {percent(scores.novel)}, {cell.seconds:.0f} s{left_out}",
-        highlight=False,
-        markup=False,
+        f"novel {percent(scores.novel)}, {cell.seconds:.0f} s{left_out}"
     )
 
 
@@ -179,11 +181,10 @@ def show(cells: list[Cell], title: str) -> None:
     first = cells[0].scores
     out.print(
         f"{first.n_base} base and {first.n_novel} novel test images. HM: harmonic mean of the mean "
-        "base and novel accuracy. all: all classes at once. s: seconds of a fit.",
-        highlight=False,
+        "base and novel accuracy. all: all classes at once. s: seconds of a fit."
     )
     if len({cell.seed for cell in cells}) < 5:
-        out.print("Fewer than five seeds: the intervals are wide and rough.", highlight=False)
+        out.print("Fewer than five seeds: the intervals are wide and rough.")
 
 
 def _mean(summary: Summary | None) -> str:

@@ -8,6 +8,7 @@ from typing import Annotated, Any
 import typer
 from rich.table import Table
 
+from interlace._util.files import check_writable
 from interlace.cli._many import tell_notes, tell_skipped
 from interlace.cli._options import (
     Data,
@@ -68,7 +69,7 @@ def list_sets(data_root: DataRoot = None, as_json: Json = False) -> None:
         counts = (f"{row['classes']:,}", f"{row['test images']:,}")
         table.add_row(row["name"], *counts, row["folder"], there)
     out.print(table)
-    out.print(f"embedded: {', '.join(catalog_names())}", highlight=False)
+    out.print(f"embedded: {', '.join(catalog_names())}")
 
 
 @app.command("check")
@@ -116,7 +117,7 @@ def check_set(
         raise InterlaceError(report.summary())
     if not as_json:
         read = "every image was decoded" if report.decoded else "no image was decoded (--decode)"
-        out.print(f"{report.summary()}; {read}", highlight=False)
+        out.print(f"{report.summary()}; {read}")
 
 
 @app.command("split")
@@ -147,6 +148,7 @@ def draw_split(
     """
     from interlace.data.task import FewShotTask
 
+    check_writable(output, folder=False)
     columns = columns_of(image_column, label_column, split_column, ignore_columns)
     task = FewShotTask.load(
         data, shots, seed, root=data_root, strict=strict, split=draw, columns=columns
@@ -158,10 +160,10 @@ def draw_split(
         facts = {"name": split.name, "shots": split.shots, "seed": split.seed, **counts}
         print_json({**facts, "file": str(output), "sha256": split.sha256})
         return
-    out.print(task.describe(), highlight=False, soft_wrap=True)
+    out.print(task.describe())
     tell_notes(task.notes)
     tell_skipped(task.skipped, task.hidden)
-    out.print(f"{output}: sha256 {split.sha256}", highlight=False, soft_wrap=True)
+    out.print(f"{output}: sha256 {split.sha256}")
 
 
 @app.command("get")
@@ -182,11 +184,11 @@ def get_set(
     entry = find_field(name)
     if entry is None:
         raise InterlaceError(f"no data set '{name}': there are {', '.join(field_names())}")
-    err.print(f"downloading {entry.title} ...", highlight=False)
+    err.print(f"downloading {entry.title} ...")
     missing = download(entry, data_root)
     if as_json:
         print_json({"name": entry.name, "missing": list(missing)})
         return
-    out.print(f"{entry.title}: the images are in place", highlight=False)
+    out.print(f"{entry.title}: the images are in place")
     for item in missing:
-        out.print(f"still missing: {item}", highlight=False, soft_wrap=True)
+        out.print(f"still missing: {item}")

@@ -62,11 +62,11 @@ def run(
         )
     check_writable(output, folder=True)
     started = time.perf_counter()
-    clip = load(model)
     tasks = {seed: FewShotTask.load(data, shots, seed) for seed in range(1, seeds + 1)}
+    clip = load(model)
     adapted: dict[str, Adapted] = {}  # of each method, the last one
     fitted = tasks[1].classes_subset("base")
-    err.print(fitted.describe(), highlight=False, soft_wrap=True)
+    err.print(fitted.describe())
     with held(output), training_bar(method) as bar:
 
         def report(name: str, seed: int, step: Progress) -> None:
@@ -110,7 +110,7 @@ def run(
         )
 
     if drawn(picture, draw) and not as_json:
-        out.print(f"picture in {picture}", highlight=False, markup=False, soft_wrap=True)
+        out.print(f"picture in {picture}")
 
 
 def _gain_row(cells: list[Cell], method: str, measure: str) -> GainRow:

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from rich.table import Table
 
-from interlace._util.text import count_of, listed, printable
+from interlace._util.files import check_writable
+from interlace._util.text import count_of, listed
 from interlace.cli._many import tell_notes, tell_skipped
 from interlace.cli._options import (
     Data,
@@ -60,26 +61,29 @@ def run(
     from interlace.data.task import FewShotTask
     from interlace.evaluation.plots import confusion_png
     from interlace.export.bundle import load_adapted
-    from interlace.inference import shared_prompts
+    from interlace.export.header import read_header
     from interlace.protocols import Halves, evaluate
-    from interlace.protocols.comparison import named_as_fitted
+    from interlace.train.optim import resolve_device
 
-    adapted = load_adapted(bundle, device=device)
+    if confusion is not None:
+        check_writable(confusion, folder=False)
+    header = read_header(bundle)
+    template = header["template"]
+    resolve_device(device)
     task = FewShotTask.load(
         data,
         shots=0,
         class_names=class_names,
-        template=adapted.template,
+        remembered=header["class_names"],
+        template=tuple(template) if isinstance(template, list) else template,
         strict=strict,
         root=data_root,
         columns=columns_of(image_column, label_column, split_column, ignore_columns),
     )
+    adapted = load_adapted(bundle, device=device)
     tell_notes(task.notes)
     tell_skipped(task.skipped, task.hidden)
-    if class_names is None:
-        task = named_as_fitted(adapted, task)
-    if task.published:
-        tell_twins(task, shared_prompts(adapted.clip.prompts(task.classes, task.template)))
+    tell_twins(adapted.clip, [task])
     result = evaluate(adapted, task)
     known = len(set(task.classes) & set(adapted.trained_classes))
     method, before, after = adapted.config.method, result.zero_shot, result.adapted
@@ -109,24 +113,24 @@ def run(
     out.print(accuracy_table(title, rows, method, f"{method}: {trained}{left_out}"))
     picture = confusion or bundle / picture_of(task.name)
     title = f"{method} on {task.name}"
-    if drawn(picture, lambda: confusion_png(picture, after.confusion, classes, title)):
-        shown = printable(str(picture))
-        out.print(f"confusion matrix in {shown}", highlight=False, markup=False, soft_wrap=True)
+    if drawn(picture, lambda: confusion_png(picture, after.counts, classes, title)):
+        out.print(f"confusion matrix in {picture}")
 
 
 def _tell_unknown(adapted: Adapted, task: FewShotTask, known: int) -> None:
     fitted = adapted.trained_classes
+    set_of_fitted = set(fitted)
     if not known:
         note(
             f"none of the {len(task.classes)} classes of {task.name} ({listed(task.classes, 3)}) "
             f"is among the {len(fitted)} the model was fitted on ({listed(fitted, 3)}): if they "
             "are meant to be the same, give their names with --class-names"
         )
-    elif known < len(set(task.classes)):
+    elif new := [name for name in dict.fromkeys(task.classes) if name not in set_of_fitted]:
         note(
             f"{known} of the {len(task.classes)} classes of {task.name} are among the "
             f"{len(fitted)} the model was fitted on; new: "
-            f"{listed([name for name in task.classes if name not in fitted], 3)}"
+            f"{listed(new, 3)}"
         )
 
 

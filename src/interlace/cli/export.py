@@ -29,17 +29,14 @@ def run(
 
     Example: interlace export run/ -o merged/ --format hf
     """
-    from interlace._util.text import printable
+    from interlace._util.reading import as_path
+    from interlace.backbone.save import check_free
     from interlace.export.bundle import load_adapted
 
+    check_free(as_path(output, "output"), overwrite)
     merged = load_adapted(bundle, device="cpu").merge()
     folder = merged.save(output, format=format, overwrite=overwrite)
     if as_json:
         print_json({"folder": str(folder), "format": format, "fingerprint": merged.fingerprint()})
         return
-    out.print(
-        f"plain {format} checkpoint in {printable(str(folder))}",
-        markup=False,
-        highlight=False,
-        soft_wrap=True,
-    )
+    out.print(f"plain {format} checkpoint in {folder}")

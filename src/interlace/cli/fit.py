@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
-from interlace._util.files import write_json
-from interlace._util.text import count_of, printable
+from interlace._util.files import check_writable, write_json
+from interlace._util.text import count_of
 from interlace.cli._many import tell_notes, tell_skipped
 from interlace.cli._options import (
     Data,
@@ -108,8 +108,9 @@ def run(
     from interlace.data.task import FewShotTask
     from interlace.data.used import Used
     from interlace.fitting import fit
-    from interlace.inference import check_distinct, shared_prompts
+    from interlace.inference import check_distinct
     from interlace.published import check_preset, preset_name
+    from interlace.train.optim import resolve_device
     from interlace.train.tracking import make_tracker
 
     values = read_settings(config, settings or [])
@@ -119,6 +120,8 @@ def run(
         chosen = None if classes == "novel" else preset_name(protocol, data, data_root)
     check_preset(chosen)
     resolve(method, methods.parameters(method), values)  # a misspelt name fails before any reading
+    resolve_device(device)
+    check_writable(output, folder=True)
     tracker = make_tracker(track, output) if track else None
     whole = FewShotTask.load(
         data,
@@ -140,10 +143,11 @@ def run(
     tell_skipped(task.skipped, task.hidden)
     # methods that do not use the template still meet zero-shot with it, after the training
     prompts = clip.prompts(task.classes, task.template)
-    if task.published:
-        tell_twins(task, shared_prompts(prompts))
-    else:
+    if not task.published:
         check_distinct(prompts, task.classes)
+    tell_twins(clip, [task])
+    if whole.test and not task.test:
+        note(f"no test image is of the {classes} classes: nothing will be scored")
     left_out = _check_test(task, Used.of((*task.train, *task.val)))
     results = _Results(task, output, as_json, left_out, asked_published=preset == PUBLISHED)
     with resumable(), ExitStack() as bar:
@@ -163,7 +167,7 @@ def run(
             overwrite=overwrite,
             device=device,
             report=report,
-            planned=lambda plan: err.print(plan.describe(), highlight=False, soft_wrap=True),
+            planned=lambda plan: err.print(plan.describe()),
             tracker=tracker,
             finish=finish,
             class_names=dict(zip(whole.folders, whole.classes, strict=True)),
@@ -175,16 +179,12 @@ def run(
 
 
 def _check_test(task: FewShotTask, used: Used) -> int:
-    """Say what there is to score, before anything is learnt; how many images are left out.
+    """Count the test images that are left out, before anything is learnt.
 
     Raises:
         InterlaceError: if there are test images and the fit uses all of them.
     """
-    if not task.test:
-        note(
-            f"{task.name} has no test images (nothing is held out), so no accuracy will be "
-            "reported; interlace evaluate scores the model on other images"
-        )
+    if not task.test:  # which the task's own notes say
         return 0
     left = len(used.others(task.test))
     if not left:
@@ -238,7 +238,7 @@ class _Results:
         else:
             self._print(adapted, scores, trained)
         if scores is not None:
-            picture, confusion = self.output / PICTURE, scores.adapted.confusion
+            picture, confusion = self.output / PICTURE, scores.adapted.counts
             title = f"{method} on {task.name}"
             self.picture = drawn(
                 picture, lambda: confusion_png(picture, confusion, task.classes, title)
@@ -260,17 +260,15 @@ class _Results:
             title = f"{after.n} held-out images, {len(self.task.classes)} classes"
             out.print(accuracy_table(title, rows, method))
         if self.left_out:
-            _line(f"{count_of(self.left_out, 'test image')} left out: copies of images of the fit")
-        _line(f"{trained:,} trained parameters")
+            out.print(
+                f"{count_of(self.left_out, 'test image')} left out: copies of images of the fit"
+            )
+        out.print(f"{trained:,} trained parameters")
         if adapted.config.tuned:
-            _line(f"tuned: published values for this data set ({adapted.config.tuned})")
+            out.print(f"tuned: published values for this data set ({adapted.config.tuned})")
 
     def close(self) -> None:
         """Say where everything is, once the run is complete."""
         if not self.as_json:
             files = ([PICTURE] if self.picture else []) + [RESULT, SPLIT]
-            _line(f"adapted model in {self.output} ({', '.join(files)})")
-
-
-def _line(text: str) -> None:
-    out.print(printable(text), highlight=False, markup=False, soft_wrap=True)
+            out.print(f"adapted model in {self.output} ({', '.join(files)})")

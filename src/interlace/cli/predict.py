@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, NoReturn
 
 import typer
 from rich.table import Table
@@ -12,7 +12,7 @@ from rich.table import Table
 from interlace._util.text import printable
 from interlace.cli._many import tell_skipped
 from interlace.cli._output import out, percent, print_json
-from interlace.errors import InterlaceError
+from interlace.errors import InterlaceError, UnreadableImage
 
 if TYPE_CHECKING:
     from interlace.adapted import Adapted, Prediction
@@ -48,21 +48,21 @@ def run(
     asked = _expand(images)
     if strict:
         _refuse_first(asked)
+    if all(reason for _, reason in asked):
+        _refuse_all([_skipped(path, reason) for path, reason in asked])
     adapted = load_adapted(bundle, device=device)
     if names is not None:
         adapted.set_classes(names)
     answers = list(_answers(adapted, asked, top, strict))
     answered = [(path, found) for path, found in answers if not isinstance(found, str)]
     skipped = [_skipped(path, found) for path, found in answers if isinstance(found, str)]
+    if not answered:
+        _refuse_all(skipped)
     if as_json:
         print_json([_entry(path, found) for path, found in answers])
-    elif answered:
+    else:
         _show(answered)
-    if not answered and len(skipped) == 1:
-        raise InterlaceError(f"{skipped[0].key}: {skipped[0].reason}")
     tell_skipped(skipped)
-    if not answered:
-        raise InterlaceError(f"none of the {len(skipped):,} images can be used")
 
 
 def _answers(
@@ -84,12 +84,14 @@ def _answers(
                 continue
             try:
                 pixels.append((place, transform(open_image(path))))
-            except InterlaceError as error:
+            except UnreadableImage as error:
                 if strict:
                     raise
-                found[place] = str(error).removeprefix(f"{path}: ")
+                found[place] = error.reason
         if pixels:
-            predictions = adapted.predict_pixels(torch.stack([own for _, own in pixels]), top)
+            own_paths = [batch[place][0] for place, _ in pixels]
+            stacked = torch.stack([own for _, own in pixels])
+            predictions = adapted.predict_pixels(stacked, top, own_paths)
             found |= {place: own for (place, _), own in zip(pixels, predictions, strict=True)}
         yield from ((path, found[place]) for place, (path, _) in enumerate(batch))
 
@@ -136,6 +138,18 @@ def _refuse_first(asked: Sequence[tuple[Path, str]]) -> None:
     for path, reason in asked:
         if reason and reason != "hidden":
             raise InterlaceError(f"{path}: {reason}")
+
+
+def _refuse_all(skipped: Sequence[Skipped]) -> NoReturn:
+    """Say why nothing can be answered.
+
+    Raises:
+        InterlaceError: always.
+    """
+    if len(skipped) == 1:
+        raise InterlaceError(f"{skipped[0].key}: {skipped[0].reason}")
+    tell_skipped(skipped)
+    raise InterlaceError(f"none of the {len(skipped):,} images can be used")
 
 
 def _names(text: str) -> list[str]:

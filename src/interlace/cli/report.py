@@ -10,9 +10,8 @@ from typing import Annotated
 
 import typer
 
-from interlace._util.files import write_text
+from interlace._util.files import check_writable, write_text
 from interlace._util.reading import as_path
-from interlace._util.text import printable
 from interlace.cli._options import Json
 from interlace.cli._output import err, out, print_json
 from interlace.errors import InterlaceError
@@ -70,6 +69,8 @@ def run(
     """
     output = None if output is None else as_path(output, "output")
     kind = _format(output, format_, as_json)
+    if output is not None:
+        check_writable(output, folder=False)
     from interlace.report import load_cells, tables
 
     results = load_cells(runs, baseline)
@@ -99,7 +100,7 @@ def run(
         )
     for notice in results.notices():
         if notice.serious:
-            err.print(f"warning: {printable(notice.text)}")
+            err.print(f"warning: {notice.text}")
     if output is not None and not as_json:
         out.print(f"{output}: {len(results.done):,} cells")
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from interlace._util.files import check_writable
 from interlace.cli._bench_view import View
 from interlace.cli._options import (
     DataRoot,
@@ -22,6 +23,7 @@ from interlace.cli._options import (
 )
 from interlace.cli._output import err, print_json, tell_error
 from interlace.cli._reproduce_view import say, show, show_all
+from interlace.cli._run_files import tell_twins
 from interlace.cli.bench import make_engine
 from interlace.errors import InterlaceError, TooFewImages
 
@@ -40,17 +42,20 @@ def run(
     ] = None,
     show_list: Annotated[bool, typer.Option("--list", help="List what there is.")] = False,
     data: Annotated[
-        str, typer.Option(help="Some of the published data sets, separated by commas; all.")
+        str,
+        typer.Option(help="Some of the published data sets, separated by commas; by default all."),
     ] = "",
     data_root: DataRoot = None,
     model: Annotated[
-        str | None, typer.Option(help="ViT-B-16:openai, hf:NAME, or a path; the published one.")
+        str | None,
+        typer.Option(help="ViT-B-16:openai, hf:NAME, or a path; by default the published one."),
     ] = None,
     seeds: Annotated[
-        str | None, typer.Option(help="Seeds, separated by commas; the published ones.")
+        str | None, typer.Option(help="Seeds, separated by commas; by default the published ones.")
     ] = None,
     shots: Annotated[
-        str | None, typer.Option(help="Images per class, separated by commas; the published ones.")
+        str | None,
+        typer.Option(help="Images per class, separated by commas; by default the published ones."),
     ] = None,
     split: Annotated[
         str | None,
@@ -77,9 +82,11 @@ def run(
 
     Example: interlace reproduce mmrl/base_to_novel --data eurosat,dtd --data-root DATA
     """
+    from interlace.bench.checking import check_cells
     from interlace.bench.store import Store
     from interlace.config import read_settings
     from interlace.reproducing import find, incomplete, rows
+    from interlace.train.optim import resolve_device
 
     if name is None or show_list:
         show_all(as_json)
@@ -87,21 +94,26 @@ def run(
     asked = find(name)
     recipe = asked.setting()
     chosen = asked.chosen(split_list(data))
-    _check_data(asked, chosen, data_root)
     values = read_settings(None, settings or [])
-    own_seeds = numbers(seeds, "seeds") if seeds else list(recipe.seeds)
+    own_seeds = list(recipe.seeds) if seeds is None else numbers(seeds, "seeds")
     specs = asked.cells(
         chosen,
         model or recipe.model,
         own_seeds,
-        numbers(shots, "shots") if shots else recipe.shots,
+        recipe.shots if shots is None else numbers(shots, "shots"),
         values,
         split,
     )
+    check_writable(output, folder=True)
+    if engine is EngineName.local:
+        resolve_device(device)
+    _check_data(asked, chosen, data_root)
     store = Store(output)
-    if not all(map(store.is_done, specs)):
-        _check_model(specs[0].model)
     specs = _drawable(specs, data_root)
+    waiting = [spec for spec in specs if not store.is_done(spec)]
+    if waiting:
+        _check_model(waiting[0].model)
+        tell_twins(*check_cells(waiting, data_root, device if engine is EngineName.local else None))
     short = incomplete(asked.needed(chosen), data_root)
     records = _run(specs, store, engine, workers, data_root, device)
     failed = [record for record in records if record["status"] == "failed"]
@@ -154,7 +166,7 @@ def _drawable(specs: Sequence[CellSpec], root: Path | None) -> list[CellSpec]:
             short[key] = False
         except TooFewImages as error:
             short[key] = True
-            say(f"left out: {spec.data} with {spec.shots} shots: {error}")
+            err.print(f"left out: {spec.data} with {spec.shots} shots: {error}")
     kept = [spec for spec in specs if not short[spec.data, spec.shots]]
     if not kept:
         raise InterlaceError("no data set has enough images for the published shots")

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from io import BytesIO
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.table import Table
 
-from interlace._util.files import written_whole
+from interlace._util.files import check_writable, written_whole
 from interlace._util.reading import as_path
 from interlace._util.text import first_line, printable
 from interlace.cli._many import image_bar, tell_skipped
@@ -148,6 +149,9 @@ def query(
 
     if image and text:
         raise InterlaceError("--image and --text: a query is one of them")
+    if sheet is not None:
+        _format(sheet)
+        check_writable(sheet, folder=False)
     kind: Kind = "image" if image else "text" if text else "auto"
     opened = Gallery.open(gallery, model, device=device, storage_options=_storage(storage))
     is_image = opened.is_image(query, kind)
@@ -216,18 +220,32 @@ def _write(picture: Image, path: Path) -> None:
     """Write a picture in one step, in the format that the name says.
 
     Raises:
-        InterlaceError: if there is no such format, or it cannot be written.
+        InterlaceError: if it cannot be written.
     """
-    from PIL.Image import registered_extensions
+    kind = _format(path)
+    with written_whole(as_path(path)) as temporary:
+        try:
+            picture.save(temporary, kind)
+        except (ValueError, KeyError) as error:  # too large for the format
+            raise InterlaceError(f"cannot write {path}: {first_line(error)}") from None
+
+
+def _format(path: Path) -> str:
+    """The format that a picture's name says.
+
+    Raises:
+        InterlaceError: if there is no such format, or it takes no picture in colours.
+    """
+    from PIL.Image import new, registered_extensions
 
     kind = registered_extensions().get(path.suffix.lower())
     if kind is None:
         raise InterlaceError(f"cannot write {path}: unknown file extension: {path.suffix}")
-    with written_whole(as_path(path)) as temporary:
-        try:
-            picture.save(temporary, kind)
-        except (ValueError, KeyError) as error:  # a format that is only read, or has no colours
-            raise InterlaceError(f"cannot write {path}: {first_line(error)}") from None
+    try:
+        new("RGB", (8, 8)).save(BytesIO(), kind)
+    except (ValueError, KeyError, OSError) as error:  # a format that is only read, say
+        raise InterlaceError(f"cannot write {path}: {first_line(error)}") from None
+    return kind
 
 
 def _warn_incomplete(name: str, gallery: Gallery) -> None:

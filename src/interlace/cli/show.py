@@ -40,7 +40,7 @@ def run(
         facts[part] = {k: f"{_text(v)}  ({allowed[k]})" for k, v in facts[part].items()}
     text = facts.pop("what it computes", None)
     if text is not None:
-        out.print(text, markup=False, highlight=False, soft_wrap=True)
+        out.print(Text(text))
         out.print()
     table = Table(show_header=False, box=None, padding=(0, 2, 0, 0))
     for name, value in facts.items():

@@ -23,7 +23,9 @@ _SEPARATOR = re.compile(r"\s*[\t,:]\s*")
 def clean_class_name(folder: str) -> str:
     """Turns a folder name into words: `"006.american_crow"` becomes `"american crow"`."""
     words = _CAMEL.sub(" ", _INDEX.sub("", folder)).replace("_", " ")
-    return " ".join(words.split()) or folder
+    # control characters say nothing to a text tower, and no prompt may have them
+    plain = "".join(c if c.isspace() or printable(c) == c else " " for c in words)
+    return " ".join(plain.split()) or folder
 
 
 def clean_class_names(folders: Sequence[str]) -> tuple[str, ...]:
@@ -159,6 +161,8 @@ def _from_mapping(folders: Sequence[str], names: Mapping[str, str]) -> tuple[str
                 f"class names given for a folder '{printable(str(written))}' that is not there: "
                 f"{hint}"
             )
+        if folder in given:  # with its accents composed, and once more decomposed
+            raise InterlaceError(f"two class names are given for folder '{printable(folder)}'")
         given[folder] = _name(name)
     cleaned = dict(zip(folders, clean_class_names(folders), strict=True))
     return tuple(given.get(folder, cleaned[folder]) for folder in folders)
@@ -215,6 +219,7 @@ def _parse_text(path: Path, text: str, folders: Sequence[str]) -> Mapping[str, s
             raise InterlaceError(
                 f"{where}: '{printable(line)}' is not 'folder<TAB>name' as other lines are"
             )
-        if named.setdefault(pair[0], pair[1]) != pair[1]:
-            raise InterlaceError(f"{where}: folder '{printable(pair[0])}' has a name already")
+        if pair[0] in named:
+            raise InterlaceError(f"{where}: folder '{printable(pair[0])}' stands there twice")
+        named[pair[0]] = pair[1]
     return named

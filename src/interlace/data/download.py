@@ -1,5 +1,7 @@
 """Gets the images of a data set with torchvision and puts them where the field keeps them."""
 
+import contextlib
+import os
 import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -8,6 +10,7 @@ from types import MappingProxyType
 
 import torchvision.datasets
 
+from interlace._util.text import first_line
 from interlace.data.field import FieldSet, data_root
 from interlace.errors import InterlaceError
 
@@ -80,9 +83,10 @@ def download(entry: FieldSet, root: Path | str | None = None) -> tuple[str, ...]
         getattr(torchvision.datasets, how.name)(str(staging), download=True)
     # no network, a page that has moved, a broken archive, no space: one line for all of them
     except Exception as error:
-        reason = (str(error).splitlines() or [type(error).__name__])[0]
+        _remove_empty(base / _STAGING)
         raise InterlaceError(
-            f"{entry.title} could not be downloaded ({reason}): get it from {entry.images_from}"
+            f"{entry.title} could not be downloaded ({first_line(error)}): get it from "
+            f"{entry.images_from}"
         ) from None
     found = [path for pattern in how.moves for path in sorted((staging / how.folder).glob(pattern))]
     if not found:
@@ -97,3 +101,10 @@ def download(entry: FieldSet, root: Path | str | None = None) -> tuple[str, ...]
     if not any((base / _STAGING).iterdir()):
         (base / _STAGING).rmdir()
     return entry.missing(base)
+
+
+def _remove_empty(folder: Path) -> None:
+    """Removes a folder and those in it, as far as there is no file in them to go on with."""
+    for place, _, _ in os.walk(folder, topdown=False):
+        with contextlib.suppress(OSError):  # not empty
+            os.rmdir(place)

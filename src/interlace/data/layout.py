@@ -9,6 +9,7 @@ from interlace._util.text import count_of, listed, printable
 from interlace.data.source import part_of_folder, part_with_prefix
 from interlace.errors import InterlaceError
 
+_MOST_NAMED = 20
 _TABLE_ENDINGS = (".csv", ".tsv", ".jsonl", ".json", ".parquet")
 
 
@@ -247,10 +248,18 @@ def _left(
 ) -> list[str]:
     """Names what is not used of a folder: sub-folders, and images that lie loose."""
     lines = []
-    for name in sorted(set(node.folders) - set(used) - set(skip)):
+    unused = sorted(set(node.folders) - set(used) - set(skip))
+    for name in unused[:_MOST_NAMED]:
         total = node.folders[name].total
         why = f"no {what}, its {count_of(total, 'image')} left out" if total else "no image in it"
         lines.append(f"{where}{printable(name)}/ is not used: {why}")
+    if more := unused[_MOST_NAMED:]:
+        total = sum(node.folders[name].total for name in more)
+        lines.append(
+            f"{where}{count_of(len(more), 'more folder')} "
+            f"{'is' if len(more) == 1 else 'are'} not used, with "
+            f"{count_of(total, 'image')}: {listed([f'{name}/' for name in more])}"
+        )
     if node.images:
         lines.append(
             f"{count_of(node.images, 'image')} in no class folder of {where or 'the data'}: "

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Protocol
 
-from interlace._util.reading import read_json_object
+from interlace._util.reading import check_regular, read_json_object
 from interlace._util.text import listed, printable
 from interlace.errors import InterlaceError
 
@@ -33,6 +33,7 @@ def read_fields(path: Path | str) -> tuple[dict[str, Any], object]:
         InterlaceError: The file is missing or is something else.
     """
     shown = printable(str(path))
+    check_regular(path, "split file")
     try:
         content = read_json_object(path, "split file")
         stored = content.pop("sha256", None)

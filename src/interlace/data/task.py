@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Literal
 
 from interlace._util.text import count_of, listed, printable
 from interlace.data.catalog import is_known, open_source, read_catalog
-from interlace.data.class_names import ClassNames, notes_on_names, resolve_class_names
+from interlace.data.class_names import (
+    ClassNames,
+    notes_on_names,
+    remembered_names,
+    resolve_class_names,
+)
 from interlace.data.columns import BY_NAME, Columns
 from interlace.data.fewshot_files import read_draw
 from interlace.data.readers import read_photos
@@ -162,6 +168,7 @@ class FewShotTask:
         seed: int = 1,
         *,
         class_names: ClassNames | None = None,
+        remembered: Mapping[str, str] = MappingProxyType({}),
         template: Template | None = None,
         strict: bool = False,
         root: Path | str | None = None,
@@ -180,6 +187,8 @@ class FewShotTask:
             shots: Training images per class.
             seed: Seed of the draw.
             class_names: As in `from_folder`, or one name per class of the source.
+            remembered: Names that an earlier task gave to the same folders (`Adapted.class_names`),
+                for where `class_names` is None; folders that are not among them are cleaned.
             template: Prompt with `{}` where the class name goes; None takes the source's own.
             strict: Whether a file that cannot be used is an error instead of being skipped.
             root: The data root, for data sets of the field; None takes the environment variable
@@ -205,6 +214,7 @@ class FewShotTask:
             shots,
             seed,
             class_names=class_names,
+            remembered=remembered,
             template=template,
             split=split,
             exact=exact,
@@ -218,6 +228,7 @@ class FewShotTask:
         seed: int = 1,
         *,
         class_names: ClassNames | None = None,
+        remembered: Mapping[str, str] = MappingProxyType({}),
         template: Template | None = None,
         split: Split | Path | str | None = None,
         exact: bool = True,
@@ -229,7 +240,9 @@ class FewShotTask:
         """
         _check_draw(shots, seed)
         classes = source.classes
-        if class_names is not None or not source.cleaned:
+        if class_names is None and any(remembered.get(one, one) != one for one in classes):
+            classes = remembered_names(classes, remembered)
+        elif class_names is not None or not source.cleaned:
             classes = resolve_class_names(source.classes, class_names, source.order == "label")
         notes = [*source.problems, *source.notes]
         if not source.published:
@@ -257,7 +270,7 @@ class FewShotTask:
             source.skipped,
             source.order,
             source.classes,
-            source.published and class_names is None,
+            source.published and classes == source.classes,
             source.hidden,
             tuple(notes),
         )

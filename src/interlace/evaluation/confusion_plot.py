@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +24,44 @@ _COLORS_WIDTH, _LIST_WIDTH = 1.1, 3.6
 _LEAST_POINTS = 6.5
 _NAME_LENGTH = 22
 
-Counts = NDArray[np.int64]
+Numbers = NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class _Cells:
+    """The cells of a matrix that are not 0, by row: class, answer and number of images."""
+
+    n_classes: int
+    rows: Numbers
+    columns: Numbers
+    counts: Numbers
+
+    @classmethod
+    def of(cls, confusion: Any, n_classes: int) -> "_Cells":
+        shape = tuple(confusion.shape) if hasattr(confusion, "shape") else np.shape(confusion)
+        if shape != (n_classes, n_classes):
+            raise InterlaceError(
+                f"confusion matrix of shape {list(shape)} for {n_classes} class names"
+            )
+        if getattr(confusion, "is_sparse", False):
+            cells = confusion.coalesce()
+            rows, columns = cells.indices().numpy()
+            return cls(n_classes, rows, columns, cells.values().numpy())
+        dense = np.asarray(confusion, dtype=np.int64)
+        rows, columns = np.nonzero(dense)
+        return cls(n_classes, rows, columns, dense[rows, columns])
+
+    @property
+    def right(self) -> int:
+        """Images whose answer is their class."""
+        return int(self.counts[self.rows == self.columns].sum())
+
+    @property
+    def totals(self) -> Numbers:
+        """Images of each class."""
+        found = np.zeros(self.n_classes, dtype=np.int64)
+        np.add.at(found, self.rows, self.counts)
+        return found
 
 
 def confusion_png(
@@ -37,8 +75,8 @@ def confusion_png(
 
     Args:
         path: Where to write the PNG.
-        confusion: [C, C], images by class (row) and answer (column): a tensor on the CPU, an
-            array or nested lists.
+        confusion: [C, C], images by class (row) and answer (column): a tensor on the CPU, which
+            may be sparse, an array or nested lists.
         class_names: C names.
         title: Line above the picture; the accuracy is always given.
 
@@ -48,15 +86,11 @@ def confusion_png(
     Raises:
         InterlaceError: The sizes do not fit, or the file cannot be written.
     """
-    counts = np.asarray(confusion, dtype=np.int64)
     n_classes = len(class_names)
-    if counts.shape != (n_classes, n_classes):
-        raise InterlaceError(
-            f"confusion matrix of shape {list(counts.shape)} for {n_classes} class names"
-        )
+    cells = _Cells.of(confusion, n_classes)
     side = min(max(0.32 * n_classes, 2.0), 9.0)
     figure, axes, color_axes, list_axes = _panels(class_names, side)
-    shares = _shares(counts)
+    shares = _shares(cells)
     # the root lets a few percent be seen beside a strong diagonal
     edge = n_classes - 0.5
     picture = axes.imshow(
@@ -73,19 +107,19 @@ def confusion_png(
     bar.outline.set_visible(False)
     _name_axes(axes, class_names, side)
     if list_axes is None:
-        _write_counts(axes, counts, shares)
+        _write_counts(axes, cells, shares)
     else:
-        _list_pairs(list_axes, counts, class_names)
-    axes.set_title(_headline(counts, title), color=INK, loc="left", fontsize=11)
+        _list_pairs(list_axes, cells, class_names)
+    axes.set_title(_headline(cells, title), color=INK, loc="left", fontsize=11)
     return save_png(figure, path)
 
 
-def _shares(counts: Counts) -> NDArray[np.float64]:
+def _shares(cells: _Cells) -> NDArray[np.float64]:
     """Gives each cell's share of its class's images; of many classes, several to a cell."""
-    step = math.ceil(len(counts) / _MOST_CELLS)
-    if step > 1:
-        starts = np.arange(0, len(counts), step)
-        counts = np.add.reduceat(np.add.reduceat(counts, starts, axis=0), starts, axis=1)
+    step = math.ceil(cells.n_classes / _MOST_CELLS)
+    side = math.ceil(cells.n_classes / step)
+    counts = np.zeros((side, side), dtype=np.int64)
+    np.add.at(counts, (cells.rows // step, cells.columns // step), cells.counts)
     return counts / np.maximum(counts.sum(1, keepdims=True), 1)
 
 
@@ -114,8 +148,8 @@ def _panels(names: Sequence[str], side: float) -> tuple[Figure, Axes, Axes, Axes
     return figure, panel(margin, bottom, right, top), colors, pairs
 
 
-def _headline(counts: Counts, title: str) -> str:
-    right, images = int(np.trace(counts)), int(counts.sum())
+def _headline(cells: _Cells, title: str) -> str:
+    right, images = cells.right, int(cells.counts.sum())
     accuracy = f"{right} of {images} right ({100 * right / max(images, 1):.1f} %)"
     return f"{title}\n{accuracy}" if title else accuracy
 
@@ -144,13 +178,13 @@ def _name_axes(axes: Axes, names: Sequence[str], side: float) -> None:
         spine.set_color(RULE)
 
 
-def _write_counts(axes: Axes, counts: Counts, shares: NDArray[np.float64]) -> None:
-    size = 9.0 if len(counts) <= 12 else 6.5
-    for row, column in zip(*np.nonzero(counts), strict=True):
+def _write_counts(axes: Axes, cells: _Cells, shares: NDArray[np.float64]) -> None:
+    size = 9.0 if cells.n_classes <= 12 else 6.5
+    for row, column, count in zip(cells.rows, cells.columns, cells.counts, strict=True):
         axes.text(
             column,
             row,
-            str(counts[row, column]),
+            str(count),
             ha="center",
             va="center",
             fontsize=size,
@@ -158,15 +192,15 @@ def _write_counts(axes: Axes, counts: Counts, shares: NDArray[np.float64]) -> No
         )
 
 
-def _list_pairs(axes: Axes, counts: Counts, names: Sequence[str]) -> None:
+def _list_pairs(axes: Axes, cells: _Cells, names: Sequence[str]) -> None:
     """Lists the largest cells off the diagonal, one on a line."""
-    rows, columns = np.nonzero(counts)
-    rows, columns = rows[rows != columns], columns[rows != columns]
+    wrong = np.flatnonzero(cells.rows != cells.columns)
+    totals = cells.totals
     lines = ["most often confused"]
-    for cell in np.argsort(-counts[rows, columns], kind="stable")[:_MOST_PAIRS]:
-        row, column = rows[cell], columns[cell]
+    for cell in wrong[np.argsort(-cells.counts[wrong], kind="stable")][:_MOST_PAIRS]:
+        row, column = cells.rows[cell], cells.columns[cell]
         pair = f"{shorten(names[row], 20)} → {shorten(names[column], 20)}"
-        lines.append(f"{counts[row, column]} of {counts[row].sum()}:  {pair}")
+        lines.append(f"{cells.counts[cell]} of {totals[row]}:  {pair}")
     axes.set_axis_off()
     text = "\n".join(lines) if len(lines) > 1 else ""
     axes.text(0, 1, text, va="top", fontsize=8, color=INK, linespacing=1.6)

@@ -77,7 +77,14 @@ def _fonts(characters: set[int]) -> tuple[list[str], list[str]]:
     left = characters - _characters(findfont(usual))
     if left:
         # in the order of their names, so that the same picture takes the same fonts
-        others = sorted({(font.name, font.fname) for font in fontManager.ttflist})
+        others = sorted(
+            {
+                (font.name, font.fname)
+                for font in fontManager.ttflist
+                # it has every character, each as the sign of its script
+                if not font.name.startswith("Last Resort")
+            }
+        )
         for family, file in others:
             found = left & _characters(file)
             if found:

@@ -56,8 +56,8 @@ def save(adapted: Adapted, folder: Path, overwrite: bool = False) -> None:
 def already_there(folder: Path) -> InterlaceError:
     """What to say of a folder that is not free."""
     return InterlaceError(
-        f"{printable(str(folder))} already holds an adapted model; overwrite it or choose another "
-        "folder"
+        f"{printable(str(folder))} already holds an adapted model; overwrite it (--overwrite) or "
+        "choose another folder"
     )
 
 
@@ -88,7 +88,11 @@ def saving(adapted: Adapted, folder: Path) -> Iterator[None]:
 def _header(adapted: Adapted) -> dict[str, Any]:
     return {
         "format": FORMAT,
-        "backbone": {"source": adapted.clip.source, "fingerprint": adapted.clip.fingerprint()},
+        "backbone": {
+            "source": adapted.clip.source,
+            "fingerprint": adapted.clip.fingerprint(),
+            "configuration": adapted.clip.configuration_hash(),
+        },
         "classes": adapted.classes,
         "trained_classes": adapted.trained_classes,
         "published": adapted.published,
@@ -117,20 +121,28 @@ def load_adapted(
     """
     folder = Path(folder)
     header = read_header(folder)
+    place = resolve_device(device)
     source, fingerprint = header["backbone"]["source"], header["backbone"]["fingerprint"]
+    configuration = header["backbone"]["configuration"]
     if clip is None:
         if not source:
             raise InterlaceError(
                 f"{folder} does not say where its backbone came from: give it as clip"
             )
         clip = load(source)
+        # the weights may be the same and what they mean another: heads, activation, constants
+        if configuration and clip.configuration_hash() != configuration:
+            raise InterlaceError(
+                f"{printable(str(folder))}: the configuration of its backbone {source!r} (heads, "
+                "activation, epsilon or image constants) was changed since the fit"
+            )
     found = clip.fingerprint()
     if found != fingerprint:
         raise InterlaceError(
             f"{folder} was made for backbone {source!r} "
             f"({fingerprint}), not for {clip.source!r} ({found})"
         )
-    clip.to(resolve_device(device))
+    clip.to(place)
     tensors, _ = read_tensors(folder / TENSORS)
     try:
         run = RunConfig.from_dict(header["run"])

@@ -45,6 +45,7 @@ def read_header(folder: Path) -> dict[str, Any]:
         raise InterlaceError(f"{where}: format {FORMAT} expected; made by another version?")
     header = {**_ADDED, **header}
     _check(header, _FIELDS, where)
+    header["backbone"] = {"configuration": "", **header["backbone"]}
     _check(header["backbone"], _BACKBONE, f"{where}: backbone")
     _check(header["run"], _RUN, f"{where}: run")
     return header
@@ -130,7 +131,7 @@ _FIELDS: dict[str, tuple[str, Check]] = {
     "class_names": ("an object of names", _is_naming),
     "published": ("true or false", lambda value: isinstance(value, bool)),
 }
-_BACKBONE = {"source": _TEXT, "fingerprint": _TEXT}
+_BACKBONE = {"source": _TEXT, "fingerprint": _TEXT, "configuration": _TEXT}
 _RUN: dict[str, tuple[str, Check]] = {
     "method": _TEXT,
     "arguments": _OBJECT,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -21,11 +22,21 @@ from interlace.data.source import Source
 from interlace.data.task import FewShotTask
 from interlace.data.used import Used
 from interlace.errors import InterlaceError
-from interlace.evaluation.classify import Scores
-from interlace.inference import check_distinct, encode_images, encode_prompts, logits, take
+from interlace.evaluation.classify import Answers, Scores
+from interlace.inference import (
+    check_distinct,
+    encode_images,
+    encode_prompts,
+    logits_in_parts,
+    take,
+)
 from interlace.methods.base import Method
 
-_open = lru_cache(maxsize=8)(open_source)
+
+@lru_cache(maxsize=8)
+def _open(data: str, root: Path | None, working_folder: str) -> Source:
+    """Images before any draw; what a relative path means depends on the working folder."""
+    return open_source(data, root)
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -80,7 +91,7 @@ class Setting:
             InterlaceError: if they cannot be read.
         """
         # with the folder that the environment names, so that what is kept does not outlive it
-        return _open(self.data, data_root(self.root))
+        return _open(self.data, data_root(self.root), os.getcwd())
 
     def draw(self, source: Source | None = None) -> FewShotTask:
         """The task over all classes.
@@ -225,12 +236,12 @@ class Scored:
     Attributes:
         target: what was scored.
         scores: accuracy and calibration.
-        probabilities: [N, C], of the N test images among the C classes.
+        answers: what was said of each of its test images.
     """
 
     target: Target
     scores: Scores
-    probabilities: torch.Tensor
+    answers: Answers
 
     def to_dict(self) -> dict[str, Any]:
         """The figures alone, as plain data for JSON."""
@@ -299,10 +310,8 @@ def score(
         text = encode_prompts(method, _prompts(method, task))
         index = torch.tensor([rows[record.image] for record in task.test], device=device)
         labels = torch.tensor([record.label for record in task.test], device=device)
-        reached = logits(method, take(encoded, index), text, target.seen)
-        found[target.name] = Scored(
-            target, Scores.from_logits(reached, labels), reached.softmax(dim=-1)
-        )
+        answers = Answers.of(logits_in_parts(method, take(encoded, index), text, target.seen))
+        found[target.name] = Scored(target, Scores.from_answers(answers, labels), answers)
     return found
 
 

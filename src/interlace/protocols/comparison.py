@@ -63,17 +63,6 @@ def without_shots(adapted: Adapted, task: FewShotTask) -> tuple[FewShotTask, int
     return replace(task, test=test), len(task.test) - len(test)
 
 
-def named_as_fitted(adapted: Adapted, task: FewShotTask) -> FewShotTask:
-    """Give the classes of ``task`` the names that the fit had for the same folders."""
-    names = tuple(
-        adapted.class_names.get(folder, name)
-        for folder, name in zip(task.folders, task.classes, strict=bool(task.folders))
-    )
-    if not task.folders or names == task.classes:
-        return task
-    return replace(task, classes=names, published=False)
-
-
 def among_fitted(adapted: Adapted, task: FewShotTask) -> FewShotTask:
     """The images of ``task`` among the classes that a model can answer for.
 

@@ -6,6 +6,7 @@ report averages over settings as papers on cross-domain retrieval do.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import lru_cache
@@ -70,7 +71,7 @@ class Retrieval(Protocol):
         own, _, setting = name.partition(":")
         if setting:
             return (name,)
-        data = _open(own, data_root(root))
+        data = _open(own, data_root(root), os.getcwd())
         names = (c for protocol in self._protocols for c in protocol.conditions(data))
         return tuple(f"{own}:{condition}" for condition in dict.fromkeys(names))
 
@@ -81,7 +82,7 @@ class Retrieval(Protocol):
             InterlaceError: if the data has no such setting, or too few images.
         """
         own, _, condition = setting.data.partition(":")
-        data = _open(own, data_root(setting.root))
+        data = _open(own, data_root(setting.root), os.getcwd())
         parts = tuple(
             protocol.plan(data, setting.shots, setting.seed, condition)
             for protocol in self._protocols
@@ -112,5 +113,5 @@ def _short(target: str) -> str:
 
 
 @lru_cache(maxsize=4)
-def _open(name: str, root: Path | None) -> RetrievalSet:
+def _open(name: str, root: Path | None, working_folder: str) -> RetrievalSet:
     return open_retrieval(name, root=root)

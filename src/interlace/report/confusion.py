@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import base64
 import binascii
+import heapq
 import math
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
 from matplotlib.collections import PolyCollection
-from numpy.typing import NDArray
 
 from interlace.evaluation.drawing import shorten
 from interlace.report.cells import Cell
@@ -24,6 +24,9 @@ _NAME_LENGTH = 16
 _MOST_PAIRS = 8
 _MOST_MISTAKES = 12
 _JPEG = b"\xff\xd8"
+
+#: Images by class and answer, as indices.
+_Counts = Counter[tuple[int, int]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,32 +73,43 @@ def confusion(cells: Sequence[Cell], target: str) -> Confusion | None:
         return None
     names = found[0][1]["classes"]
     same = [(cell, details) for cell, details in found if details["classes"] == names]
-    counts = np.sum([np.asarray(d["confusion"], dtype=np.int64) for _, d in same], axis=0)
-    if counts.shape != (len(names), len(names)):
-        return None
+    counts: _Counts = Counter()
+    for _, details in same:
+        counts.update(_counts(details))
     seeds = tuple(sorted(cell.seed for cell, _ in same))
     cell = same[0][0]
     where = cell.data if target == "all" else f"{cell.data}, {target_label(target)}"
-    wrong = counts - np.diag(np.diag(counts))
-    order = np.argsort(-wrong, axis=None, kind="stable")[:_MOST_PAIRS]
-    pairs = [(int(i) // len(names), int(i) % len(names)) for i in order]
+    wrong = [(-count, place) for place, count in counts.items() if count and place[0] != place[1]]
     return Confusion(
         data=where,
         method=cell.method,
         seeds=seeds,
         chart=_chart(counts, names, f"{cell.method} on {where}"),
-        pairs=tuple((names[i], names[j], int(wrong[i, j])) for i, j in pairs if wrong[i, j]),
+        pairs=tuple(
+            (names[i], names[j], -count) for count, (i, j) in heapq.nsmallest(_MOST_PAIRS, wrong)
+        ),
         mistakes=_mistakes([details for _, details in same]),
     )
 
 
 def _details(cell: Cell, target: str) -> dict[str, Any] | None:
     details = (cell.part("metrics").get(target) or {}).get("details")
-    if not isinstance(details, dict) or not {"classes", "confusion"} <= set(details):
+    if not isinstance(details, dict) or not details.get("classes"):
         return None
-    names, rows = [str(name) for name in details["classes"]], details["confusion"]
-    square = len(rows) == len(names) and all(len(row) == len(names) for row in rows)
-    return {**details, "classes": names} if names and square else None
+    known = details.get("counts") is not None or details.get("confusion") is not None
+    return {**details, "classes": [str(name) for name in details["classes"]]} if known else None
+
+
+def _counts(details: dict[str, Any]) -> _Counts:
+    """Reads the cells that are not 0; older records have all of them, in rows."""
+    counts: _Counts = Counter()
+    if details.get("counts") is not None:
+        for row, column, count in details["counts"]:
+            counts[row, column] += count
+        return counts
+    for row, cells in enumerate(details["confusion"]):
+        counts.update({(row, column): count for column, count in enumerate(cells) if count})
+    return counts
 
 
 def _mistakes(found: Sequence[dict[str, Any]]) -> tuple[Mistake, ...]:
@@ -123,7 +137,7 @@ def _is_jpeg(text: str) -> bool:
         return False
 
 
-def _chart(counts: NDArray[np.int64], names: Sequence[str], title: str) -> Chart:
+def _chart(counts: _Counts, names: Sequence[str], title: str) -> Chart:
     n = len(names)
     step = 1 if n <= _MOST_NAMED else math.ceil(n / _MOST_NAMED)
     size = min(FONT - 0.5, 0.9 * 280 * step / n)
@@ -134,14 +148,16 @@ def _chart(counts: NDArray[np.int64], names: Sequence[str], title: str) -> Chart
     figure = new_figure(height)
     axes = figure.add_axes((room / WIDTH, room / height, side / WIDTH, side / height))
     axes.patch.set_visible(False)
-    shares = counts / np.maximum(counts.sum(1, keepdims=True), 1)
-    places = list(zip(*np.nonzero(counts), strict=True))
+    places = sorted(place for place, count in counts.items() if count)
+    totals: Counter[int] = Counter()
+    for (row, _), count in counts.items():
+        totals[row] += count
     corners = [
         [(c - 0.5, r - 0.5), (c + 0.5, r - 0.5), (c + 0.5, r + 0.5), (c - 0.5, r + 0.5)]
         for r, c in places
     ]
     # the root lets a few percent be seen beside a strong diagonal
-    tints = [0.08 + 0.92 * math.sqrt(shares[place]) for place in places]
+    tints = [0.08 + 0.92 * math.sqrt(counts[place] / totals[place[0]]) for place in places]
     colors = [shade(tint) for tint in tints]
     axes.add_collection(PolyCollection(corners, facecolors=colors, linewidths=0))
     if n <= _MOST_COUNTED:
@@ -163,7 +179,8 @@ def _chart(counts: NDArray[np.int64], names: Sequence[str], title: str) -> Chart
     axes.tick_params(length=0, colors=INK, pad=3)
     for spine in axes.spines.values():
         spine.set_color(RULE)
-    right, images = int(np.trace(counts)), int(counts.sum())
+    right = sum(count for (row, column), count in counts.items() if row == column)
+    images = counts.total()
     share = 100 * right / max(images, 1)
     caption = (
         f"{right:,} of {images:,} right ({share:.1f} %). Rows are classes, columns answers; the "

@@ -57,6 +57,26 @@ class Batch:
     reused: int
 
 
+def check_batch_size(batch_size: int) -> None:
+    """See that images are encoded at least one at a time.
+
+    Raises:
+        InterlaceError: if not.
+    """
+    if batch_size < 1:
+        raise InterlaceError(f"batch size = {batch_size}: must be 1 or more")
+
+
+def refuse_first(folder: Path, skipped: Sequence[Skipped]) -> None:
+    """Refuse the first of the files that cannot be used, where all are to be.
+
+    Raises:
+        InterlaceError: if there is one.
+    """
+    if skipped:
+        raise InterlaceError(f"{folder / skipped[0].key}: {skipped[0].reason}")
+
+
 def bring_up_to_date(
     table: PhotoTable,
     encoder: Callable[[], Encoder],
@@ -70,14 +90,15 @@ def bring_up_to_date(
 
     Known images are deleted last: until then their vectors serve files that were renamed.
     """
-    if batch_size < 1:
-        raise InterlaceError(f"batch size = {batch_size}: must be 1 or more")
+    check_batch_size(batch_size)
     table.sweep()
     about = table.about()
     folder = Path(photos if photos is not None else about.photos)
     found, skipped = scan.list_photos(folder)
     if not found:
         raise scan.only_skipped(folder, skipped)
+    if strict:
+        refuse_first(folder, skipped)
     known = table.known()
     twice = [key for key, row in known.items() if row.size < 0]
     table.delete(twice)
@@ -97,8 +118,8 @@ def bring_up_to_date(
                 added += len(batch.rows) - renewed
                 reused += batch.reused
                 skipped += batch.broken
-                if strict and skipped:
-                    raise InterlaceError(f"{folder / skipped[0].key}: {skipped[0].reason}")
+                if strict:
+                    refuse_first(folder, skipped)
                 if progress is not None:
                     progress(added + changed + len(skipped), len(todo.look), len(skipped))
     gone = [*todo.removed, *(item.key for item in skipped if item.key in known)]
@@ -139,8 +160,11 @@ def _batches(
             work(photo, set()) if image.is_known and image.hash not in stored else (photo, image)
             for photo, image in batch
         ]
-        pixels = [image.pixels for _, image in batch if image.pixels is not None]
-        vectors = iter(encoder.images(torch.stack(pixels)) if pixels else ())
+        new = [(photo.key, image.pixels) for photo, image in batch if image.pixels is not None]
+        vectors = iter(())
+        if new:
+            keys, pixels = zip(*new, strict=True)
+            vectors = iter(encoder.named_images(torch.stack(pixels), keys))
         rows = [
             _row(photo, image, next(vectors))
             if image.pixels is not None
@@ -149,7 +173,7 @@ def _batches(
             if not image.reason
         ]
         broken = [Skipped(photo.key, image.reason) for photo, image in batch if image.reason]
-        return Batch(rows, broken, len(rows) - len(pixels))
+        return Batch(rows, broken, len(rows) - len(new))
 
     batch: list[tuple[Photo, Prepared]] = []
     fresh = 0

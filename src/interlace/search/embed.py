@@ -17,7 +17,7 @@ import numpy as np
 import pyarrow as pa
 import torch
 
-from interlace._util.files import held
+from interlace._util.files import check_writable, held
 from interlace._util.reading import as_path
 from interlace._util.text import printable
 from interlace.data.records import Skipped
@@ -62,11 +62,20 @@ class Worker:
         """Key, label and vector of a unit's images in their order, and what was left out.
 
         Raises:
-            InterlaceError: if the unit cannot be read, or ``strict`` is set and an image cannot.
+            InterlaceError: if the unit cannot be read, an image has no vector, or ``strict`` is set
+                and an image cannot be used.
         """
-        keys, labels, skipped = [], [], []
+        keys: list[str] = []
+        labels, skipped = [], []
         vectors: list[np.ndarray] = []
         pixels: list[torch.Tensor] = []
+
+        def encode() -> None:
+            if pixels:
+                own = keys[-len(pixels) :]
+                vectors.append(self._encoder.named_images(torch.stack(pixels), own))
+                pixels.clear()
+
         for item, image in ahead(unit.items(), self._prepare, self._workers, 2 * self._batch_size):
             if image.pixels is None:
                 if self._strict:
@@ -77,10 +86,8 @@ class Worker:
             labels.append(item.label)
             pixels.append(image.pixels)
             if len(pixels) == self._batch_size:
-                vectors.append(self._encoder.images(torch.stack(pixels)))
-                pixels = []
-        if pixels:
-            vectors.append(self._encoder.images(torch.stack(pixels)))
+                encode()
+        encode()
         dim = self._encoder.id.dim
         matrix = np.concatenate(vectors) if vectors else np.empty((0, dim), np.float32)
         column = pa.FixedSizeListArray.from_arrays(pa.array(matrix.reshape(-1)), dim)
@@ -136,6 +143,7 @@ def embed(
     output = as_path(output, "output")
     if output.is_dir():
         raise InterlaceError(f"{printable(str(output))} is a folder: name a file to write")
+    check_writable(output, folder=False)
     with held(output):
         if output.exists() and not overwrite and not parts_of(output).is_dir():
             raise is_there(output)
@@ -155,6 +163,7 @@ def embed(
         parts = Parts(output, len(found.units), encoder.id, identity)
         if output.exists() and not overwrite:
             return parts.finish()
+        encoder.check()
         resumed = parts.begin(overwrite)
         if strict and (left_out := parts.skipped(resumed)):
             raise InterlaceError(f"{left_out[0].key}: {left_out[0].reason}")

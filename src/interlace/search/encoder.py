@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from functools import cached_property
 from pathlib import Path
@@ -15,6 +15,7 @@ from typing import Any, Literal
 
 import numpy as np
 import torch
+from PIL import Image
 from torch import Tensor
 from torch.nn import functional as F
 
@@ -25,6 +26,7 @@ from interlace.backbone.load import load
 from interlace.data.walk import is_text
 from interlace.errors import InterlaceError
 from interlace.export.bundle import HEADER, load_adapted
+from interlace.inference import NotFinite, without_length
 from interlace.methods.base import Method
 from interlace.train.optim import resolve_device
 
@@ -86,12 +88,13 @@ class Encoder:
     def __init__(self, model: Model, device: str = "auto") -> None:
         source = ""
         if isinstance(model, str | Path):
+            place = resolve_device(device)  # before anything is fetched for it
             folder = Path(model).expanduser()
             if (folder / HEADER).is_file():
                 source = str(folder.resolve())
                 model = load_adapted(folder, device=device)
             else:
-                model = load(model).to(resolve_device(device))
+                model = load(model).to(place)
         self._kind: Literal["model", "run"] = "run" if isinstance(model, Adapted) else "model"
         self.method: Method | None = None
         self._arguments: dict[str, Any] = {}
@@ -118,22 +121,49 @@ class Encoder:
         dim = self.clip.spec.embed_dim
         return ModelId(self._kind, self._source, digest.hexdigest()[:16], dim)
 
-    @torch.no_grad()
+    def check(self) -> None:
+        """See that the model makes vectors, before anything is written or replaced.
+
+        Raises:
+            NotFinite: if it makes none of a grey image.
+        """
+        grey = Image.new("RGB", (32, 32), (128, 128, 128))
+        try:
+            self._vectors(self.clip.preprocess.eval_transform()(grey)[None])
+        except NotFinite as error:
+            raise NotFinite("image", error.index, "a plain grey one") from None
+
     def images(self, images: Tensor) -> np.ndarray:
-        """Vectors [B, E] of preprocessed images [B, 3, H, W]."""
+        """Vectors [B, E] of preprocessed images [B, 3, H, W].
+
+        Raises:
+            NotFinite: if one of them has no vector of length 1.
+        """
+        return self._vectors(images)
+
+    def named_images(self, images: Tensor, names: Sequence[str]) -> np.ndarray:
+        """As :meth:`images`, with B ``names`` for what has no vector."""
+        try:
+            return self.images(images)
+        except NotFinite as error:
+            raise NotFinite("image", error.index, names[error.index]) from None
+
+    @torch.no_grad()
+    def _vectors(self, images: Tensor) -> np.ndarray:
         there = images.to(self.clip.device)
         if self.method is None:
             features = self.clip.encode_image(there)
         else:
             features = self.method.encode_image(there, edits=self._edits).features
-        return F.normalize(features.float(), dim=-1).cpu().numpy()
+        return _of_length_1(features, "image")
 
     @torch.no_grad()
     def text(self, text: str) -> np.ndarray:
         """The vector [E] of a text, which is taken as it is: no template is put around it.
 
         Raises:
-            InterlaceError: if the text is empty or too long, or the model has no tokenizer.
+            InterlaceError: if the text is empty or too long, the model has no tokenizer, or its
+                vector has no length.
         """
         if not text.strip():
             raise InterlaceError("an empty query: give words, or an image")
@@ -144,13 +174,19 @@ class Encoder:
         else:
             prompts = self.method.prompts([text], "{}")
             features = self.method.encode_text(prompts, edits=self._edits).features
-        vector: np.ndarray = F.normalize(features.float(), dim=-1)[0].cpu().numpy()
+        vector: np.ndarray = _of_length_1(features, "text", text[:200])[0]
         return vector
 
     @cached_property
     def _edits(self) -> Any:
         """The method's edits, which are the same for every input."""
         return None if self.method is None else self.method.edits()
+
+
+def _of_length_1(features: Tensor, what: str, name: str = "") -> np.ndarray:
+    if (wrong := without_length(features)) is not None:
+        raise NotFinite(what, wrong, name)
+    return F.normalize(features.float(), dim=-1).cpu().numpy()
 
 
 def _refuse_feature_method(method: Method) -> None:

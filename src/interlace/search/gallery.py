@@ -16,14 +16,22 @@ import numpy as np
 import torch
 from PIL import Image
 
-from interlace._util.files import held
+from interlace._util.files import check_writable, held
+from interlace._util.reading import as_path
 from interlace._util.text import printable
 from interlace.data.images import open_image
 from interlace.data.records import Skipped
 from interlace.data.walk import EXTENSIONS
 from interlace.errors import InterlaceError
 from interlace.search import index, scan, sheet
-from interlace.search.building import BuildReport, Progress, bring_up_to_date, resolved
+from interlace.search.building import (
+    BuildReport,
+    Progress,
+    bring_up_to_date,
+    check_batch_size,
+    refuse_first,
+    resolved,
+)
 from interlace.search.encoder import Encoder, Model, ModelId
 from interlace.search.table import About, PhotoTable
 
@@ -99,8 +107,12 @@ class Gallery:
             InterlaceError: as :meth:`update`; if a new gallery gets no model, or the gallery was
                 built with another one and ``overwrite`` is off.
         """
+        if "://" not in str(folder):
+            check_writable(as_path(folder, "folder"), folder=True)
+        check_batch_size(settings.get("batch_size", 1))
+        strict = bool(settings.get("strict"))
         with held(folder):
-            gallery = cls._begun(folder, photos, model, overwrite, device, storage_options)
+            gallery = cls._begun(folder, photos, model, overwrite, device, storage_options, strict)
             gallery._update(photos, **settings)
         return gallery
 
@@ -113,12 +125,12 @@ class Gallery:
         overwrite: bool,
         device: str,
         storage_options: Mapping[str, str] | None,
+        strict: bool,
     ) -> Gallery:
         """The gallery that is there, or an empty one."""
         table = PhotoTable(folder, storage_options, anew=overwrite)
-        encoder = None if model is None else Encoder(model, device)
         if not table.exists:
-            if encoder is None:
+            if model is None:
                 raise InterlaceError(
                     f"{printable(str(folder))} is a new gallery: say which model makes its vectors"
                     if not overwrite
@@ -127,9 +139,14 @@ class Gallery:
             found, skipped = scan.list_photos(Path(photos))
             if not found:
                 raise scan.only_skipped(Path(photos), skipped)
+            if strict:
+                refuse_first(Path(photos), skipped)
+            encoder = Encoder(model, device)
+            encoder.check()
             table.set_about(About(resolved(photos)))  # first: a kill leaves it unfinished
             table.create(encoder.id)
-        return cls(table, encoder, device)
+            return cls(table, encoder, device)
+        return cls(table, None if model is None else Encoder(model, device), device)
 
     @classmethod
     def open(
@@ -265,9 +282,17 @@ class Gallery:
             InterlaceError: if the query cannot be read, or the gallery's model not be loaded.
         """
         if self.is_image(query, kind):
+<<<<<<< HEAD
+            image = open_image(query)  # before the model is loaded for it
+            pixels = self.encoder.clip.preprocess.eval_transform()(image)
+            named = [str(query)] if isinstance(query, str | Path) else []
+            vector = self.encoder.images(torch.stack([pixels]), named)[0]
+=======
             clip = self.encoder.clip
             pixels = clip.preprocess.eval_transform()(open_image(query))
-            vector = self.encoder.images(torch.stack([pixels]))[0]
+            name = str(query) if isinstance(query, str | Path) else ""
+            vector = self.encoder.named_images(torch.stack([pixels]), [name])[0]
+>>>>>>> w-scale
         else:
             vector = self.encoder.text(str(query))
         return self.nearest(vector, k)

@@ -59,7 +59,9 @@ def parts_of(output: Path) -> Path:
 
 def is_there(output: Path) -> InterlaceError:
     """Say that an output is not replaced without being asked to."""
-    return InterlaceError(f"{printable(str(output))} is there already; use overwrite to replace it")
+    return InterlaceError(
+        f"{printable(str(output))} is there already; overwrite (--overwrite) replaces it"
+    )
 
 
 class Parts:

@@ -21,6 +21,7 @@ from interlace.inference import (
     encode_images,
     encode_prompts,
     logits,
+    logits_in_parts,
     take,
 )
 from interlace.methods.base import Method, Output
@@ -394,7 +395,8 @@ def _validation(
             parts = torch.arange(len(known), device=known.device).split(64)
             image, labels = encode_images(method, ((whole.take(p), known[p]) for p in parts))
             text = encode_prompts(method, prompts)
-        scores = logits(method, image, text, seen=True)
-        return (scores.argmax(dim=-1) == labels).float().mean().item()
+        scores = logits_in_parts(method, image, text, seen=True)
+        answers = torch.cat([part.argmax(dim=-1) for part in scores])
+        return (answers == labels).float().mean().item()
 
     return accuracy

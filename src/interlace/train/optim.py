@@ -9,6 +9,7 @@ from typing import Any
 import torch
 from torch import nn
 
+from interlace._util.text import first_line
 from interlace.config import TrainConfig
 from interlace.errors import InterlaceError
 
@@ -69,5 +70,8 @@ def resolve_device(name: str) -> torch.device:
         device = torch.device(name)
         torch.empty(0, device=device)
     except (RuntimeError, AssertionError) as error:
-        raise InterlaceError(f"device {name!r} is not available here: {error}") from None
+        reason = first_line(error)
+        if reason.startswith("Expected one of"):  # torch lists a page of types of devices
+            reason = "it must be auto, cpu, cuda, cuda:1, ..."
+        raise InterlaceError(f"device {name!r} is not available here: {reason}") from None
     return device
