@@ -83,6 +83,29 @@ def test_what_finish_writes_comes_before_the_header(folder: Path, tmp_path: Path
     assert snapshot(run) == ["adapted.safetensors", "bundle.json", "split.json"]
 
 
+def test_a_fit_that_lacks_only_the_end_is_completed(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run, task, settings = tmp_path / "run", drawn(folder), {**FAST, "rank": 2}
+
+    def killed(self: Checkpoint) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Checkpoint, "remove", killed)
+        with pytest.raises(KeyboardInterrupt):
+            interlace.fit(models.tiny(), task, "mail", output=run, **settings)
+    left = {path.name: path.read_bytes() for path in run.iterdir()}
+    assert left.pop("checkpoint.safetensors") and "bundle.json" in left
+    with pytest.raises(InterlaceError, match="already holds"):
+        interlace.fit(models.tiny(), task, "mail", output=run, **{**settings, "lr": 1e-3})
+    assert (run / "checkpoint.safetensors").exists(), "of a run that is not this one"
+    interlace.fit(models.tiny(), task, "mail", output=run, **settings)
+    assert {path.name: path.read_bytes() for path in run.iterdir()} == left
+    with pytest.raises(InterlaceError, match="already holds"):
+        interlace.fit(models.tiny(), task, "mail", output=run, **settings)
+
+
 def test_a_second_fit_into_the_same_folder_is_told(folder: Path, tmp_path: Path) -> None:
     with files.held(tmp_path / "run"), pytest.raises(InterlaceError, match="another interlace"):
         interlace.fit(models.tiny(), drawn(folder), "mail", output=tmp_path / "run", **FAST)

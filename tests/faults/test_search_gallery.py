@@ -193,6 +193,17 @@ def test_a_kill_of_building_anew_leaves_no_complete_gallery(gallery, photos, mon
     assert not Gallery.open(gallery).complete
 
 
+def test_what_a_killed_writer_left_is_swept(gallery):
+    left = [gallery / f"{name}.lance" / "data" / ".tmpQ16USc" for name in ("photos", "about")]
+    for path in left:
+        path.write_bytes(b"half of a file")
+    before = PhotoTable(gallery).version()
+    report = Gallery.open(gallery).update()
+    assert not any(path.exists() for path in left)
+    assert (report.added, report.changed, report.removed) == (0, 0, 0)
+    assert PhotoTable(gallery).version() == before
+
+
 def test_a_second_build_is_told(gallery, photos):
     found = []
 

@@ -91,6 +91,7 @@ def bring_up_to_date(
     Known images are deleted last: until then their vectors serve files that were renamed.
     """
     check_batch_size(batch_size)
+    table.sweep()
     about = table.about()
     folder = Path(photos if photos is not None else about.photos)
     found, skipped = scan.list_photos(folder)

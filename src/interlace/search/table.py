@@ -290,12 +290,12 @@ class PhotoTable:
         return keys, labels, matrix
 
     def tidy(self) -> None:
-        """Join the small files of a build, take new rows into the index, drop old states.
-
-        LanceDB leaves the file that it was writing when it was killed; nobody else writes now.
-        """
+        """Join the small files of a build, take new rows into the index, drop old states."""
         with self.guarded("write to"):
             self.table.optimize(cleanup_older_than=_KEEP)
+
+    def sweep(self) -> None:
+        """Remove the files that LanceDB was writing when it was killed; nobody may write now."""
         if self.local is not None:
             for path in self.local.glob("*.lance/**/.tmp*"):
                 with suppress(OSError):
