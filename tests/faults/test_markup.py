@@ -9,6 +9,7 @@ import pytest
 from PIL import Image
 
 from interlace.bench.cell import run_cell
+from interlace.cli._output import err, out
 from tests import models
 
 BOLD, RED = "[bold]x", "a [/red] :smile:"
@@ -44,7 +45,8 @@ def world(tmp_path_factory):
 def printed(world, command, monkeypatch):
     """What a call prints on both streams; it has to succeed."""
     monkeypatch.chdir(world)
-    monkeypatch.setenv("COLUMNS", "300")
+    for console in (out, err):  # a long name is folded where lines are short
+        monkeypatch.setattr(console, "_width", 300)
     monkeypatch.setattr("interlace.cli.bench.make_engine", lambda *_: Here())
 
     def call(*arguments):
