@@ -279,7 +279,10 @@ class Adapted:
         return replace(scores, left_out=given - len(records))
 
     def zero_shot(self) -> Adapted:
-        """The unadapted model over the same classes, for comparison."""
+        """The unadapted model over the same classes, for comparison on the same images.
+
+        Images of this model's fit are left out of its evaluation too.
+        """
         from interlace import methods  # the registry imports this package's parts
 
         return Adapted(
@@ -288,6 +291,7 @@ class Adapted:
             self.template,
             trained_classes=(),
             config=RunConfig("zero_shot"),
+            shots=self.used,
             published=self._published,
         )
 

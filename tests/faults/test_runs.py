@@ -219,6 +219,14 @@ def test_every_command_leaves_the_same_images_out(tmp_path: Path) -> None:
         adapted.evaluate(task.train)
 
 
+def test_zero_shot_is_compared_on_the_same_images(folder: Path) -> None:
+    task = drawn(folder)
+    adapted = interlace.fit(models.tiny(), task, "mail", rank=2, **FAST)
+    everything = (*task.train, *task.val, *task.test)
+    assert adapted.evaluate(everything).n == len(task.test)
+    assert adapted.zero_shot().evaluate(everything).n == len(task.test)
+
+
 def test_compare_counts_what_it_leaves_out(folder: Path) -> None:
     task = drawn(folder)
     shot = task.classes_subset("base").train[0]
