@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
+from interlace._util.text import first_line
 from interlace.errors import InterlaceError
 
 
@@ -46,9 +47,8 @@ def connect(cores: int | None = None) -> Any:
                     raise
                 ray.init(**alone, **quiet)
     except Exception as error:  # whatever keeps it from starting
-        reason = (str(error).splitlines() or [type(error).__name__])[0]
         where = f"the Ray cluster at {address}" if address else "a Ray cluster on this machine"
-        raise InterlaceError(f"cannot reach or start {where}: {reason}") from None
+        raise InterlaceError(f"cannot reach or start {where}: {first_line(error)}") from None
     return ray
 
 

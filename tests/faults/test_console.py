@@ -15,7 +15,6 @@ from rich.progress import Progress, TextColumn
 from rich.table import Table
 from rich.text import Text
 
-from interlace import cli
 from interlace.cli._console import PlainConsole
 from interlace.cli._output import accuracy_table, errors, print_json
 from interlace.errors import InterlaceError
@@ -128,18 +127,6 @@ def bundle(tmp_path_factory):
     run = tmp_path_factory.mktemp("bundle") / "run"
     adapted.save(run)
     return run
-
-
-@pytest.fixture
-def command(monkeypatch, capsys):
-    def call(*arguments):
-        monkeypatch.setattr(sys, "argv", ["interlace", *map(str, arguments)])
-        with pytest.raises(SystemExit) as stopped:
-            cli.main()
-        printed = capsys.readouterr()
-        return stopped.value.code or 0, printed.out, printed.err
-
-    return call
 
 
 @pytest.fixture

@@ -284,10 +284,3 @@ def _unreadable(record: Record) -> str:
 def _first_reason(skipped: Iterable[Skipped]) -> str:
     first = next(iter(skipped), None)
     return f" ({first.key}: {first.reason})" if first else ""
-
-
-def visible_files(folder: Path) -> Iterator[Path]:
-    """Goes through the regular files of a folder that are not hidden, in the order of `walk`."""
-    found = walk(folder)
-    files = (*found.images, *found.others)
-    yield from sorted(files, key=lambda path: (path.parts[:-1], path.name))

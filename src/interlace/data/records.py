@@ -5,6 +5,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 
+def digest_of(content: bytes) -> str:
+    """Hash of encoded bytes: the same picture under any name, 16 hex digits."""
+    return hashlib.sha256(content).hexdigest()[:16]
+
+
 @dataclass(frozen=True, slots=True)
 class Record:
     """One labelled image that has not been decoded.
@@ -27,7 +32,7 @@ class Record:
     def digest(self) -> str:
         """Hash of the encoded image: the same picture under any name, 16 hex digits."""
         content = self.image if isinstance(self.image, bytes) else self.image.read_bytes()
-        return hashlib.sha256(content).hexdigest()[:16]
+        return digest_of(content)
 
 
 @dataclass(frozen=True, slots=True)

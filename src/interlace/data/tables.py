@@ -1,6 +1,5 @@
 """Reads images that a table lists, and makes a source of them."""
 
-import hashlib
 import os
 import stat
 import unicodedata
@@ -11,7 +10,7 @@ from interlace._util.reading import kind_of
 from interlace._util.text import printable
 from interlace.data.columns import BY_NAME, COLUMNS, Columns, Row, notes_on_labels, rows_of
 from interlace.data.readers import refuse_strict, twins, unreadable_classes, verified
-from interlace.data.records import Record, Skipped
+from interlace.data.records import Record, Skipped, digest_of
 from interlace.data.source import ClassOrder, Source
 from interlace.data.table_files import TABLES, lines_of, read_json_lines
 from interlace.errors import InterlaceError
@@ -178,7 +177,7 @@ def _locate(row: Row, base: Path) -> tuple[str, Path | bytes]:
     slashes, or its accents in the other of their two spellings.
     """
     if isinstance(row.image, bytes):
-        digest = hashlib.sha256(row.image).hexdigest()[:16]
+        digest = digest_of(row.image)
         return f"{row.part}/{digest}" if row.part else digest, row.image
     text = str(row.image)
     slashes = text.replace("\\", "/")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import io
 import os
 from collections import deque
@@ -18,6 +17,7 @@ from torch import Tensor
 from interlace._util.text import first_line
 from interlace.data.images import image_size, open_image
 from interlace.data.limits import turn
+from interlace.data.records import digest_of
 from interlace.data.transforms import Transform
 from interlace.errors import InterlaceError, UnreadableImage
 
@@ -77,7 +77,7 @@ def prepare(
         return Prepared("", reason=str(error.strerror or error))
     except (ValueError, MemoryError) as error:  # a NUL in a name; a file larger than the memory
         return Prepared("", reason=first_line(error))
-    digest = hashlib.sha256(content).hexdigest()[:16]
+    digest = digest_of(content)
     if digest in known:
         return Prepared(digest)
     try:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import nullcontext
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, fields, replace
 from functools import partial
 
@@ -96,46 +96,39 @@ def train(
         InterlaceError: if the loss, a gradient, what was learnt or its answers are not finite.
     """
     method.shortcuts = config.shortcuts
+    history: list[dict[str, float]] = []
+    with _advised(method):
+        if type(method).prepare is not Method.prepare:
+            method.prepare(*_encode(method, prompts, Images(records)))
+        if list(method.parameters()) and config.epochs:
+            run = partial(_loop, method, prompts, records, validation, config, seed)
+            with method.clip.compiled() if config.compile else nullcontext():
+                history = run(checkpoint, report, planned, tracker)
+        if validation and type(method).tune is not Method.tune:
+            method.tune(*_encode(method, prompts, Images(validation)))
+        method.eval()
+        _check_learnt(method)
+        if history and not validation and _largest(method) > _SUSPICIOUS:
+            # finite tensors may still be so large that no answer is; validation would have seen it
+            image, _, text = _encode(method, prompts, Images(records[:8]))
+            logits(method, image, text, seen=True)
+    return history
+
+
+@contextmanager
+def _advised(method: Method) -> Iterator[None]:
+    """Say what to try where the answers stop being numbers."""
     try:
-        return _train(
-            method, prompts, records, validation, config, seed, checkpoint, report, planned, tracker
-        )
+        yield
     except NotFinite as error:
         raise InterlaceError(f"{error}; {_advice(method)}") from None
 
 
-def _train(
-    method: Method,
-    prompts: Prompts,
-    records: tuple[Record, ...],
-    validation: tuple[Record, ...],
-    config: TrainConfig,
-    seed: int,
-    checkpoint: Checkpoint | None,
-    report: Callable[[Progress], None] | None,
-    planned: Callable[[memory.Plan], None] | None,
-    tracker: Tracker | None,
-) -> list[dict[str, float]]:
-    """Everything that :func:`train` does, where answers that are no numbers have no advice yet."""
-    if type(method).prepare is not Method.prepare:
-        method.prepare(*_encode(method, prompts, Images(records)))
-    history: list[dict[str, float]] = []
-    if list(method.parameters()) and config.epochs:
-        run = partial(_loop, method, prompts, records, validation, config, seed)
-        with method.clip.compiled() if config.compile else nullcontext():
-            history = run(checkpoint, report, planned, tracker)
-    if validation and type(method).tune is not Method.tune:
-        method.tune(*_encode(method, prompts, Images(validation)))
-    method.eval()
+def _check_learnt(method: Method) -> None:
     try:
         check_finite(method.state_dict())
     except InterlaceError as error:
         raise InterlaceError(f"after the fit, {error}; {_advice(method)}") from None
-    if history and not validation and _largest(method) > _SUSPICIOUS:
-        # finite tensors may still be so large that no answer is; validation would have seen it
-        image, _, text = _encode(method, prompts, Images(records[:8]))
-        logits(method, image, text, seen=True)
-    return history
 
 
 def _loop(
