@@ -89,7 +89,7 @@ def trained(name):
     with torch.device("meta"):
         method = methods.create(name, vit_b_16())
         features = [TowerOutput(torch.empty(n, 512)) for n in (SHOTS, CLASSES)]
-        method.prepare(features[0], torch.empty(SHOTS, dtype=torch.long), features[1])
+        method.init_from_shots(features[0], torch.empty(SHOTS, dtype=torch.long), features[1])
     return sum(p.numel() for p in method.parameters())
 
 
@@ -126,7 +126,7 @@ def test_the_number_of_trained_parameters(name):
 def test_new_classes_and_merging(name):
     facts, row, cls = stated(name), index()[name], methods.get(name)
     new = facts["new classes without training"]
-    assert new.split(",")[0] == row["new classes"] == ("no" if cls.bound else "yes")
+    assert new.split(",")[0] == row["new classes"] == ("no" if cls.fixed_classes else "yes")
     with torch.device("meta"):
         edits = methods.create(name, vit_b_16()).edits()
     tokens = any(edit is not None and edit.tokens is not None for edit in edits)
@@ -158,9 +158,9 @@ def test_the_common_training_settings():
         field, value = setting.split("=")
         assert getattr(config, field) == yaml.safe_load(value)
         assert f"`{setting}`" in text
-    on_features = {name for name in NAMES if methods.get(name).on_features}
+    uses_frozen_features = {name for name in NAMES if methods.get(name).uses_frozen_features}
     listed = re.search(r"((?:`\w+`,? (?:and )?)+)work on the frozen features", text).group(1)
-    assert set(re.findall(r"`(\w+)`", listed)) == on_features
+    assert set(re.findall(r"`(\w+)`", listed)) == uses_frozen_features
 
 
 @pytest.mark.parametrize("path", DOCUMENTS, ids=lambda p: str(p.relative_to(ROOT)))

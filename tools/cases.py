@@ -95,7 +95,7 @@ def run(case: str, command: str, should: str, folder: Path, limit: float, lines:
 
 
 def row(result: Result) -> str:
-    """A line of the table, in Markdown."""
+    """Return a line of the table, in Markdown."""
 
     def cell(text: str) -> str:
         return text.replace("|", "\\|").replace("\n", " ")

@@ -39,7 +39,7 @@ EVENTS = {
     "os.mkdir": ((0, 2),),
     "os.truncate": ((0, None),),
 }
-TABLE_WRITES = ("create", "add", "replace", "delete", "set_about", "tidy")
+TABLE_WRITES = ("create", "add", "replace", "delete", "set_about", "compact")
 WRITES = os.O_WRONLY | os.O_RDWR | os.O_CREAT
 
 
@@ -56,7 +56,7 @@ def preload() -> None:
 
 
 def in_child(function: Callable[..., Any], *arguments: Any) -> Any:
-    """What a function returns, called in a fork: this process must never start a thread."""
+    """Return what a function returns, called in a fork: this process must never start a thread."""
     reading, writing = os.pipe()
     process = os.fork()
     if not process:
@@ -98,7 +98,7 @@ def start(arguments: list[str], log: Path, fresh: bool = False, watch: Any = Non
         os.environ[MARK] = str(log)
         if fresh:
             os.execv(sys.executable, [sys.executable, "-m", "interlace", *arguments])
-        importlib.import_module("interlace.bench.engines").get_context = _forking
+        importlib.import_module("interlace.experiments.engines.local").get_context = _forking
         importlib.import_module("interlace.search.writer").ROWS = 4  # several commits to kill
         if watch is not None:
             watch()
@@ -147,7 +147,7 @@ def finish(process: int, log: Path, limit: float = LIMIT) -> int:
 
 
 def left_alive(process: int, log: Path) -> Iterator[psutil.Process]:
-    """Processes of the session, or that carry the mark, other than the command's own."""
+    """List processes of the session, or with the mark, other than the command's own."""
     for one in psutil.process_iter():
         try:
             own = os.getsid(one.pid) == process or one.environ().get(MARK) == str(log)
@@ -158,7 +158,7 @@ def left_alive(process: int, log: Path) -> Iterator[psutil.Process]:
 
 
 def orphans(process: int, log: Path) -> list[str]:
-    """What still runs some time after the command is gone; it is ended here."""
+    """Return what still runs some time after the command is gone; it is ended here."""
     deadline = time.monotonic() + GRACE
     while time.monotonic() < deadline:
         if not any(left_alive(process, log)):
@@ -187,7 +187,7 @@ def end_all(folder: Path) -> None:
 
 
 def watcher(folder: Path, kill_at: int = 0, note: Path | None = None) -> Callable[[], None]:
-    """What follows the changes of names under a folder in the process that calls it.
+    """Return what follows the changes of names under a folder in the process that calls it.
 
     Args:
         folder: where the output lies.

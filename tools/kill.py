@@ -184,7 +184,7 @@ class Killing:
         return "; ".join(f"{k}: {', '.join(v[:4])}" for k, v in parts.items() if v) or "none"
 
     def last_line(self) -> str:
-        """The last line that a run has printed."""
+        """Return the last line that a run has printed."""
         lines = self.log.read_text(encoding="utf-8", errors="replace").strip().splitlines()
         return lines[-1][:200] if lines else "(no output)"
 
@@ -276,11 +276,11 @@ def main() -> int:
 
 def record(arguments: argparse.Namespace, outcomes: dict[str, Outcome]) -> None:
     """Write what was found, with the commit and the machine."""
-    from interlace.bench.measure import circumstances
+    from interlace.experiments.measure import environment
 
     facts = {
         "command": {k: v for k, v in vars(arguments).items() if k != "json"},
-        **circumstances(1),
+        **environment(1),
         "may_differ": DIFFERS,
         "outcomes": {name: vars(own) for name, own in outcomes.items()},
     }

@@ -57,9 +57,9 @@ class Broken:
 
 
 def _broken() -> list[Broken]:
-    """What can be broken: one mechanism for each kind of fault, and for each command."""
+    """Return what can be broken: one mechanism for each kind of fault, and for each command."""
     from interlace._util import files, folders
-    from interlace.bench import engines
+    from interlace.experiments.engines import local as engines
     from interlace.search import scan
     from interlace.train.checkpoint import Checkpoint
 

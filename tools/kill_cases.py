@@ -76,7 +76,7 @@ class Case:
         return sorted({str(p.relative_to(self.output.parent)) for p in [*beside, *inside]})
 
     def wrong_between(self, before: Content, wanted: Content) -> str:
-        """What a reader would get wrong of an output whose writer was killed; empty if nothing.
+        """Return what a reader gets wrong of an output whose writer was killed.
 
         Whatever has its final name is whole: of the older output or of the new one.
         """
@@ -168,7 +168,7 @@ def make_cases(folder: Path) -> dict[str, Case]:
 
 def _write_drawings(folder: Path) -> None:
     """Drawings of the embedded set as PNG files: 4 classes of 6."""
-    from interlace.data import picto
+    from interlace.data.datasets import picto
 
     task, table = picto.task("animals-nature"), picto.images().column("image")
     found: dict[str, list[bytes]] = {}

@@ -27,7 +27,7 @@ PICTURES = {
 
 
 def tiles(picture: np.ndarray, side: int, count: int) -> list[Image.Image]:
-    """The first ``count`` non-overlapping square tiles with any contrast, row by row."""
+    """Return the first ``count`` non-overlapping square tiles with any contrast, row by row."""
     image = Image.fromarray(picture).convert("RGB")
     found = []
     for top in range(0, image.height - side + 1, side):

@@ -11,9 +11,9 @@ from pathlib import Path
 
 import interlace
 from interlace import protocols
-from interlace.bench.cell import settings_of
 from interlace.config import read_settings
 from interlace.evaluation.plots import hits_png
+from interlace.experiments.cell import settings_of
 from interlace.protocols.base import Setting
 from interlace.protocols.ucdr_sheet import hit_rows
 

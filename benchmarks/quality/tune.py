@@ -33,13 +33,13 @@ from typing import Any
 import torch
 
 import interlace
-from interlace.bench.measure import circumstances
 from interlace.cli._options import numbers
-from interlace.comparing import summarize
 from interlace.config import read_settings
-from interlace.data.retrieval import RetrievalSet, Setting, unseen_by_hash
-from interlace.data.retrieval_sets import PICTO_UNSEEN_SHARE, open_retrieval
+from interlace.data.datasets.retrieval_sets import PICTO_UNSEEN_SHARE, open_retrieval
+from interlace.data.retrieval import RetrievalSet, RetrievalSetting, unseen_by_hash
 from interlace.errors import InterlaceError
+from interlace.experiments.compare import summarize
+from interlace.experiments.measure import environment
 from interlace.protocols import ucdr
 from interlace.protocols.ucdr import PROTOCOLS
 
@@ -49,14 +49,14 @@ TASKS = "picto/food-drink,picto/travel-places"
 
 
 def validation_task(data: str, shots: int, seed: int) -> interlace.FewShotTask:
-    """The base classes of a task, with their validation shots in the place of test images."""
+    """Return the base classes of a task, with validation shots in the place of test images."""
     base = interlace.FewShotTask.load(data, shots, seed).classes_subset("base")
     return replace(base, test=base.val, val=())
 
 
 @cache
 def retrieval_set() -> RetrievalSet:
-    """The training classes of ``picto/retrieval``, divided anew, with other styles on trial.
+    """Return the training classes of ``picto/retrieval``, divided anew, with other styles on trial.
 
     The gallery's style takes no part in the benchmark. Those that ask train there, and ask there
     for unseen classes only.
@@ -71,7 +71,10 @@ def retrieval_set() -> RetrievalSet:
         source=replace(data.source, classes=tuple(classes), pools={"train": records}),
         unseen=unseen_by_hash(classes, PICTO_UNSEEN_SHARE),
         gallery="fluent-flat",
-        settings=(Setting("openmoji", "noto-mono"), Setting("noto-mono", "openmoji")),
+        settings=(
+            RetrievalSetting("openmoji", "noto-mono"),
+            RetrievalSetting("noto-mono", "openmoji"),
+        ),
     )
 
 
@@ -112,7 +115,7 @@ def score(clip: interlace.DualEncoder, arguments: argparse.Namespace, settings: 
 def frozen_score(
     clip: interlace.DualEncoder, protocol: str, shots: int, seed: int, setting: str
 ) -> dict[str, dict[str, float]]:
-    """What the frozen model finds, which no row of a grid changes."""
+    """Return what the frozen model finds, which no row of a grid changes."""
     plan = PROTOCOLS[protocol].plan(retrieval_set(), shots, seed, setting)
     return ucdr.score(interlace.fit(clip, plan.fit, "zero_shot"), plan)
 
@@ -181,7 +184,7 @@ def main() -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
         record = {
             "command": vars(arguments),
-            **circumstances(torch.get_num_threads()),
+            **environment(torch.get_num_threads()),
             "rows": rows,
         }
         record["model"] = {"source": clip.source, "fingerprint": clip.fingerprint()}

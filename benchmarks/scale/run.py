@@ -33,7 +33,7 @@ import numpy as np
 import psutil
 from PIL import Image
 
-from interlace.bench.measure import circumstances
+from interlace.experiments.measure import environment
 
 HERE = Path(__file__).parent
 #: How much more a unit may cost between the two larger sizes than between the two smaller.
@@ -206,7 +206,7 @@ def main() -> None:
     if path.exists():
         sys.exit(f"{path} is there already: records are added, never edited")
     settings = {k: v for k, v in vars(arguments).items() if k != "output"}
-    record: dict[str, Any] = {"command": settings, **circumstances(threads=1)}
+    record: dict[str, Any] = {"command": settings, **environment(threads=1)}
     tasks = {
         "images": (QUICK_IMAGES if arguments.quick else IMAGES, with_images),
         "classes": (QUICK_CLASSES if arguments.quick else CLASSES, with_classes),

@@ -36,11 +36,11 @@ from PIL import Image
 from interlace import DualEncoder, Gallery
 from interlace.backbone.load import load
 from interlace.backbone.spec import VIT_B_16
-from interlace.bench.measure import circumstances
-from interlace.data.images import open_image
+from interlace.data.images.decode import open_image
+from interlace.experiments.measure import environment
 from interlace.search import index
 from interlace.search.encoder import Encoder, ModelId
-from interlace.search.table import About, PhotoTable
+from interlace.search.table import GalleryState, PhotoTable
 
 HERE = Path(__file__).parent
 DIM = 512
@@ -82,10 +82,10 @@ def vectors(kind: str, count: int, seed: int) -> Iterator[np.ndarray]:
 
 
 def filled(folder: Path, kind: str, count: int) -> PhotoTable:
-    """A gallery's table of made-up vectors."""
+    """Return a gallery's table of made-up vectors."""
     table = PhotoTable(folder)
     table.create(ModelId("model", "", "made up", DIM))
-    table.set_about(About("photos"))
+    table.set_about(GalleryState("photos"))
     schema = table.table.schema.remove_metadata()
     start = 0
     for part in vectors(kind, count, seed=1):
@@ -105,7 +105,7 @@ def search(kind: str, count: int, queries: int, exact: bool) -> dict[str, Any]:
         record: dict[str, Any] = {"vectors": kind, "count": count, "dim": DIM, "k": K}
         if not exact:
             started = time.perf_counter()
-            table.tidy()
+            table.compact()
             index.ensure(table)
             record["build_seconds"] = time.perf_counter() - started
             record["probes"] = index.probes(index.partitions(count))
@@ -158,7 +158,7 @@ def recall(kind: str, count: int, asked: np.ndarray, found: list[set[int]]) -> f
 
 
 def photograph(generator: np.random.Generator) -> bytes:
-    """A made-up JPEG of 500 x 375 pixels, about as large as a photo of that size."""
+    """Return a made-up JPEG of 500 x 375 pixels, about as large as a photo of that size."""
     coarse = Image.fromarray(generator.integers(0, 255, (12, 16, 3), dtype=np.uint8))
     smooth = np.asarray(coarse.resize((500, 375), Image.Resampling.BICUBIC), dtype=np.int16)
     noisy = smooth + generator.integers(-12, 12, smooth.shape, dtype=np.int16)
@@ -227,7 +227,7 @@ def main() -> None:
     command = {key: str(v) if key == "output" else v for key, v in vars(arguments).items()}
     record: dict[str, Any] = {
         "command": command,
-        **circumstances(torch.get_num_threads()),
+        **environment(torch.get_num_threads()),
         "lancedb": version("lancedb"),
         "search": [],
         "build": [],

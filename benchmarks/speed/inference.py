@@ -15,8 +15,8 @@ from instruments import synchronize
 from steps import TEMPLATE, class_names
 
 from interlace import DualEncoder, methods
+from interlace.adaptation.merge import merge
 from interlace.config import resolve
-from interlace.export.merge import merge
 
 
 def in_open_clip(clip: DualEncoder) -> Any:
@@ -29,7 +29,7 @@ def in_open_clip(clip: DualEncoder) -> Any:
 
 @torch.no_grad()
 def inference(clip: DualEncoder, batch: int, texts: int, rounds: int) -> dict[str, Any]:
-    """Encoders beside the one of stock open_clip, in turns: milliseconds and ratios."""
+    """Time encoders beside the one of stock open_clip, in turns: milliseconds and ratios."""
     made = {}
     for name in ("mail", "mmrl"):
         torch.manual_seed(1)

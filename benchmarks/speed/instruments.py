@@ -97,7 +97,7 @@ def positions(cell: Cell, path: Route, result: dict[str, Any]) -> Iterator[None]
     finally:
         for handle in handles:
             handle.remove()
-    if not cell.method.on_features:
+    if not cell.method.uses_frozen_features:
         result["tokens"] = counts
 
 
@@ -185,11 +185,11 @@ class Forecast:
     """
 
     def __init__(self, cell: Cell, path: Route) -> None:
-        method, self.on_features = cell.method, cell.method.on_features
+        method, self.uses_frozen_features = cell.method, cell.method.uses_frozen_features
         method.shortcuts = False
         clip, texts = method.clip, len(path.prompts)
-        few, more = (texts, texts) if self.on_features else (min(2, texts), min(4, texts))
-        two = min(16 if self.on_features else 2, len(cell.labels))
+        few, more = (texts, texts) if self.uses_frozen_features else (min(2, texts), min(4, texts))
+        two = min(16 if self.uses_frozen_features else 2, len(cell.labels))
         one = max(1, two // 2)
 
         def small(images: int, count: int) -> tuple[Cell, Route]:
@@ -223,15 +223,15 @@ class Forecast:
         return self.base + images * self.per_image + texts * self.per_text
 
     def of(self, images: int, texts: int) -> Prediction:
-        """What a step of that size takes."""
+        """Return what a step of that size takes."""
         work = self.work(images, texts)
         kept = images * self.kept_image + texts * self.kept_text
-        peak = 2 * kept if self.on_features else kept + texts * self.temporary
+        peak = 2 * kept if self.uses_frozen_features else kept + texts * self.temporary
         return Prediction(work / self.rate, kept, peak, work)
 
 
 def first_step(cell: Cell, path: Route) -> tuple[dict[str, float], dict[str, Any]]:
-    """The parts of a step, and the peak of its memory and its positions."""
+    """Return the parts of a step, and the peak of its memory and its positions."""
     facts: dict[str, Any] = {}
     with positions(cell, path, facts), peak_memory(cell, path, facts), limited(cell.labels.device):
         parts = timed(cell, path)

@@ -127,19 +127,19 @@ def size(count: float) -> str:
 
 
 def title(cell: dict[str, Any]) -> str:
-    """The method's name in print."""
+    """Return the method's name in print."""
     method: str = cell["method"]
     return TITLES.get(method, method)
 
 
 def table(header: list[str], rows: Sequence[Sequence[str]]) -> str:
-    """A Markdown table; numbers stand right."""
+    """Return a Markdown table; numbers stand right."""
     lines = [header, ["---"] + ["--:"] * (len(header) - 1), *rows]
     return "\n".join("| " + " | ".join(line) + " |" for line in lines)
 
 
 def steps(cells: Cells) -> str:
-    """The table of steps."""
+    """Return the table of steps."""
     header = ["method", "classes", "batch", "plain", "default", "time", "memory", "tokens"]
     rows = []
     for cell in cells:
@@ -160,7 +160,7 @@ def steps(cells: Cells) -> str:
 
 
 def split(cells: Cells) -> str:
-    """The table of a default step's parts, and how far it is from the floor."""
+    """Return the table of a default step's parts, and how far it is from the floor."""
     parts = ["edits", "image", "text", "score", "backward", "optimiser"]
     rows = []
     for cell in cells:
@@ -172,7 +172,7 @@ def split(cells: Cells) -> str:
 
 
 def encoders(result: dict[str, Any]) -> str:
-    """The table of inference."""
+    """Return the table of inference."""
     rows = [
         [name, *(f"{result[tower][name]['over_open_clip']:.3f}" for tower in ("image", "text"))]
         for name in result["image"]

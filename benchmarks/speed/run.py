@@ -41,8 +41,8 @@ from torch import Tensor
 
 from interlace import DualEncoder, methods
 from interlace.backbone.packing import Packing
-from interlace.bench.measure import circumstances
 from interlace.config import resolve
+from interlace.experiments.measure import environment
 from interlace.train import memory
 
 HERE = Path(__file__).parent
@@ -52,7 +52,7 @@ FILL = 0.85
 
 
 def both_paths(cell: Cell) -> tuple[Route, Route, dict[str, Any]]:
-    """The default and the plain path, as a fit sets them up, and what that took.
+    """Return the default and the plain path, as a fit sets them up, and what that took.
 
     Both get the frozen text features from before the first step, because released code keeps them
     too; they are the same numbers, so the plain path takes the default's.
@@ -63,17 +63,17 @@ def both_paths(cell: Cell) -> tuple[Route, Route, dict[str, Any]]:
     method.shortcuts = True
     synchronize()
     started = time.perf_counter()
-    begun = method.begin_prompts(prompts)
+    prefix = method.run_prompt_prefix(prompts)
     synchronize()
     seconds = time.perf_counter() - started
     with autocast(cell):
-        plan = memory.plan(method, len(cell.images), begun)
-    kept = begun.begun
+        plan = memory.plan(method, len(cell.images), prefix)
+    kept = prefix.prefix
     assert kept is not None
-    begun = replace(begun, begun=replace(kept, chunk=plan.chunk))
+    prefix = replace(prefix, prefix=replace(kept, chunk=plan.chunk))
     held = sum(t.nbytes for t in (kept.x, kept.frozen) if t is not None)
     setup = {"begin_ms": 1e3 * seconds, "blocks_begun": kept.block, "plan": asdict(plan)}
-    return Route(True, begun, held=held), Route(False, prompts, kept.frozen), setup
+    return Route(True, prefix, held=held), Route(False, prompts, kept.frozen), setup
 
 
 def measure(
@@ -92,7 +92,11 @@ def measure(
     default, plain, setup = both_paths(cell)
     # what steps of few images and texts say of the others, and what they cannot
     name = cell.method.key
-    key = (name, min(images, 16), texts) if cell.method.on_features else (name, min(images, 2))
+    key = (
+        (name, min(images, 16), texts)
+        if cell.method.uses_frozen_features
+        else (name, min(images, 2))
+    )
     if key not in forecasts:
         forecasts[key] = Forecast(cell, plain)
     expected = forecasts[key].of(images, texts)
@@ -184,12 +188,16 @@ def training(
         for classes in arguments.classes:
             recipe = resolve(name, methods.parameters(name), {}).train.batch_size
             batches = list(arguments.batches)
-            if methods.get(name).on_features and not arguments.quick and recipe not in batches:
+            if (
+                methods.get(name).uses_frozen_features
+                and not arguments.quick
+                and recipe not in batches
+            ):
                 batches.append(recipe)
             # the last limit serves the batches that have none of their own
             given = arguments.plain_limit
             limits = dict(zip_longest(batches, given[: len(batches)], fillvalue=given[-1]))
-            if methods.get(name).on_features:  # its recipe's batch is the one to see
+            if methods.get(name).uses_frozen_features:  # its recipe's batch is the one to see
                 limits = dict.fromkeys(batches, max(given))
             for batch in batches:
                 clock = time.strftime("%H:%M:%S")
@@ -200,7 +208,11 @@ def training(
                     result = measure(cell, arguments.seconds, limits[batch], forecasts)
                     reason = result["plain"].get("not_run", "")
                     # on features a smaller batch shows the same thing and fits
-                    if "memory" not in reason or not cell.method.on_features or actual < 16:
+                    if (
+                        "memory" not in reason
+                        or not cell.method.uses_frozen_features
+                        or actual < 16
+                    ):
                         break
                     actual //= 2
                 print(describe(result), flush=True)
@@ -240,7 +252,7 @@ def numbers(text: str) -> list[int]:
 
 
 def parse(given: list[str] | None) -> argparse.Namespace:
-    """The arguments, with what ``--quick`` changes."""
+    """Return the arguments, with what ``--quick`` changes."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
@@ -294,7 +306,7 @@ def main(given: list[str] | None = None) -> None:
     started = time.perf_counter()
     record: dict[str, Any] = {
         "command": command,
-        **circumstances(torch.get_num_threads()),
+        **environment(torch.get_num_threads()),
         "finished": False,
     }
     record["machine"]["memory_bytes"] = memory.available(clip.device)

@@ -12,12 +12,12 @@ import torch
 from torch import Tensor
 
 from interlace import DualEncoder, methods
+from interlace.backbone.prompts import Prompts
 from interlace.backbone.spec import VIT_B_16
-from interlace.backbone.text import Prompts
 from interlace.backbone.tokenizer import byte_pair_tokenizer
 from interlace.backbone.tower import TowerOutput
 from interlace.config import TrainConfig, resolve
-from interlace.data import picto
+from interlace.data.datasets import picto
 from interlace.methods.base import Method
 from interlace.train.optim import autocast_dtype, make_optimizer
 
@@ -57,7 +57,7 @@ class Cell:
     dtype: torch.dtype | None
 
     def cut(self, images: int, texts: int) -> Cell:
-        """The same with fewer images and classes."""
+        """Return the same with fewer images and classes."""
         whole = self.prompts
         some = whole[:texts] if isinstance(whole, Tensor) else Prompts(whole.ids[:texts])
         labels = self.labels[:images] % texts
@@ -83,14 +83,14 @@ class Route:
 
 
 def make_clip(name: str, device: torch.device) -> DualEncoder:
-    """A model with random weights."""
+    """Return a model with random weights."""
     spec = MODELS[name]
     torch.manual_seed(0)
     return DualEncoder(spec, tokenizer=byte_pair_tokenizer(spec.text.context_length)).to(device)
 
 
 def class_names(count: int) -> list[str]:
-    """The class names of picto in random order; beyond those, the same in colours."""
+    """Return the class names of picto in random order; beyond those, the same in colours."""
     names = sorted({name for task in picto.task_names() for name in picto.task(task)["classes"]})
     random.Random(0).shuffle(names)
     colours = ("red", "blue", "dark green", "striped")
@@ -100,7 +100,7 @@ def class_names(count: int) -> list[str]:
 def make_cell(
     clip: DualEncoder, name: str, classes: int, batch: int, precision: str
 ) -> tuple[Cell, TrainConfig]:
-    """The method as published, on random images."""
+    """Return the method as published, on random images."""
     config = resolve(name, methods.parameters(name), {"precision": precision})
     torch.manual_seed(1)
     method = methods.create(name, clip, **config.arguments).train()
@@ -110,7 +110,7 @@ def make_cell(
     optimizer.step()
     optimizer.zero_grad()
     side, device = clip.spec.image.image_size, clip.device
-    if method.on_features:
+    if method.uses_frozen_features:
         images = torch.randn(batch, clip.spec.embed_dim, device=device)
         prompts: Prompts | Tensor = torch.randn(classes, clip.spec.embed_dim, device=device)
     else:
@@ -122,7 +122,7 @@ def make_cell(
 
 
 def autocast(cell: Cell) -> Any:
-    """The precision of the forward pass."""
+    """Return the precision of the forward pass."""
     device = cell.method.clip.device.type
     return torch.autocast(device, cell.dtype) if cell.dtype else nullcontext()
 

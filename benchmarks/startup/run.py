@@ -21,7 +21,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-from interlace.bench.measure import circumstances
+from interlace.experiments.measure import environment
 
 HERE = Path(__file__).parent
 #: What all others are compared with.
@@ -66,7 +66,7 @@ else:
 
 
 def commands(folder: Path) -> dict[str, list[str]]:
-    """What is timed: arguments of the interpreter by name; what they need is made in ``folder``."""
+    """Return arguments of the interpreter by name; what they need is made in ``folder``."""
     image = folder / "one.png"
     image.write_bytes(one_drawing())
     predictions = {}
@@ -96,8 +96,8 @@ def commands(folder: Path) -> dict[str, list[str]]:
 
 
 def one_drawing() -> bytes:
-    """A drawing of the embedded set, as PNG."""
-    from interlace.data import picto
+    """Return a drawing of the embedded set, as PNG."""
+    from interlace.data.datasets import picto
 
     image, _ = picto.task("animals-nature")["test"][0]
     return bytes(picto.images().column("image")[image].as_py())
@@ -190,7 +190,7 @@ def main() -> None:
     record: dict[str, Any] = {
         "label": arguments.label,
         "command": {"rounds": arguments.rounds, "note": arguments.note},
-        **circumstances(int(threads) if threads else os.cpu_count() or 1),
+        **environment(int(threads) if threads else os.cpu_count() or 1),
         "goals": GOALS,
         "commands": found,
     }

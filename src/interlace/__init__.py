@@ -5,17 +5,18 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from interlace import evaluation, methods
-    from interlace.adapted import Adapted, Prediction
+    from interlace.adaptation.fit import fit
+    from interlace.adaptation.load import load_adapted
+    from interlace.adaptation.merge import NotMergeable
+    from interlace.adaptation.model import AdaptedModel, Prediction
+    from interlace.adaptation.model import AdaptedModel as Adapted
     from interlace.backbone.dual import DualEncoder
     from interlace.backbone.edits import Affine, Edit, LowRank, Tokens
     from interlace.backbone.load import load
-    from interlace.backbone.text import Prompts
-    from interlace.comparing import compare
+    from interlace.backbone.prompts import Prompts
     from interlace.data.task import FewShotTask
     from interlace.errors import InterlaceError
-    from interlace.export.bundle import load_adapted
-    from interlace.export.merge import NotMergeable
-    from interlace.fitting import fit
+    from interlace.experiments.compare import compare
     from interlace.methods import available as list_methods
     from interlace.protocols import evaluate
     from interlace.search.gallery import Gallery
@@ -24,6 +25,7 @@ __version__ = "0.1.0"
 
 __all__ = [
     "Adapted",
+    "AdaptedModel",
     "Affine",
     "DualEncoder",
     "Edit",
@@ -47,7 +49,8 @@ __all__ = [
 
 # Importing torch, torchvision and open_clip takes seconds; `interlace --help` needs none of them.
 _HOMES = {
-    "Adapted": "adapted",
+    "Adapted": "adaptation.model:AdaptedModel",
+    "AdaptedModel": "adaptation.model",
     "Affine": "backbone.edits",
     "DualEncoder": "backbone.dual",
     "Edit": "backbone.edits",
@@ -55,16 +58,16 @@ _HOMES = {
     "Gallery": "search.gallery",
     "InterlaceError": "errors",
     "LowRank": "backbone.edits",
-    "NotMergeable": "export.merge",
-    "Prediction": "adapted",
-    "Prompts": "backbone.text",
+    "NotMergeable": "adaptation.merge",
+    "Prediction": "adaptation.model",
+    "Prompts": "backbone.prompts",
     "Tokens": "backbone.edits",
-    "compare": "comparing",
+    "compare": "experiments.compare",
     "evaluate": "protocols",
-    "fit": "fitting",
+    "fit": "adaptation.fit",
     "list_methods": "methods:available",
     "load": "backbone.load",
-    "load_adapted": "export.bundle",
+    "load_adapted": "adaptation.load",
 }
 
 

@@ -19,7 +19,7 @@ from interlace.errors import InterlaceError
 Optimizer = Literal["adamw", "adam", "sgd"]
 Precision = Literal["auto", "float32", "bfloat16", "float16"]
 Select = Literal["last", "best"]
-Objective = Literal["classify", "retrieve"]
+ObjectiveName = Literal["classify", "retrieve"]
 Sampler = Literal["auto", "shuffle", "domains"]
 
 Count = Annotated[int, Range(0, limit=1_000_000)]
@@ -78,7 +78,7 @@ class TrainConfig:
     workers: Annotated[int, Range(0, limit=256)] = 0
     shortcuts: bool = True
     compile: bool = False
-    objective: Objective = "classify"
+    objective: ObjectiveName = "classify"
     temperature: Positive = 0.07
     margin: Rate = 0.5
     sampler: Sampler = "auto"
@@ -113,7 +113,7 @@ class TrainConfig:
 
 @cache
 def training_hints() -> dict[str, Any]:
-    """What each setting of training may be, as :func:`interlace._util.schema.check` takes it."""
+    """Return the annotation of each setting of training, by name."""
     return get_type_hints(TrainConfig, include_extras=True)
 
 
@@ -200,13 +200,13 @@ class MethodDefaults:
     tuned: str | None = None
 
     def names(self) -> set[str]:
-        """What it sets."""
+        """Return what it sets."""
         return {*self.method, *self.train}
 
 
 @cache
 def read_packaged(name: str) -> Any:
-    """A YAML file of the package's ``configs``; empty if there is none."""
+    """Return a YAML file of the package's ``configs``; empty if there is none."""
     resource = files("interlace").joinpath("configs", name)
     if not resource.is_file():
         return {}
@@ -219,7 +219,7 @@ def method_defaults(name: str) -> MethodDefaults:
 
 
 def preset_defaults(preset: str, method: str) -> list[MethodDefaults]:
-    """What a preset changes for a method, the later over the earlier; empty where nothing.
+    """Return what a preset changes for a method, the later over the earlier; empty where nothing.
 
     Args:
         preset: name of a file in ``configs/presets``, or ``published/<protocol>/<data set>``: what
@@ -331,7 +331,7 @@ def _refuse_unknown(values: Mapping[str, Any], known: Collection[str], where: st
 
 
 def read_settings(path: Path | None, assignments: Iterable[str]) -> dict[str, Any]:
-    """Settings of a flat YAML file, overridden by ``key=value`` strings.
+    """Return the settings of a flat YAML file, overridden by ``key=value`` strings.
 
     Args:
         path: a YAML file that maps names to plain values or lists of them, or None.

@@ -16,7 +16,7 @@ from transformers import AutoTokenizer, CLIPModel
 
 from interlace import InterlaceError, load
 from interlace.backbone.load import PICTO
-from interlace.data.transforms import Preprocess
+from interlace.backbone.preprocess import Preprocess
 from tests.backbone.families import (
     CLIP_VOCABULARY,
     FAMILIES,
@@ -254,7 +254,7 @@ def test_picto_is_embedded(no_network: None) -> None:
 
 def test_picto_is_an_ordinary_open_clip_model(no_network: None) -> None:
     clip = load(PICTO)
-    folder = Path(str(resources.files("interlace") / "data" / "picto" / "model"))
+    folder = Path(str(resources.files("interlace") / "data" / "datasets" / "picto" / "model"))
     stock = open_clip.create_model_from_pretrained(f"local-dir:{folder}", return_transform=False)
     tokenize = open_clip.SimpleTokenizer(
         str(folder / "bpe_merges.txt.gz"), context_length=clip.spec.text.context_length

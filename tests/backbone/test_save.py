@@ -11,7 +11,7 @@ import torch
 from transformers import CLIPImageProcessor, CLIPModel, SiglipImageProcessor, SiglipModel
 
 from interlace import DualEncoder, InterlaceError, load
-from interlace.data.transforms import Preprocess
+from interlace.backbone.preprocess import Preprocess
 from tests.backbone.families import FAMILIES, Stock, inputs
 from tests.models import tiny
 

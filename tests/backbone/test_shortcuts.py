@@ -126,23 +126,23 @@ def test_images(kind, which):
 def test_texts_in_parts_that_were_begun(kind, chunk, which):
     tower, ids = double(kind).text, models.ids(TEXTS["ragged"])
     edit, tensors = edits(tower)[which]
-    begun = replace(tower.begin(ids, edit, frozen=True), chunk=chunk)
-    assert begun.block == min(edit.first_block(tower.depth), tower.depth - 1)
-    check(tower, begun, ids, edit, tensors)
-    check(tower, begun, ids, edit, tensors)  # nothing of it is used up
+    prefix = replace(tower.run_prefix(ids, edit, frozen=True), chunk=chunk)
+    assert prefix.block == min(edit.first_block(tower.depth), tower.depth - 1)
+    check(tower, prefix, ids, edit, tensors)
+    check(tower, prefix, ids, edit, tensors)  # nothing of it is used up
 
 
 @pytest.mark.parametrize("name", ["image", "text"])
 def test_begun_inputs_serve_later_edits_only(name):
     clip = double()
     tower, inputs = getattr(clip, name), _inputs(getattr(clip, name))
-    begun = tower.begin(inputs, Edit(tokens=Tokens(2, random(1, 2, tower.width))))
+    prefix = tower.run_prefix(inputs, Edit(tokens=Tokens(2, random(1, 2, tower.width))))
     later = Edit(tokens=Tokens(3, random(1, 2, tower.width)))
-    torch.testing.assert_close(tower(begun, later).features, tower(inputs, later).features)
+    torch.testing.assert_close(tower(prefix, later).features, tower(inputs, later).features)
     with pytest.raises(InterlaceError, match="changes block 2, the inputs have gone through 2"):
-        tower(begun, Edit(tokens=Tokens(1, random(1, 2, tower.width))))
+        tower(prefix, Edit(tokens=Tokens(1, random(1, 2, tower.width))))
     with pytest.raises(InterlaceError, match="without shortcuts"):
-        tower(begun, later, shortcuts=False)
+        tower(prefix, later, shortcuts=False)
 
 
 def positions_through(tower, inputs, edit=None):
@@ -190,7 +190,7 @@ def test_dropout_is_drawn_for_every_text():
     edit = Edit(low_rank={"blocks.0.q": LowRank(*pair, dropout=0.5)})
     features = tower(ids, edit).features
     assert not torch.allclose(features[0], features[1], atol=1e-5)
-    assert tower.begin(ids, edit).packing.shared == 0
+    assert tower.run_prefix(ids, edit).packing.shared == 0
 
 
 def test_what_follows_the_end_of_a_text_does_not_count():

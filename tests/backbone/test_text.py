@@ -12,7 +12,7 @@ from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers,
 from transformers import AutoTokenizer, CLIPTokenizer, PreTrainedTokenizerFast
 
 from interlace import InterlaceError, Prompts
-from interlace.backbone.text import fill
+from interlace.backbone.prompts import fill
 from interlace.backbone.tokenizer import MERGES_FILE, byte_pair_tokenizer, transformers_tokenizer
 
 TEXTS = [

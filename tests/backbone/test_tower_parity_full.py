@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from interlace import DualEncoder
-from interlace.backbone.weights import from_open_clip, open_clip_spec
+from interlace.backbone.checkpoints.families import from_open_clip, open_clip_spec
 
 #: Largest difference allowed, as a share of the features' own scale: here they are not near 1.
 TOLERANCE = 1e-5

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from interlace import DualEncoder, InterlaceError
-from interlace.backbone.weights import (
+from interlace.backbone.checkpoints.families import (
     from_hugging_face,
     from_open_clip,
     hugging_face_spec,
@@ -22,7 +22,7 @@ from interlace.backbone.weights import (
     to_hugging_face,
     to_open_clip,
 )
-from interlace.backbone.weights.layout import Row, parameter_shapes
+from interlace.backbone.checkpoints.families.layout import TensorRow, parameter_shapes
 from tests.backbone.families import FAMILIES, NATIVE, changed, inputs, of_open_clip
 
 
@@ -54,7 +54,7 @@ def test_the_shapes_are_those_of_a_model() -> None:
 
 
 def test_a_row_names_every_block_and_leaf() -> None:
-    rows = list(Row("blocks.#.ln.*", "h.#.n.*").over("image.", "visual.", depth=2))
+    rows = list(TensorRow("blocks.#.ln.*", "h.#.n.*").over("image.", "visual.", depth=2))
     assert [(row.ours, row.theirs) for row in rows] == [
         ("image.blocks.0.ln.weight", "visual.h.0.n.weight"),
         ("image.blocks.0.ln.bias", "visual.h.0.n.bias"),
@@ -192,7 +192,7 @@ def test_every_small_transformer_of_open_clip_is_read_or_refused() -> None:
 
 def test_mlp_ratio_gives_the_hidden_width_again() -> None:
     """1152 * (4304 / 1152) falls short of 4304 in floating point."""
-    from interlace.backbone.weights.open_clip_config import _ratio
+    from interlace.backbone.checkpoints.families.open_clip_config import _ratio
 
     text = open_clip_spec(of_open_clip(NATIVE).model.state_dict(), NATIVE).text
     for width, hidden in ((1152, 4304), (48, 100), (1664, 8192), (1408, 6144), (32, 80)):

@@ -74,8 +74,8 @@ def test_fit_says_what_it_held_out_and_leaves_its_files(interlace_command, photo
 def test_an_interrupted_fit_says_how_to_go_on(
     interlace_command, photos, model, tmp_path, monkeypatch
 ):
-    from interlace import fitting
-    from interlace.train import loop
+    from interlace.adaptation import fit as fitting
+    from interlace.train import trainer as loop
 
     def interrupted(*arguments, report, **rest):
         def kill(step):

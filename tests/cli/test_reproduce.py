@@ -7,7 +7,7 @@ import json
 import pytest
 import torch
 
-from interlace.bench.cell import run_cell
+from interlace.experiments.cell import run_cell
 from tests.data import trees
 
 TRIAL = ["--model", "picto", "--set", "epochs=1", "--set", "batch_size=32"]

@@ -8,7 +8,7 @@ import pyarrow.parquet as pq
 import pytest
 from PIL import Image
 
-from interlace.data import picto
+from interlace.data.datasets import picto
 
 
 @pytest.fixture

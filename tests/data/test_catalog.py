@@ -5,8 +5,8 @@ from types import ModuleType
 import pyarrow as pa
 import pytest
 
-import interlace.data
-from interlace.data.catalog import catalog_names, read_catalog
+import interlace.data.datasets
+from interlace.data.datasets.registry import catalog_names, read_catalog
 from interlace.data.task import FewShotTask
 from interlace.errors import InterlaceError
 
@@ -14,7 +14,7 @@ from interlace.errors import InterlaceError
 @pytest.fixture(autouse=True)
 def picto(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """Puts a tiny stand-in where the embedded data set is."""
-    fake = ModuleType("interlace.data.picto")
+    fake = ModuleType("interlace.data.datasets.picto")
     ids = list(range(100, 112))
     table = pa.table(
         {
@@ -36,8 +36,8 @@ def picto(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     monkeypatch.setattr(fake, "images", lambda: table, raising=False)
     monkeypatch.setattr(fake, "task_names", lambda: ["food", "travel"], raising=False)
     monkeypatch.setattr(fake, "task", {"food": task}.__getitem__, raising=False)
-    monkeypatch.setitem(sys.modules, "interlace.data.picto", fake)
-    monkeypatch.setattr(interlace.data, "picto", fake, raising=False)
+    monkeypatch.setitem(sys.modules, "interlace.data.datasets.picto", fake)
+    monkeypatch.setattr(interlace.data.datasets, "picto", fake, raising=False)
     yield
 
 

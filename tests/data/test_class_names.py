@@ -3,7 +3,7 @@ from pathlib import Path
 
 import pytest
 
-from interlace.data.class_names import (
+from interlace.data.names import (
     clean_class_name,
     clean_class_names,
     remembered_names,

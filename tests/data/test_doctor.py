@@ -5,9 +5,9 @@ from types import MappingProxyType
 
 import pytest
 
-from interlace.data import field
-from interlace.data.doctor import check
-from interlace.data.field import FIELD, Totals
+from interlace.data.check import check
+from interlace.data.datasets import benchmarks as field
+from interlace.data.datasets.benchmarks import BENCHMARKS, Totals
 from interlace.errors import InterlaceError
 from tests.data.trees import MAKERS, put, split_json
 
@@ -37,14 +37,16 @@ TESTS_ONLY = {
 def tiny(monkeypatch: pytest.MonkeyPatch) -> None:
     """Makes the numbers of the tiny trees the expected ones of EuroSAT."""
     totals = Totals(classes=3, train=9, val=6, base=4, novel=2, test=6)
-    entry = replace(FIELD["eurosat"], totals=totals)
-    monkeypatch.setattr(field, "FIELD", MappingProxyType({**FIELD, "eurosat": entry}))
+    entry = replace(BENCHMARKS["eurosat"], totals=totals)
+    monkeypatch.setattr(field, "BENCHMARKS", MappingProxyType({**BENCHMARKS, "eurosat": entry}))
 
 
 def test_the_known_totals() -> None:
-    assert {name: (FIELD[name].totals.base, FIELD[name].totals.novel) for name in KNOWN} == KNOWN
-    assert {name: FIELD[name].totals.test for name in TESTS_ONLY} == TESTS_ONLY
-    assert set(KNOWN) | set(TESTS_ONLY) == set(FIELD)
+    assert {
+        name: (BENCHMARKS[name].totals.base, BENCHMARKS[name].totals.novel) for name in KNOWN
+    } == KNOWN
+    assert {name: BENCHMARKS[name].totals.test for name in TESTS_ONLY} == TESTS_ONLY
+    assert set(KNOWN) | set(TESTS_ONLY) == set(BENCHMARKS)
 
 
 def test_a_complete_copy(tmp_path: Path, tiny: None) -> None:
@@ -98,7 +100,7 @@ def test_another_split_than_the_fields(tmp_path: Path) -> None:
 def test_what_is_not_there_at_all(tmp_path: Path, name: str) -> None:
     report = check(name, tmp_path)
     assert not report.ok and not report.findings
-    entry = FIELD[name]
+    entry = BENCHMARKS[name]
     assert all(any(item in line for line in report.missing) for item in entry.lists)
     assert all("http" in line for line in report.missing)
     assert json.loads(json.dumps(report.to_dict()))["ok"] is False
@@ -111,7 +113,7 @@ def test_only_the_list_is_missing(tmp_path: Path) -> None:
     path = tmp_path / "dtd" / "split_zhou_DescribableTextures.json"
     path.unlink()
     report = check("dtd", tmp_path)
-    assert report.missing == (f"{path}: get it from {FIELD['dtd'].lists_from}",)
+    assert report.missing == (f"{path}: get it from {BENCHMARKS['dtd'].lists_from}",)
 
 
 def test_images_of_ones_own(tmp_path: Path) -> None:

@@ -4,8 +4,8 @@ from pathlib import Path
 import pytest
 import torchvision.datasets
 
-from interlace.data.download import DOWNLOADS, download
-from interlace.data.field import FIELD
+from interlace.data.datasets.benchmarks import BENCHMARKS
+from interlace.data.datasets.download import DOWNLOADS, download
 from interlace.errors import InterlaceError
 
 # where torchvision's classes unpack, below the folder they are given
@@ -37,7 +37,7 @@ def stand_in(file: str) -> Callable[..., None]:
 def test_images_go_where_the_field_keeps_them(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
 ) -> None:
-    entry, file = FIELD[name], UNPACKED[name]
+    entry, file = BENCHMARKS[name], UNPACKED[name]
     monkeypatch.setattr(torchvision.datasets, DOWNLOADS[name].name, stand_in(file))
     missing = download(entry, tmp_path)
     images = tmp_path / entry.folder / entry.images
@@ -57,28 +57,28 @@ def test_without_a_network_there_is_one_line_and_nothing_in_the_tree(
 
     monkeypatch.setattr(torchvision.datasets, "DTD", fail)
     with pytest.raises(InterlaceError, match="DTD could not be downloaded .*get it from https"):
-        download(FIELD["dtd"], tmp_path)
+        download(BENCHMARKS["dtd"], tmp_path)
     assert not (tmp_path / "dtd").exists()
 
 
 def test_an_archive_of_another_shape(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(torchvision.datasets, "DTD", stand_in("dtd-r2/images/banded.jpg"))
     with pytest.raises(InterlaceError, match="otherwise than it used to: look in .*download/dtd"):
-        download(FIELD["dtd"], tmp_path)
+        download(BENCHMARKS["dtd"], tmp_path)
     assert not (tmp_path / "dtd").exists()
 
 
 def test_what_cannot_be_downloaded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(InterlaceError, match="StanfordCars cannot be downloaded: get it from"):
-        download(FIELD["stanford_cars"], tmp_path)
+        download(BENCHMARKS["stanford_cars"], tmp_path)
     monkeypatch.delenv("INTERLACE_DATA", raising=False)
     with pytest.raises(InterlaceError, match="where to"):
-        download(FIELD["dtd"])
+        download(BENCHMARKS["dtd"])
 
 
 @pytest.mark.network
 def test_a_real_download(tmp_path: Path) -> None:
-    missing = download(FIELD["eurosat"], tmp_path)
+    missing = download(BENCHMARKS["eurosat"], tmp_path)
     assert len(missing) == 1
     assert sum(1 for _ in (tmp_path / "eurosat" / "2750").rglob("*.jpg")) == 27_000
 

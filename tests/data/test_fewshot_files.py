@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from interlace.data.fewshot_files import read_draw
+from interlace.data.readers.stored_draws import read_draw
 from interlace.data.splits import Split
 from interlace.data.task import FewShotTask
 from interlace.errors import InterlaceError

@@ -3,8 +3,13 @@ from pathlib import Path
 
 import pytest
 
-from interlace.data.catalog import is_known
-from interlace.data.field import FIELD, field_names, find_field, read_field
+from interlace.data.datasets.benchmarks import (
+    BENCHMARKS,
+    benchmark_names,
+    find_benchmark,
+    read_field,
+)
+from interlace.data.datasets.registry import is_known
 from interlace.data.task import FewShotTask
 from interlace.errors import InterlaceError
 from tests.data.trees import COUNTS, MAKERS, SPLIT_JSON, WORDNET, put, split_json
@@ -18,14 +23,14 @@ def no_data_root(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_every_data_set_has_a_tree() -> None:
-    assert set(MAKERS) == set(field_names())
+    assert set(MAKERS) == set(benchmark_names())
 
 
 @pytest.mark.parametrize("name", SPLIT_JSON)
 def test_split_json(tmp_path: Path, name: str) -> None:
     split_json(tmp_path, name)
     folder, images, _, classes = SPLIT_JSON[name]
-    source = read_field(FIELD[name], tmp_path)
+    source = read_field(BENCHMARKS[name], tmp_path)
     assert source.classes == tuple(written.replace("_", " ") for _, written in classes)
     for part, count in COUNTS.items():
         records = source.pools[part]
@@ -41,13 +46,13 @@ def test_a_task_by_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: s
     MAKERS[name](tmp_path)
     task = FewShotTask.load(name, 1, seed=3, root=tmp_path)
     n = len(task.classes)
-    assert (task.name, task.template, task.order) == (name, FIELD[name].template, "label")
+    assert (task.name, task.template, task.order) == (name, BENCHMARKS[name].template, "label")
     shots = 0 if name in TESTS_ONLY else 1
     assert (task.shots, len(task.train), len(task.val)) == (shots, shots * n, shots * n)
     assert {record.label for record in task.test} == set(range(n))
     assert all(record.image.is_file() for record in (*task.train, *task.test))  # type: ignore[union-attr]
     monkeypatch.setenv("INTERLACE_DATA", str(tmp_path))
-    assert FewShotTask.from_catalog(FIELD[name].title, 1, seed=3) == task
+    assert FewShotTask.from_catalog(BENCHMARKS[name].title, 1, seed=3) == task
 
 
 def test_shots_val_and_test_come_from_their_own_lists(tmp_path: Path) -> None:
@@ -87,17 +92,17 @@ def test_halves_follow_the_labels_not_the_alphabet(tmp_path: Path) -> None:
 
 def test_aircraft_lists(tmp_path: Path) -> None:
     MAKERS["fgvc_aircraft"](tmp_path)
-    source = read_field(FIELD["fgvc_aircraft"], tmp_path)
+    source = read_field(BENCHMARKS["fgvc_aircraft"], tmp_path)
     assert source.classes == ("707-320", "A300B4", "Boeing 717")
     assert [(r.key, r.label) for r in source.pools["val"]][-1] == ("0000015.jpg", 2)
     (tmp_path / "fgvc_aircraft" / "variants.txt").write_text("707-320\nA300B4\n")
     with pytest.raises(InterlaceError, match="'0000007 Boeing 717': variants.txt has no"):
-        read_field(FIELD["fgvc_aircraft"], tmp_path)
+        read_field(BENCHMARKS["fgvc_aircraft"], tmp_path)
 
 
 def test_imagenet(tmp_path: Path) -> None:
     MAKERS["imagenet"](tmp_path)
-    source = read_field(FIELD["imagenet"], tmp_path)
+    source = read_field(BENCHMARKS["imagenet"], tmp_path)
     assert source.classes == tuple(WORDNET.values())
     assert set(source.pools) == {"train", "test"}
     keys = [record.key for record in source.pools["test"]]
@@ -107,7 +112,7 @@ def test_imagenet(tmp_path: Path) -> None:
 def test_relatives_of_imagenet_answer_among_their_own_classes(tmp_path: Path) -> None:
     for name in TESTS_ONLY:
         MAKERS[name](tmp_path)
-    found = {name: read_field(FIELD[name], tmp_path) for name in TESTS_ONLY}
+    found = {name: read_field(BENCHMARKS[name], tmp_path) for name in TESTS_ONLY}
     assert (
         found["imagenetv2"].classes == found["imagenet-sketch"].classes == tuple(WORDNET.values())
     )
@@ -126,7 +131,7 @@ def test_imagenet_v2_folders_are_numbers_not_text(tmp_path: Path) -> None:
     (tmp_path / "imagenetv2" / "classnames.txt").write_text(text)
     images = tmp_path / "imagenetv2" / "imagenetv2-matched-frequency-format-val"
     put(images / "10" / "x.jpeg")
-    source = read_field(FIELD["imagenetv2"], tmp_path)
+    source = read_field(BENCHMARKS["imagenetv2"], tmp_path)
     record = next(record for record in source.pools["test"] if record.key == "10/x.jpeg")
     assert source.classes[record.label] == "class 10"
 
@@ -135,15 +140,15 @@ def test_a_folder_that_the_class_names_lack(tmp_path: Path) -> None:
     MAKERS["imagenet-a"](tmp_path)
     put(tmp_path / "imagenet-adversarial" / "imagenet-a" / "n99999999" / "a.jpg")
     with pytest.raises(InterlaceError, match="classnames.txt has no n99999999"):
-        read_field(FIELD["imagenet-a"], tmp_path)
+        read_field(BENCHMARKS["imagenet-a"], tmp_path)
     (tmp_path / "imagenet-adversarial" / "classnames.txt").write_text("tench n01440764\n")
     with pytest.raises(InterlaceError, match="expected a line such as 'n01440764 tench'"):
-        read_field(FIELD["imagenet-a"], tmp_path)
+        read_field(BENCHMARKS["imagenet-a"], tmp_path)
 
 
 @pytest.mark.parametrize("name", MAKERS)
 def test_what_is_missing_is_named_with_where_to_get_it(tmp_path: Path, name: str) -> None:
-    entry = FIELD[name]
+    entry = BENCHMARKS[name]
     with pytest.raises(InterlaceError) as caught:
         FewShotTask.load(name, root=tmp_path)
     message = str(caught.value)
@@ -187,7 +192,7 @@ def test_a_list_that_is_wrong(tmp_path: Path, content: str, message: str) -> Non
     split_json(tmp_path, "eurosat")
     (tmp_path / "eurosat" / "split_zhou_EuroSAT.json").write_text(content)
     with pytest.raises(InterlaceError, match=message):
-        read_field(FIELD["eurosat"], tmp_path)
+        read_field(BENCHMARKS["eurosat"], tmp_path)
 
 
 @pytest.mark.parametrize(
@@ -204,13 +209,13 @@ def test_a_list_that_is_wrong(tmp_path: Path, content: str, message: str) -> Non
     ],
 )
 def test_spellings(spelling: str, name: str) -> None:
-    entry = find_field(spelling)
+    entry = find_benchmark(spelling)
     assert entry is not None and entry.name == name
 
 
 @pytest.mark.parametrize("name", ["cars", "flowers", "./eurosat", "eurosat/", "DATA/dtd"])
 def test_what_may_be_a_folder_of_ones_own_is_no_name(name: str) -> None:
-    assert find_field(name) is None
+    assert find_benchmark(name) is None
 
 
 def test_a_folder_comes_first_unless_the_data_root_is_known(
@@ -225,7 +230,7 @@ def test_a_folder_comes_first_unless_the_data_root_is_known(
 
 
 def test_totals_add_up() -> None:
-    for entry in FIELD.values():
+    for entry in BENCHMARKS.values():
         totals = entry.totals
         if totals.base is not None and totals.novel is not None:
             assert totals.base + totals.novel == totals.test, entry.name

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from interlace.data.images import open_image, verify_image
+from interlace.data.images.decode import open_image, verify_image
 from interlace.errors import InterlaceError
 from tests.data.conftest import write_photo
 

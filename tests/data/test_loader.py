@@ -3,9 +3,9 @@ from pathlib import Path
 import pytest
 import torch
 
-from interlace.data.loader import Images, batches, grouped_order
+from interlace.backbone.preprocess import Preprocess
+from interlace.data.images.loader import Images, batches, grouped_order
 from interlace.data.records import Record
-from interlace.data.transforms import Preprocess
 from interlace.errors import InterlaceError
 from tests.data.conftest import write_photo
 

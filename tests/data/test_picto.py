@@ -11,7 +11,7 @@ import pytest
 import torch
 from PIL import Image
 
-from interlace.data import picto
+from interlace.data.datasets import picto
 
 CONCEPT_TASKS = ("activities", "animals-nature", "food-drink", "objects", "travel-places")
 MEGABYTE = 1e6

@@ -2,7 +2,7 @@ from pathlib import Path
 
 import pytest
 
-from interlace.data.readers import read_photos
+from interlace.data.readers.folder import read_photos
 from interlace.errors import InterlaceError
 from tests.data.conftest import Photos, write_photo
 

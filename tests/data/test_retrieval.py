@@ -8,9 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from interlace.data.records import Record
-from interlace.data.retrieval import RetrievalSet, Setting, unseen_by_hash
-from interlace.data.retrieval_sets import (
+from interlace.data.datasets.retrieval_sets import (
     DOMAINNET_UNSEEN,
     SKETCHY_UNSEEN,
     TUBERLIN_UNSEEN,
@@ -18,6 +16,8 @@ from interlace.data.retrieval_sets import (
     read_domains,
     retrieval_names,
 )
+from interlace.data.records import Record
+from interlace.data.retrieval import RetrievalSet, RetrievalSetting, unseen_by_hash
 from interlace.data.retrieval_task import RetrievalTask, draw_retrieval
 from interlace.data.source import Source
 from interlace.errors import InterlaceError
@@ -220,7 +220,7 @@ def own(tmp_path: Path) -> Path:
 
 def test_images_of_your_own(own: Path) -> None:
     data = open_retrieval(own, gallery="phone", template="a {} photo")
-    assert data.settings == (Setting("cctv", "drone"), Setting("drone", "cctv"))
+    assert data.settings == (RetrievalSetting("cctv", "drone"), RetrievalSetting("drone", "cctv"))
     assert data.unseen == unseen_by_hash(f"class_{label}" for label in range(10))
     assert [skipped.key for skipped in data.source.skipped] == ["phone/class_0/broken.png"]
     for protocol in PROTOCOLS:
@@ -290,7 +290,7 @@ def made(records: Callable[[int, str], int], **options: object) -> RetrievalSet:
         for number in range(records(label, domain))
     ]
     source = Source("made", tuple(f"class {n}" for n in range(10)), {"train": pool}, cleaned=True)
-    defaults = {"unseen": ("class 0",), "gallery": "c", "settings": (Setting("a", "b"),)}
+    defaults = {"unseen": ("class 0",), "gallery": "c", "settings": (RetrievalSetting("a", "b"),)}
     return RetrievalSet(source, **{**defaults, **options})
 
 
@@ -310,7 +310,7 @@ def test_families_stay_on_one_side() -> None:
         made(lambda label, d: 2, families={"a": "one", "c": "one"})
     with pytest.raises(InterlaceError, match="none drawn over another's shapes"):
         made(lambda label, d: 2, families={"a": "one", "b": "one"})
-    alone = (Setting("a"),)
+    alone = (RetrievalSetting("a"),)
     data = made(lambda label, d: 20, families={"b": "x", "c": "x"}, settings=alone)
     assert data.training_domains(alone[0]) == ("c",)
 
@@ -323,7 +323,7 @@ def test_unseen_classes_by_hash_depend_on_names_alone() -> None:
 
 
 def test_picto() -> None:
-    from interlace.data import picto
+    from interlace.data.datasets import picto
 
     styles = picto.task("styles")["domains"]
     data = open_retrieval("picto/retrieval")

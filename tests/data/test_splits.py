@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from interlace.data.records import Record
-from interlace.data.splits import Split, base_and_novel, deal, draw_order, draw_shots
+from interlace.data.splits import Split, base_and_novel, draw_order, draw_shots, split_records
 from interlace.errors import InterlaceError
 
 CLASSES = ("cat", "dog")
@@ -22,26 +22,29 @@ def keys(records: tuple[Record, ...]) -> list[str]:
 
 def test_the_draw_is_pinned() -> None:
     # by hand: sorted output of `printf '1\0cat/%s' $n | sha256sum` for n from 0 to 9, and for dog
-    train, val, test = deal({"train": RECORDS}, CLASSES, 2, seed=1)
+    train, val, test = split_records({"train": RECORDS}, CLASSES, 2, seed=1)
     assert keys(train) == ["cat/1", "cat/4", "dog/0", "dog/6"]
     assert keys(val) == ["cat/5", "cat/3", "dog/8", "dog/2"]
     assert sorted(keys(train + val + test)) == sorted(record.key for record in RECORDS)
 
 
 def test_the_draw_ignores_order_and_global_state() -> None:
-    expected = deal({"train": RECORDS}, CLASSES, 3, seed=2)
+    expected = split_records({"train": RECORDS}, CLASSES, 3, seed=2)
     shuffled = RECORDS.copy()
     random.Random(0).shuffle(shuffled)
     for seeded in (random.seed, np.random.seed, torch.manual_seed):
         seeded(5)
-    assert deal({"train": shuffled}, CLASSES, 3, seed=2) == expected
+    assert split_records({"train": shuffled}, CLASSES, 3, seed=2) == expected
     before = random.getstate()
-    deal({"train": RECORDS}, CLASSES, 3, seed=2)
+    split_records({"train": RECORDS}, CLASSES, 3, seed=2)
     assert random.getstate() == before
 
 
 def test_seeds_differ_and_smaller_draws_are_nested() -> None:
-    assert deal({"train": RECORDS}, CLASSES, 4, 1)[0] != deal({"train": RECORDS}, CLASSES, 4, 2)[0]
+    assert (
+        split_records({"train": RECORDS}, CLASSES, 4, 1)[0]
+        != split_records({"train": RECORDS}, CLASSES, 4, 2)[0]
+    )
     small, large = (set(draw_shots(RECORDS, CLASSES, k, 1)[0]) for k in (2, 4))
     assert small < large
 
@@ -64,26 +67,30 @@ def test_one_more_image_moves_no_other() -> None:
 )
 def test_counts_per_class(images: int, shots: int, counts: tuple[int, int, int]) -> None:
     records = [Record(b"", label, f"{label}/{n}") for label in (0, 1) for n in range(images)]
-    parts = deal({"train": records}, CLASSES, shots, 1)
+    parts = split_records({"train": records}, CLASSES, shots, 1)
     assert tuple(len(part) for part in parts) == tuple(2 * count for count in counts)
 
 
 def test_a_test_part_is_kept_whole_and_val_is_drawn_from_its_own() -> None:
     train, val, test = RECORDS, [Record(b"", i % 2, f"v/{i}") for i in range(20)], RECORDS[:3]
-    drawn = deal({"train": train, "val": val, "test": test}, CLASSES, 10, 1)
+    drawn = split_records({"train": train, "val": val, "test": test}, CLASSES, 10, 1)
     assert [len(part) for part in drawn] == [20, 8, 3]
     assert all(record.key.startswith("v/") for record in drawn[1])
     # all images of train may be shots where the test is apart; none is left to validate then
-    assert [len(p) for p in deal({"train": train, "test": test}, CLASSES, 10, 1)] == [20, 0, 3]
+    assert [len(p) for p in split_records({"train": train, "test": test}, CLASSES, 10, 1)] == [
+        20,
+        0,
+        3,
+    ]
 
 
 def test_no_shots_leaves_all_for_testing() -> None:
-    assert deal({"train": RECORDS}, CLASSES, 0, 1) == ((), (), tuple(RECORDS))
+    assert split_records({"train": RECORDS}, CLASSES, 0, 1) == ((), (), tuple(RECORDS))
 
 
 def test_too_few_images_lists_the_classes() -> None:
     with pytest.raises(InterlaceError) as caught:
-        deal({"train": RECORDS[:13]}, CLASSES, 4, 1)
+        split_records({"train": RECORDS[:13]}, CLASSES, 4, 1)
     assert str(caught.value) == (
         "too few images for 4 shots and 1 held out for testing per class: "
         "'dog' has 3: use at most 2 shots"

@@ -6,7 +6,7 @@ import pyarrow as pa
 import pyarrow.parquet
 import pytest
 
-from interlace.data.images import open_image
+from interlace.data.images.decode import open_image
 from interlace.data.task import FewShotTask
 from interlace.errors import InterlaceError
 from tests.data.trees import image_bytes, put

@@ -2,8 +2,8 @@ from pathlib import Path
 
 import pytest
 
-from interlace.data.catalog import catalog_names
-from interlace.data.images import open_image
+from interlace.data.datasets.registry import catalog_names
+from interlace.data.images.decode import open_image
 from interlace.data.splits import Split
 from interlace.data.task import FewShotTask
 from interlace.errors import InterlaceError

@@ -4,7 +4,7 @@ import pytest
 import torch
 from PIL import Image
 
-from interlace.data.transforms import Preprocess
+from interlace.backbone.preprocess import Preprocess
 from interlace.errors import InterlaceError
 
 MEAN, STD = (0.5, 0.4, 0.3), (0.2, 0.3, 0.4)

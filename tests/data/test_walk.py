@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from interlace._util.text import printable
-from interlace.data.walk import walk
+from interlace.data.readers.walk import walk
 from interlace.errors import InterlaceError
 
 AS_ROOT = hasattr(os, "geteuid") and os.geteuid() == 0

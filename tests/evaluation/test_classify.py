@@ -5,7 +5,7 @@ import torch
 from torch import Tensor
 
 from interlace.errors import InterlaceError
-from interlace.evaluation.classify import (
+from interlace.evaluation.classification import (
     Scores,
     confusion_matrix,
     expected_calibration_error,

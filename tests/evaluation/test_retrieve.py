@@ -8,8 +8,8 @@ import torch
 from torch import Tensor
 
 from interlace.errors import InterlaceError
-from interlace.evaluation import retrieve
-from interlace.evaluation.retrieve import metrics_at, retrieval_metrics, top_hits
+from interlace.evaluation import retrieval as retrieve
+from interlace.evaluation.retrieval import metrics_at, retrieval_metrics, top_hits
 
 GOLDEN = Path(__file__).parents[1] / "golden" / "retrieval.npz"
 

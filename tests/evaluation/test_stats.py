@@ -2,7 +2,7 @@ import pytest
 from scipy.stats import ttest_rel
 
 from interlace.errors import InterlaceError
-from interlace.evaluation.stats import (
+from interlace.evaluation.statistics import (
     holm,
     mean_interval,
     over_data_sets,

@@ -13,10 +13,10 @@ import time
 import psutil
 import pytest
 
-from interlace.bench import CellSpec, Store
-from interlace.bench import cell as module
-from interlace.bench.cell import run_cell
 from interlace.errors import InterlaceError
+from interlace.experiments import cell as module
+from interlace.experiments.cell import CellSpec, run_cell
+from interlace.experiments.store import Store
 from interlace.report import load_cells, results_of, tables, write_html
 from interlace.report.cells import parse_cell, read_cells
 from interlace.report.svg import new_figure, to_svg
@@ -66,7 +66,7 @@ def test_no_worker_outlives_a_killed_command(tmp_path):
 
 
 def test_a_worker_whose_parent_is_gone_already_ends_at_once():
-    code = "from interlace.bench.engines import _end_with; _end_with(1 << 22)"
+    code = "from interlace.experiments.engines.local import _end_with; _end_with(1 << 22)"
     found = subprocess.run([sys.executable, "-c", code], timeout=100, check=False)
     assert found.returncode == 1
 

@@ -18,11 +18,12 @@ import tifffile
 import torch
 from PIL import Image, ImageFile, TiffImagePlugin
 
-from interlace.data import formats, limits, transforms
-from interlace.data.images import open_image, read_encoded, verify_image
-from interlace.data.loader import batches
+from interlace.backbone import preprocess as transforms
+from interlace.backbone.preprocess import Preprocess
+from interlace.data.images import formats, limits
+from interlace.data.images.decode import open_image, read_encoded, verify_image
+from interlace.data.images.loader import batches
 from interlace.data.records import Record
-from interlace.data.transforms import Preprocess
 from interlace.errors import InterlaceError, UnreadableImage
 from interlace.search.pipeline import prepare
 
@@ -364,7 +365,7 @@ def test_the_limit_is_a_setting(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_more_than_pil_allows_is_read_on_request(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(limits, "MAX_PIXELS", 100)
-    monkeypatch.setattr("interlace.data.images.MAX_PIXELS", 100)
+    monkeypatch.setattr("interlace.data.images.decode.MAX_PIXELS", 100)
     monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 50)
     data = encoded(Image.new("RGB", (30, 20)), "PNG")
     with pytest.raises(UnreadableImage, match="at most 100 are read: give --max-pixels 600"):
@@ -461,7 +462,7 @@ def test_the_command_line_hands_the_settings_on(
 MEASURE = """
 import resource, sys
 from PIL import Image
-from interlace.data.images import open_image
+from interlace.data.images.decode import open_image
 def peak(): return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
 open_image(sys.argv[2])
 before = peak()
@@ -559,10 +560,10 @@ def v2_eval(preprocess: Preprocess) -> object:
 
 def test_no_torchvision_is_needed_to_read_and_transform() -> None:
     code = (
-        "import sys; from PIL import Image; from interlace.data.transforms import Preprocess;"
+        "import sys; from PIL import Image; from interlace.backbone.preprocess import Preprocess;"
         "Preprocess().eval_transform()(Image.new('RGB', (9, 9)));"
         "Preprocess().train_transform()(Image.new('RGB', (9, 9)));"
-        "import interlace.data.loader; print('torchvision' in sys.modules)"
+        "import interlace.data.images.loader; print('torchvision' in sys.modules)"
     )
     assert measured(code).strip() == "False"
 
@@ -593,8 +594,8 @@ def test_training_draws_what_torchvision_draws() -> None:
 THIN = """
 import resource, sys, time
 from PIL import Image
-from interlace.data.images import open_image
-from interlace.data.transforms import Preprocess
+from interlace.data.images.decode import open_image
+from interlace.backbone.preprocess import Preprocess
 def peak(): return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
 before, start = peak(), time.perf_counter()
 for mode in ("shortest", "squash", "longest"):

@@ -12,9 +12,9 @@ from hypothesis import strategies as st
 from PIL import Image
 from torchvision.transforms import InterpolationMode, v2
 
-from interlace.data.formats import why_not
-from interlace.data.images import open_image, verify_image
-from interlace.data.transforms import Preprocess
+from interlace.backbone.preprocess import Preprocess
+from interlace.data.images.decode import open_image, verify_image
+from interlace.data.images.formats import why_not
 from interlace.errors import InterlaceError, UnreadableImage
 
 FORMS = {

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from interlace.bench.cell import run_cell
 from interlace.cli._output import err, out
+from interlace.experiments.cell import run_cell
 from tests import models
 
 BOLD, RED = "[bold]x", "a [/red] :smile:"

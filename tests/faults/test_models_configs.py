@@ -21,8 +21,8 @@ import interlace
 from interlace import InterlaceError, load
 from interlace.backbone import byte_pairs
 from interlace.backbone.byte_pairs import BytePairs, read_merges
-from interlace.backbone.preprocessing import hugging_face_preprocess
-from interlace.data.transforms import Preprocess
+from interlace.backbone.checkpoints.image_processor import hugging_face_preprocess
+from interlace.backbone.preprocess import Preprocess
 from tests.backbone.families import (
     CLIP_VOCABULARY,
     FAMILIES,
@@ -33,7 +33,7 @@ from tests.backbone.families import (
     of_open_clip,
 )
 
-PICTO = Path(str(resources.files("interlace") / "data" / "picto" / "model"))
+PICTO = Path(str(resources.files("interlace") / "data" / "datasets" / "picto" / "model"))
 EVIL = "open('code_ran', 'w').write('x')\nclass Tok:\n    pass\n"
 
 
@@ -344,7 +344,7 @@ class TestImageProcessors:
 
     @pytest.fixture(scope="class")
     def spec(self) -> Any:
-        from interlace.backbone.weights import hugging_face_spec
+        from interlace.backbone.checkpoints.families import hugging_face_spec
 
         stock = FAMILIES["hf_clip"]()
         return hugging_face_spec(stock.model.state_dict(), stock.model.config.to_dict())

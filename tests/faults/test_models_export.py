@@ -122,7 +122,7 @@ class TestFailures:
 
             for name in ("save_file", "write_json"):
                 with monkeypatch.context() as patch:
-                    patch.setattr(f"interlace.backbone.save.{name}", full)
+                    patch.setattr(f"interlace.backbone.checkpoints.save.{name}", full)
                     with pytest.raises(InterlaceError, match="no space left.*run the same command"):
                         clip.save(target, format=format, overwrite=True)
         assert {path.name: path.read_bytes() for path in target.iterdir()} == before
@@ -136,7 +136,7 @@ class TestFailures:
         def fails(path: Path, value: object) -> None:
             raise cannot_write(path, OSError(errno.EIO, "broken"))
 
-        monkeypatch.setattr("interlace.backbone.save.write_json", fails)
+        monkeypatch.setattr("interlace.backbone.checkpoints.save.write_json", fails)
         with pytest.raises(InterlaceError) as caught:
             clip.save(tmp_path / "model")
         assert str(caught.value).startswith(f"cannot write {tmp_path}/model/open_clip_config.json")

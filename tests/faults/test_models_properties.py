@@ -20,7 +20,7 @@ from open_clip.tokenizer import SimpleTokenizer
 from interlace import DualEncoder, InterlaceError, load
 from interlace._util.text import printable
 from interlace.backbone.byte_pairs import CLEANING, BytePairs
-from interlace.backbone.pickles import read_pickled
+from interlace.backbone.checkpoints.pickles import read_pickled
 from tests.backbone.families import HF_CLIP, NATIVE, of_clip, of_open_clip
 
 QUICK = settings(

@@ -21,7 +21,7 @@ from torch import Tensor
 from interlace import DualEncoder, InterlaceError, load
 from tests.backbone.families import FAMILIES, NATIVE, changed, of_open_clip
 
-PICTO = Path(str(resources.files("interlace") / "data" / "picto" / "model"))
+PICTO = Path(str(resources.files("interlace") / "data" / "datasets" / "picto" / "model"))
 WEIGHTS = "open_clip_model.safetensors"
 
 

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from interlace.bench.cell import run_cell
+from interlace.experiments.cell import run_cell
 from tests import models
 
 NAMES = ("crane", "bee", "crane", "dog", "emu", "emu")

@@ -528,8 +528,8 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Path:
             place = root / "shots" / key
             place.parent.mkdir(parents=True, exist_ok=True)
             shutil.copy(root / "photos" / key, place)
-        from interlace.bench.cell import CellSpec, run_cell
-        from interlace.bench.store import Store
+        from interlace.experiments.cell import CellSpec, run_cell
+        from interlace.experiments.store import Store
 
         for method in ("zero_shot", "tip_adapter"):
             spec = CellSpec("few_shot", "photos", method, 2, 1, model="model")
@@ -559,9 +559,9 @@ def nothing_runs(monkeypatch: pytest.MonkeyPatch) -> None:
     import open_clip.pretrained
     import torchvision.datasets
 
-    from interlace import fitting
+    from interlace.adaptation import fit as fitting
     from interlace.backbone.tower import ImageTower
-    from interlace.bench.engines import Local
+    from interlace.experiments.engines.local import Local
     from interlace.search.encoder import Encoder
 
     monkeypatch.setattr(fitting, "train", _late)

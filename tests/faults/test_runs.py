@@ -14,22 +14,23 @@ from PIL import Image
 from safetensors.torch import load_file, save_file
 
 import interlace
-from interlace import fitting, protocols
+from interlace import protocols
 from interlace._util import files
+from interlace.adaptation import fit as fitting
 from interlace.backbone.tokenizer import byte_pair_tokenizer
-from interlace.comparing import compare
-from interlace.data import picto
+from interlace.data.datasets import picto
 from interlace.data.used import Used
 from interlace.errors import InterlaceError
-from interlace.evaluation.classify import Scores
+from interlace.evaluation.classification import Scores
 from interlace.evaluation.plots import confusion_png
-from interlace.inference import shared_prompts
+from interlace.experiments.compare import compare
+from interlace.methods.inference import shared_prompts
 from interlace.protocols import few_shot
 from interlace.protocols.base import Setting
 from interlace.train.checkpoint import Checkpoint
 from tests import models
 
-BUNDLES = Path(__file__).parents[1] / "export" / "bundles"
+BUNDLES = Path(__file__).parents[1] / "adaptation" / "bundles"
 FAST = {"epochs": 1, "lr": 1e-2, "warmup_epochs": 0}
 
 
@@ -292,7 +293,7 @@ def test_tensors_far_out_of_range_give_no_answer(folder: Path, tmp_path: Path) -
 def test_a_fit_that_blew_up_leaves_no_bundle(
     folder: Path, tmp_path: Path, with_validation: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("interlace.train.loop.learning_rate", lambda config, epoch: 1e20)
+    monkeypatch.setattr("interlace.train.trainer.learning_rate", lambda config, epoch: 1e20)
     task = drawn(folder) if with_validation else replace(drawn(folder), val=())
     settings = {**FAST, "optimizer": "adamw", "batch_size": 64, "rank": 2}
     with pytest.raises(InterlaceError, match="try a smaller lr"):

@@ -17,13 +17,13 @@ import interlace
 from interlace.data.records import Record
 from interlace.data.used import Used
 from interlace.errors import InterlaceError
-from interlace.evaluation.drawing import shorten
 from interlace.evaluation.plots import confusion_png
-from interlace.inference import check_distinct
+from interlace.evaluation.plots.drawing import shorten
+from interlace.methods.inference import check_distinct
 from interlace.train.checkpoint import read_tensors
 
 ONE = settings(deadline=None, max_examples=40, derandomize=True)
-BUNDLE = Path(__file__).parents[1] / "export" / "bundles" / "format_1_tip_adapter"
+BUNDLE = Path(__file__).parents[1] / "adaptation" / "bundles" / "format_1_tip_adapter"
 HEADER = json.loads((BUNDLE / "bundle.json").read_text())
 CLIP = interlace.load("picto")
 

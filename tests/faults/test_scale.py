@@ -16,12 +16,12 @@ from safetensors.torch import load_file, save_file
 import interlace
 from interlace import methods
 from interlace.backbone.tower import TowerOutput
-from interlace.data.layout import Node, layout_of
+from interlace.data.readers.layout import Node, layout_of
 from interlace.errors import InterlaceError
-from interlace.evaluation import classify
-from interlace.evaluation.classify import Scores, confusion_matrix
+from interlace.evaluation import classification as classify
+from interlace.evaluation.classification import Scores, confusion_matrix
 from interlace.evaluation.plots import confusion_png
-from interlace.inference import NotFinite, logits, logits_in_parts
+from interlace.methods.inference import NotFinite, logits, logits_in_parts
 from interlace.report.cells import parse_cell
 from interlace.report.confusion import confusion
 from interlace.search.embed import embed
@@ -30,7 +30,9 @@ from tests import models
 from tests.report.making import cell
 
 TOWER = [
-    key for key in methods.available() if not methods.get(key).on_features and key != "zero_shot"
+    key
+    for key in methods.available()
+    if not methods.get(key).uses_frozen_features and key != "zero_shot"
 ]
 
 

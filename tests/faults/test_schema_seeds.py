@@ -10,12 +10,12 @@ import pytest
 import torch
 
 from interlace import methods
-from interlace.bench import grid
 from interlace.cli._options import numbers
-from interlace.comparing import compare
 from interlace.config import check_seed, resolve, training_hints
 from interlace.data.task import FewShotTask
 from interlace.errors import InterlaceError
+from interlace.experiments.cell import grid
+from interlace.experiments.compare import compare
 from tests import models
 
 LARGEST = 2**47 - 1

@@ -15,8 +15,7 @@ import pytest
 import interlace
 from interlace import methods
 from interlace._util.schema import Range, check, describe, shown
-from interlace.bench import grid
-from interlace.bench.cell import settings_of_each
+from interlace.adaptation.presets import check_preset
 from interlace.cli.show import _describe
 from interlace.config import (
     PUBLISHED,
@@ -30,7 +29,7 @@ from interlace.config import (
     training_hints,
 )
 from interlace.errors import InterlaceError
-from interlace.published import check_preset
+from interlace.experiments.cell import grid, settings_of_each
 from tests import models
 
 OWN = [

@@ -138,12 +138,12 @@ def test_a_kill_at_any_step_is_made_good_by_the_same_command(photos, tmp_path, c
 
 
 def test_damaged_parts_are_made_again(photos, tmp_path, clip, monkeypatch):
-    from interlace.search.parts import Parts
+    from interlace.search.parts import VectorParts
 
     embed(photos, tmp_path / "whole.parquet", clip, unit=2)
     output = tmp_path / "out.parquet"
     with monkeypatch.context() as patch:
-        patch.setattr(Parts, "join", lambda *_: (_ for _ in ()).throw(Killed()))
+        patch.setattr(VectorParts, "join", lambda *_: (_ for _ in ()).throw(Killed()))
         with pytest.raises(Killed):
             embed(photos, output, clip, unit=2)
     folder = tmp_path / "out.parquet.parts"
@@ -167,11 +167,11 @@ def test_half_a_note_does_not_stop_a_run(photos, tmp_path, clip):
 
 
 def test_parts_of_other_units_are_never_mixed(photos, tmp_path, clip, monkeypatch):
-    from interlace.search.parts import Parts
+    from interlace.search.parts import VectorParts
 
     output = tmp_path / "out.parquet"
     with monkeypatch.context() as patch:
-        patch.setattr(Parts, "join", lambda *_: (_ for _ in ()).throw(Killed()))
+        patch.setattr(VectorParts, "join", lambda *_: (_ for _ in ()).throw(Killed()))
         with pytest.raises(Killed):
             embed(photos, output, clip, unit=4)
     # five of a unit give as many units as four do
@@ -190,11 +190,11 @@ def test_overwrite_removes_nothing_but_parts(photos, tmp_path, clip):
 
 
 def test_strict_sees_what_an_earlier_run_left_out(photos, tmp_path, clip, monkeypatch):
-    from interlace.search.parts import Parts
+    from interlace.search.parts import VectorParts
 
     (photos / "broken.png").write_bytes(b"no image")
     with monkeypatch.context() as patch:
-        patch.setattr(Parts, "join", lambda *_: (_ for _ in ()).throw(Killed()))
+        patch.setattr(VectorParts, "join", lambda *_: (_ for _ in ()).throw(Killed()))
         with pytest.raises(Killed):
             embed(photos, tmp_path / "out.parquet", clip)
     with pytest.raises(InterlaceError, match=r"broken\.png"):

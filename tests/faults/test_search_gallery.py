@@ -169,7 +169,7 @@ def test_a_kill_at_any_step_is_made_good_by_the_same_command(whole, photos, tmp_
             return step
 
         with monkeypatch.context() as patch:
-            for name in ("create", "set_about", "add", "replace", "delete", "tidy"):
+            for name in ("create", "set_about", "add", "replace", "delete", "compact"):
                 patch.setattr(PhotoTable, name, counted(getattr(PhotoTable, name)))
             try:
                 Gallery.build(folder, photos, "picto", batch_size=2)

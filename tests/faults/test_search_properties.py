@@ -13,9 +13,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from interlace._util.text import printable
-from interlace.bench.record import check
 from interlace.cli._console import PlainConsole
 from interlace.errors import InterlaceError
+from interlace.experiments.record import check
 from interlace.report import results_of, tables
 from interlace.search.sources import Shard, find_source
 from tests.report.making import cell

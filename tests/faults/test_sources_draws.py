@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
-from interlace.data.fewshot_files import read_draw
-from interlace.data.splits import Split, deal
+from interlace.data.readers.stored_draws import read_draw
+from interlace.data.splits import Split, split_records
 from interlace.data.task import FewShotTask
 from interlace.errors import InterlaceError, TooFewImages
 from tests.faults.test_sources_folders import grow
@@ -63,8 +63,8 @@ def test_draws_of_few_images_are_the_start_of_larger_ones() -> None:
     from tests.data.test_splits import CLASSES, RECORDS
 
     own = [*RECORDS[:10], *RECORDS[10:13]]
-    fewer = deal({"train": own}, CLASSES, 4, 1, exact=False)[0]
-    assert fewer[:4] == deal({"train": RECORDS}, CLASSES, 4, 1)[0][:4]
+    fewer = split_records({"train": own}, CLASSES, 4, 1, exact=False)[0]
+    assert fewer[:4] == split_records({"train": RECORDS}, CLASSES, 4, 1)[0][:4]
     assert [record.label for record in fewer] == [0] * 4 + [1] * 2
 
 
@@ -259,7 +259,7 @@ def test_numbers_inside_of_names_shuffle_too(tmp_path: Path) -> None:
 
 
 def test_names_that_a_run_remembers() -> None:
-    from interlace.data.class_names import remembered_names
+    from interlace.data.names import remembered_names
 
     known = {"1": "cat", "2": "dog", "3": "owl", "caf\u00e9": "coffee house"}
     assert remembered_names(("1", "2", "red_fox", "cafe\u0301"), known) == (

@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from interlace.data.doctor import check
-from interlace.data.readers import read_photos
+from interlace.data.check import check
+from interlace.data.readers.folder import read_photos
 from interlace.data.source import Source, part_of_folder, part_with_prefix
 from interlace.data.task import FewShotTask
 from interlace.errors import InterlaceError

@@ -11,11 +11,11 @@ import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
-from interlace.data.catalog import open_source
-from interlace.data.class_names import resolve_class_names
-from interlace.data.columns import COLUMNS
-from interlace.data.fewshot_files import read_draw
-from interlace.data.readers import read_photos
+from interlace.data.datasets.registry import open_source
+from interlace.data.names import resolve_class_names
+from interlace.data.readers.columns import COLUMN_OPTIONS
+from interlace.data.readers.folder import read_photos
+from interlace.data.readers.stored_draws import read_draw
 from interlace.data.source import PART_NAMES, Source
 from interlace.data.splits import Split
 from interlace.data.task import FewShotTask
@@ -122,7 +122,9 @@ DEEP = st.recursive(
     ),
     max_leaves=6,
 )
-HEADS = st.sampled_from([name for names in COLUMNS.values() for name in names] + ["x", "Label", ""])
+HEADS = st.sampled_from(
+    [name for names in COLUMN_OPTIONS.values() for name in names] + ["x", "Label", ""]
+)
 
 
 def read(name: str, content: bytes) -> Source | None:

@@ -11,9 +11,9 @@ import pyarrow as pa
 import pyarrow.parquet
 import pytest
 
-from interlace.data.archives import unpack
-from interlace.data.columns import Columns
-from interlace.data.doctor import check
+from interlace.data.check import check
+from interlace.data.readers.archives import unpack
+from interlace.data.readers.columns import Columns
 from interlace.data.task import FewShotTask
 from interlace.errors import InterlaceError
 from tests.data.trees import image_bytes, put
@@ -261,7 +261,7 @@ def test_deep_json_in_lines(tmp_path: Path) -> None:
 
 
 def test_a_parquet_of_absurdly_many_rows(tmp_path: Path) -> None:
-    from interlace.data.table_files import MAX_ROWS
+    from interlace.data.readers.table_files import MAX_ROWS
 
     column = pa.DictionaryArray.from_arrays(pa.array([0] * (MAX_ROWS + 1), pa.int8()), ["a"])
     table = pa.table({"path": column, "label": column})

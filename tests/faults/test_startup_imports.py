@@ -31,7 +31,7 @@ else:
 @pytest.fixture(scope="module")
 def bundle(tmp_path_factory):
     """A fit of each of two methods to drawings, and one of the drawings."""
-    from interlace.data import picto
+    from interlace.data.datasets import picto
 
     folder = tmp_path_factory.mktemp("startup")
     task, table = picto.task("animals-nature"), picto.images().column("image")

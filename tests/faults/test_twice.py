@@ -9,7 +9,7 @@ import unicodedata
 import pytest
 
 from interlace._util.reading import parse_json
-from interlace.data.class_names import resolve_class_names
+from interlace.data.names import resolve_class_names
 from interlace.errors import InterlaceError
 
 

@@ -54,7 +54,7 @@ def test_help_and_version_are_no_refusals(command):
 
 
 def test_an_interrupt_is_130(command, monkeypatch):
-    from interlace.data import catalog
+    from interlace.data.datasets import registry as catalog
 
     def interrupted():
         raise KeyboardInterrupt

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from interlace import methods
-from interlace.backbone.text import Prompts
+from interlace.backbone.prompts import Prompts
 from interlace.errors import InterlaceError
 from tests import models
 

@@ -9,9 +9,9 @@ import pytest
 import torch
 
 from interlace import methods
-from interlace.adapted import Adapted
+from interlace.adaptation.model import AdaptedModel
+from interlace.backbone.prompts import Prompts
 from interlace.backbone.spec import VIT_B_16
-from interlace.backbone.text import Prompts
 from interlace.config import RunConfig, method_defaults
 from interlace.errors import InterlaceError
 from tests import models
@@ -33,10 +33,10 @@ def fresh(name, clip, seed=0):
 def build(name, clip, seed=0):
     """A method as it is when training begins."""
     method = fresh(name, clip, seed)
-    if type(method).prepare is not methods.Method.prepare:
+    if type(method).init_from_shots is not methods.Method.init_from_shots:
         with torch.no_grad():
             image, text = clip.image(models.images(clip)), clip.text(models.ids())
-        method.prepare(image, torch.tensor([0, 1, 2]), text)
+        method.init_from_shots(image, torch.tensor([0, 1, 2]), text)
     return method
 
 
@@ -92,10 +92,10 @@ def test_shortcuts_change_neither_loss_nor_gradients(name, kind):
     clip.double(), method.double()
     images, labels = models.images(clip).double(), torch.tensor([0, 1, 2])
     found = []
-    for shortcuts in (False, True, "begun"):
+    for shortcuts in (False, True, "prefix"):
         method.shortcuts, prompts = bool(shortcuts), Prompts(models.ids())
-        if shortcuts == "begun":
-            prompts, images = method.begin_prompts(prompts), method.begin_images(images)
+        if shortcuts == "prefix":
+            prompts, images = method.run_prompt_prefix(prompts), method.run_image_prefix(images)
         loss = method.loss(method(images, prompts), labels)
         gradients = torch.autograd.grad(loss, list(method.parameters()))
         found.append((loss.detach(), torch.cat([g.flatten() for g in gradients])))
@@ -145,7 +145,7 @@ def test_novel_classes_and_no_stale_text_features(name, kind):
     clip = models.tiny(kind)
     method = build(name, clip)
     classes = ("cat", "dog", "owl")
-    adapted = Adapted(method, classes, "a {}", trained_classes=classes, config=RunConfig(name))
+    adapted = AdaptedModel(method, classes, "a {}", trained_classes=classes, config=RunConfig(name))
     batch = [(models.images(clip), torch.tensor([0, 1, 2]))]
     before = adapted.logits(batch)[0]
     if list(method.parameters()):
@@ -153,7 +153,7 @@ def test_novel_classes_and_no_stale_text_features(name, kind):
         step(method, clip, steps=3)
         assert not torch.equal(adapted.logits(batch)[0], before)
     assert adapted.seen
-    if method.bound:
+    if method.fixed_classes:
         with pytest.raises(InterlaceError, match=f"{name} answers only for the 3 classes"):
             adapted.set_classes(["eel", "cat"])
         return

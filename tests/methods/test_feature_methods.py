@@ -44,7 +44,7 @@ def test_clip_adapter():
 def test_tip_adapter(name):
     clip = models.tiny()
     method = methods.create(name, clip, alpha=2.0, beta=3.0)
-    method.prepare(SHOTS, LABELS, TEXT)
+    method.init_from_shots(SHOTS, LABELS, TEXT)
     affinity = F.normalize(IMAGE.features, dim=-1) @ F.normalize(SHOTS.features, dim=-1).T
     votes = (-3.0 * (1 - affinity)).exp() @ F.one_hot(LABELS, 3).float()
     expected = zero_shot_logits(clip) + 2.0 * votes
@@ -54,15 +54,15 @@ def test_tip_adapter(name):
 def test_tip_adapter_is_tuned_on_the_images_it_is_given():
     clip = models.tiny()
     method = methods.create("tip_adapter", clip)
-    method.prepare(SHOTS, LABELS, TEXT)
+    method.init_from_shots(SHOTS, LABELS, TEXT)
     # the votes know the shots, zero-shot does not: a large alpha is right
     same_text = TowerOutput(torch.ones(3, E))
-    method.tune(SHOTS, LABELS, same_text)
+    method.tune_on_validation(SHOTS, LABELS, same_text)
     assert method.score(SHOTS, same_text).logits.argmax(-1).eq(LABELS).all()
     assert method.weights[0] > 0
     # zero-shot is right alone: of equals the smallest alpha is taken
     answers = zero_shot_logits(clip).argmax(-1)
-    method.tune(IMAGE, answers, TEXT)
+    method.tune_on_validation(IMAGE, answers, TEXT)
     assert method.weights[0] == 0
 
 
@@ -74,7 +74,7 @@ def test_tip_adapter_needs_shots():
 def test_linear_probe_starts_as_zero_shot_and_is_tied_to_its_classes():
     clip = models.tiny()
     method = methods.create("linear_probe", clip)
-    method.prepare(SHOTS, LABELS, TEXT)
+    method.init_from_shots(SHOTS, LABELS, TEXT)
     torch.testing.assert_close(method.score(IMAGE, TEXT).logits, zero_shot_logits(clip))
     with pytest.raises(InterlaceError, match="fitted on 3 classes, not 4"):
         method.score(IMAGE, output(4, E, seed=5))

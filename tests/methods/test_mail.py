@@ -7,8 +7,8 @@ import torch
 
 from interlace import methods
 from interlace.backbone.dual import DualEncoder
+from interlace.backbone.prompts import Prompts
 from interlace.backbone.spec import VIT_B_16
-from interlace.backbone.text import Prompts
 from interlace.errors import InterlaceError
 from tests import models
 

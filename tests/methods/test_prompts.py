@@ -8,8 +8,8 @@ import torch
 from interlace import methods
 from interlace.backbone.edits import Edit
 from interlace.backbone.layers import attend, attend_causally
+from interlace.backbone.prompts import Prompts
 from interlace.backbone.spec import VIT_B_16
-from interlace.backbone.text import Prompts
 from interlace.errors import InterlaceError
 from tests import models
 

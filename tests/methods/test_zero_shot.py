@@ -7,7 +7,7 @@ import torch
 from torch.nn import functional as F
 
 from interlace import methods
-from interlace.backbone.text import Prompts
+from interlace.backbone.prompts import Prompts
 from interlace.errors import InterlaceError
 from tests import models
 

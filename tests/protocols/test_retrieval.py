@@ -6,8 +6,8 @@ import pytest
 
 import interlace
 from interlace import protocols
-from interlace.bench import grid, run_cell
 from interlace.errors import InterlaceError
+from interlace.experiments.cell import grid, run_cell
 from interlace.protocols.base import Setting
 from interlace.protocols.ucdr import PROTOCOLS, score
 from tests.protocols.test_ucdr import write_photo
@@ -41,7 +41,7 @@ def test_an_unknown_setting_is_named():
 @pytest.fixture(scope="module")
 def sketchy(tmp_path_factory):
     """A tiny Sketchy-extended: one class of the 21 unseen ones would not do."""
-    from interlace.data.retrieval_sets import SKETCHY_UNSEEN
+    from interlace.data.datasets.retrieval_sets import SKETCHY_UNSEEN
 
     root = tmp_path_factory.mktemp("data")
     for d, folder in enumerate(("sketch", "extended_photo")):

@@ -10,8 +10,8 @@ from PIL import Image
 
 import interlace
 from interlace import protocols
-from interlace.data.images import add_noise, open_image
-from interlace.data.loader import Images
+from interlace.data.images.decode import add_noise, open_image
+from interlace.data.images.loader import Images
 from interlace.errors import InterlaceError
 from interlace.protocols.base import Setting, score
 

@@ -11,13 +11,13 @@ from PIL import Image
 from torch.nn import functional as F
 
 import interlace
-from interlace.adapted import Adapted
+from interlace.adaptation.model import AdaptedModel
+from interlace.data.datasets.retrieval_sets import open_retrieval
 from interlace.data.retrieval import RetrievalSet
-from interlace.data.retrieval_sets import open_retrieval
 from interlace.data.retrieval_task import RetrievalTask
 from interlace.errors import InterlaceError
 from interlace.evaluation.plots import hits_png
-from interlace.evaluation.retrieve import retrieval_metrics
+from interlace.evaluation.retrieval import retrieval_metrics
 from interlace.protocols.ucdr import PROTOCOLS, retrieval_features, score
 from interlace.protocols.ucdr_sheet import hit_rows
 from tests import models
@@ -41,13 +41,13 @@ def plan(data: RetrievalSet) -> RetrievalTask:
     return PROTOCOLS["ucdr"].plan(data, shots=1, seed=1)
 
 
-def fitted(plan: RetrievalTask, method: str, **settings: object) -> Adapted:
+def fitted(plan: RetrievalTask, method: str, **settings: object) -> AdaptedModel:
     options = {} if method == "zero_shot" else {"epochs": 1, "lr": 1e-2, "warmup_epochs": 0}
     return interlace.fit(models.tiny(), plan.fit, method, **{**options, **settings})
 
 
 @pytest.fixture(scope="module")
-def frozen(plan: RetrievalTask) -> Adapted:
+def frozen(plan: RetrievalTask) -> AdaptedModel:
     return fitted(plan, "zero_shot")
 
 
@@ -59,7 +59,9 @@ def test_conditions(data: RetrievalSet) -> None:
 
 
 @pytest.mark.parametrize("key", ["ucdr", "uccdr", "udcdr"])
-def test_scores_are_those_of_the_features(data: RetrievalSet, frozen: Adapted, key: str) -> None:
+def test_scores_are_those_of_the_features(
+    data: RetrievalSet, frozen: AdaptedModel, key: str
+) -> None:
     plan = PROTOCOLS[key].plan(data, 1, 1, "cctv")
     results = PROTOCOLS[key].score(frozen, plan)
     asking = "drone" if key == "uccdr" else "cctv"
@@ -96,7 +98,7 @@ def test_scores_are_those_of_the_features(data: RetrievalSet, frozen: Adapted, k
     ],
 )
 def test_what_a_method_searches_by(
-    plan: RetrievalTask, frozen: Adapted, method: str, settings: dict
+    plan: RetrievalTask, frozen: AdaptedModel, method: str, settings: dict
 ) -> None:
     adapted = fitted(plan, method, **settings)
     some = next(iter(plan.targets.values())).gallery[:5]
@@ -112,7 +114,7 @@ def test_what_a_method_searches_by(
             class_features = adapted.method.encode_image(torch.stack(pictures)).features
         assert torch.allclose(own, F.normalize(class_features, dim=-1), atol=1e-6)
     # what it answers at the moment does not matter, nor how many images go at a time
-    if not adapted.method.bound:
+    if not adapted.method.fixed_classes:
         adapted.set_classes(["something", "else"])
     assert torch.allclose(retrieval_features(adapted, some, plan.train_classes), own, atol=1e-5)
 
@@ -136,7 +138,7 @@ def test_images_of_the_fit_are_left_out(plan: RetrievalTask, tmp_path: Path) -> 
         score(adapted, replace(plan, targets={name: only}))
 
 
-def test_every_image_is_encoded_once(plan: RetrievalTask, frozen: Adapted) -> None:
+def test_every_image_is_encoded_once(plan: RetrievalTask, frozen: AdaptedModel) -> None:
     seen: list[tuple[int, int]] = []
     score(frozen, plan, lambda done, total: seen.append((done, total)))
     mixed = plan.targets["ucdr/cctv->phone/mixed"]
@@ -144,7 +146,7 @@ def test_every_image_is_encoded_once(plan: RetrievalTask, frozen: Adapted) -> No
     assert seen[-1] == (total, total)
 
 
-def test_a_sheet_of_hits(plan: RetrievalTask, frozen: Adapted, tmp_path: Path) -> None:
+def test_a_sheet_of_hits(plan: RetrievalTask, frozen: AdaptedModel, tmp_path: Path) -> None:
     name = "ucdr/cctv->phone/mixed"
     gallery = plan.targets[name].gallery
     # a query that stands in the gallery finds itself first

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 import interlace
-from interlace.data import picto
+from interlace.data.datasets import picto
 
 CLASSES = ("rocket", "guitar", "banana")
 PER_CLASS = 4

@@ -15,7 +15,7 @@ import pytest
 from interlace import Gallery, InterlaceError
 from interlace.search import embed as module
 from interlace.search.cluster import Embedder
-from interlace.search.embed import Parts, Worker, embed
+from interlace.search.embed import VectorParts, Worker, embed
 from interlace.search.encoder import Encoder
 from interlace.search.sources import find_source
 
@@ -108,18 +108,18 @@ def test_shards_and_tables_give_the_vectors_of_the_folder(photos, shards, tmp_pa
 def test_an_interrupted_run_goes_on(photos, tmp_path, clip, monkeypatch, encoded):
     output, whole = tmp_path / "out.parquet", tmp_path / "whole.parquet"
     embed(photos, whole, clip, unit=4)
-    write = Parts.write
+    write = VectorParts.write
 
     def stop(self, number, table, skipped):
         if number == 2:
             raise KeyboardInterrupt
         return write(self, number, table, skipped)
 
-    monkeypatch.setattr(Parts, "write", stop)
+    monkeypatch.setattr(VectorParts, "write", stop)
     with pytest.raises(KeyboardInterrupt):
         embed(photos, output, clip, unit=4)
     assert not output.exists()
-    monkeypatch.setattr(Parts, "write", write)
+    monkeypatch.setattr(VectorParts, "write", write)
     (tmp_path / "out.parquet.parts" / "part-000003.99.partial").write_bytes(b"cut sh")
     with pytest.raises(InterlaceError, match="parts of another run"):
         embed(photos, output, clip, unit=5)
@@ -189,7 +189,7 @@ def test_engines_that_cannot_be_had(photos, tmp_path, clip, monkeypatch):
 def test_an_encoder_of_a_cluster_hands_errors_on(photos, tmp_path, clip):
     (photos / "banana" / "broken.png").write_bytes(b"not a picture")
     units, model = find_source(photos, 4).units, Encoder(clip).id
-    parts = Parts(tmp_path / "out.parquet", 4, model, "run")
+    parts = VectorParts(tmp_path / "out.parquet", 4, model, "run")
     parts.begin(False)
     batch = {"item": np.arange(len(units))}
     arguments = (parts, dict(enumerate(units)), "cpu", {"strict": True})
@@ -209,7 +209,7 @@ def test_ray_gives_the_vectors_of_the_local_engine(photos, tmp_path, clip, monke
     output = tmp_path / "ray.parquet"
     # the first unit is there already, as after a kill
     found, encoder = find_source(photos, 4), Encoder(clip)
-    begin = Parts.begin
+    begin = VectorParts.begin
 
     def began(self, overwrite):
         begin(self, overwrite)
@@ -217,7 +217,7 @@ def test_ray_gives_the_vectors_of_the_local_engine(photos, tmp_path, clip, monke
         return begin(self, overwrite)
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(module.Parts, "begin", began)
+        patch.setattr(module.VectorParts, "begin", began)
         report = embed(photos, output, clip, engine="ray", unit=4, batch_size=3, device="cpu")
     assert report.resumed == 1 and report.skipped == local.skipped and len(local.skipped) == 1
     one, other = (pq.read_table(tmp_path / f"{name}.parquet") for name in ("local", "ray"))

@@ -17,7 +17,7 @@ from torch.nn import functional as F
 import interlace
 from interlace import Gallery, InterlaceError
 from interlace.config import RunConfig
-from interlace.data.images import open_image
+from interlace.data.images.decode import open_image
 from interlace.search import index
 from interlace.search.table import PhotoTable, rows
 
@@ -133,7 +133,7 @@ def test_above_the_limit_an_index_finds_nearly_all_and_new_rows_too(tmp_path, mo
             assert found[0][2] == pytest.approx(1, abs=1e-5)
         assert right >= 0.95 * 10 * len(vectors[::65])
         assert finder.nearest(vectors[2599], 1)[0][0] == "02599"
-        table.tidy()
+        table.compact()
         index.ensure(table)
         assert "beside" not in index.describe(table)
 
@@ -145,7 +145,7 @@ def test_an_index_is_made_anew_when_the_gallery_has_outgrown_it(tmp_path, monkey
     index.ensure(table)
     assert "17 partitions" in index.describe(table)
     filled(tmp_path, vectors[300:], 300, table)
-    table.tidy()
+    table.compact()
     index.ensure(table)
     assert "54 partitions" in index.describe(table)
     assert len(table.table.list_indices()) == 1

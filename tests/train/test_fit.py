@@ -15,7 +15,8 @@ import interlace
 from interlace import methods
 from interlace.config import TrainConfig
 from interlace.errors import InterlaceError
-from interlace.train import loop, optim
+from interlace.train import optim
+from interlace.train import trainer as loop
 from tests import models
 
 CLASSES = ("red", "green", "blue", "yellow")
@@ -221,7 +222,7 @@ def test_a_gradient_that_is_no_number_is_named(task, monkeypatch):
 
 def test_a_loss_that_is_not_finite_is_named(task, monkeypatch):
     # no such rate can be asked for
-    monkeypatch.setattr("interlace.train.loop.learning_rate", lambda config, epoch: 1e30)
+    monkeypatch.setattr("interlace.train.trainer.learning_rate", lambda config, epoch: 1e30)
     with pytest.raises(InterlaceError, match="epoch 1, step"):
         fit(task, optimizer="sgd")
 

@@ -80,7 +80,7 @@ def test_every_tower_method_takes_it_with_what_its_own_loss_adds(name: str) -> N
     labels = torch.tensor([0, 1, 2, 0])
     out = method(models.images(clip)[:1].repeat(4, 1, 1, 1) + torch.randn(4, 3, 16, 16), prompts)
     loss = make_objective(method, TrainConfig(objective="retrieve"))(out, labels)
-    penalty = method.penalty(out)
+    penalty = method.regularization(out)
     assert loss.item() == pytest.approx((retrieval_loss(out, labels, 0.07, 0.5) + penalty).item())
     assert (penalty.item() > 0.01) == name.startswith("mmrl")
     loss.backward()

@@ -9,7 +9,7 @@ import torch
 
 import interlace
 from interlace import methods
-from interlace.backbone.text import Prompts
+from interlace.backbone.prompts import Prompts
 from interlace.train import memory
 from tests import models
 from tests.methods.test_contract import fresh
@@ -94,9 +94,9 @@ def test_a_weight_of_zero_computes_nothing(reg, alpha):
     assert (out.logits_rep is None) == (alpha == 1)
 
 
-def begun(method, names=40):
+def prefix(method, names=40):
     texts = [f"a photo of a thing {chr(97 + i % 26)}{' more' * (i % 3)}" for i in range(names)]
-    return method.begin_prompts(Prompts(models.ids(texts)))
+    return method.run_prompt_prefix(Prompts(models.ids(texts)))
 
 
 @pytest.mark.parametrize("kind", models.SPECS)
@@ -104,7 +104,7 @@ def begun(method, names=40):
 def test_the_estimate_is_what_a_step_keeps(kind, name):
     clip = models.tiny(kind)
     method = fresh(name, clip).train()
-    prompts = begun(method)
+    prompts = prefix(method)
     plan = memory.plan(method, 6, prompts)
     assert plan.chunk is None
     texts = memory.kept_for_gradient(lambda: method.encode_text(prompts), method)
@@ -118,13 +118,13 @@ def test_the_estimate_is_what_a_step_keeps(kind, name):
 def test_texts_go_in_parts_where_memory_is_short(kind, monkeypatch):
     clip = models.tiny(kind)
     method = fresh("mail", clip).train()
-    prompts = begun(method)
+    prompts = prefix(method)
     whole = memory.plan(method, 1, prompts)
     monkeypatch.setattr(memory, "available", lambda device: (whole.images + whole.texts // 3) / 0.7)
     plan = memory.plan(method, 1, prompts)
     assert plan.chunk is not None and plan.chunk <= len(prompts.ids) // 3
     assert f"texts go {plan.chunk} at a time" in plan.describe()
-    parts = replace(prompts, begun=replace(prompts.begun, chunk=plan.chunk))
+    parts = replace(prompts, prefix=replace(prompts.prefix, chunk=plan.chunk))
     kept = [
         memory.kept_for_gradient(lambda p=p: method.encode_text(p), method)
         for p in (prompts, parts)
@@ -156,14 +156,14 @@ def test_dropout_is_drawn_alike_in_parts_that_are_computed_twice():
     with torch.no_grad():
         for parameter in method.parameters():
             parameter.add_(0.1)
-    prompts = begun(method)
-    parts = replace(prompts, begun=replace(prompts.begun, chunk=7))
+    prompts = prefix(method)
+    parts = replace(prompts, prefix=replace(prompts.prefix, chunk=7))
     torch.manual_seed(0)
     first = method.encode_text(parts).features.square().sum()
     ours = torch.autograd.grad(first, list(method.parameters()), allow_unused=True)
     torch.manual_seed(0)
     again = (
-        torch.cat([clip.text(part, method.edits()[1]).features for part in parts.begun.parts()])
+        torch.cat([clip.text(part, method.edits()[1]).features for part in parts.prefix.parts()])
         .square()
         .sum()
     )

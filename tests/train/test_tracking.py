@@ -8,7 +8,7 @@ import types
 import pytest
 
 from interlace.errors import InterlaceError
-from interlace.train.tracking import make_tracker
+from interlace.train.callbacks import make_tracker
 from tests.train.test_fit import fit, folder, task  # noqa: F401  (fixtures)
 
 

@@ -1,8 +1,8 @@
 """Download the pinned drawing sets, render every drawing at 64 px and write one image store.
 
-The store is two files in the work folder: `images.npy` (N x 64 x 64 x 4, straight-alpha RGBA)
-and `store.json` (the concepts and one record per image). `pretrain.py`, `evaluate.py` and
-`make_tasks.py` read it.
+The store is two files in the work folder: ``images.npy`` (N x 64 x 64 x 4, straight-alpha RGBA)
+and ``store.json`` (the concepts and one record per image). ``pretrain.py``, ``evaluate.py`` and
+``make_tasks.py`` read it.
 """
 
 from __future__ import annotations
@@ -127,7 +127,7 @@ def load_concepts(work: Path) -> list[dict]:
 
 
 def load_icons(work: Path, name: str) -> dict:
-    """The icons.json of one Iconify set."""
+    """Return the icons.json of one Iconify set."""
     return json.loads((package_dir(work, ICONIFY + name) / "icons.json").read_text())
 
 
@@ -378,7 +378,7 @@ def clean_icon_name(name: str) -> str:
 
 
 def match_concept(name: str, aliases: dict[str, int], labels: dict[str, int]) -> int:
-    """The concept an icon name names, or -1."""
+    """Return the concept an icon name names, or -1."""
     key = squash(name)
     if key in AMBIGUOUS or len(key) < 3:
         return -1

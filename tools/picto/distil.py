@@ -3,12 +3,12 @@
 A plain linear patch embedding learns slowly from little data; a convolutional stem does not. Here
 the first blocks of the student, behind its linear patch embedding, learn to put out the tokens
 that the teacher's stem feeds to its first block; the teacher's blocks follow them unchanged, and
-the image projection is fitted to the text targets by ridge regression. `pretrain.py image` then
+the image projection is fitted to the text targets by ridge regression. ``pretrain.py image`` then
 trains all of it.
 
     python tools/picto/distil.py --work build/picto --teacher stem.safetensors --run build/picto/run
 
-With `--text` the teacher's text tower is taken over instead, with a fitted projection.
+With ``--text`` the teacher's text tower is taken over instead, with a fitted projection.
 """
 
 from __future__ import annotations
@@ -163,10 +163,10 @@ def distil(rank: int, args: argparse.Namespace) -> None:
     optimiser = torch.optim.AdamW(parameters, lr=args.lr, betas=(0.9, 0.98), weight_decay=0.01)
     sampler = Sampler(store, START | {"redrawn": 0.2, "emoji": 0.6, "named": 0.16}, rank)
     generator = torch.Generator().manual_seed(rank)
-    begun = told = time.time()
+    prefix = told = time.time()
     step = 0
     while True:
-        spent = torch.tensor([(time.time() - begun) / (args.minutes * 60)])
+        spent = torch.tensor([(time.time() - prefix) / (args.minutes * 60)])
         if args.workers > 1:
             dist.broadcast(spent, 0)
         progress = float(spent)

@@ -1,9 +1,10 @@
 """Zero-shot tables of a picto checkpoint: per style over names and subgroups, per group, per task.
 
-    python tools/picto/evaluate.py --work build/picto --model src/interlace/data/picto/model \
-        --data src/interlace/data/picto --out benchmarks/quality/picto/zero_shot.json
+    python tools/picto/evaluate.py --work build/picto \
+        --model src/interlace/data/datasets/picto/model --data src/interlace/data/datasets/picto \
+        --out benchmarks/quality/picto/zero_shot.json
 
-The checkpoint is loaded with stock open_clip. Without `--work` only the packaged tasks are scored.
+The checkpoint is loaded with stock open_clip. Without ``--work`` only packaged tasks are scored.
 """
 
 from __future__ import annotations
@@ -145,7 +146,7 @@ def main() -> None:
     )
     parser.add_argument("--work", type=Path, help="folder of build.py's store")
     parser.add_argument("--model", type=Path, required=True)
-    parser.add_argument("--data", type=Path, default=Path("src/interlace/data/picto"))
+    parser.add_argument("--data", type=Path, default=Path("src/interlace/data/datasets/picto"))
     parser.add_argument("--out", type=Path)
     parser.add_argument("--single", action="store_true", help="one template, not six")
     parser.add_argument("--threads", type=int, default=2)

@@ -1,6 +1,6 @@
 """Write the packaged data of picto: images.parquet, tasks/*.json and tasks/styles.json.
 
-    python tools/picto/make_tasks.py --work build/picto --out src/interlace/data/picto
+    python tools/picto/make_tasks.py --work build/picto --out src/interlace/data/datasets/picto
 
 Concept tasks take shots and tests from different families of styles, and pretraining saw no test
 style; the subgroup task splits the concepts. No drawing and no twin of it is on both sides.
@@ -45,7 +45,7 @@ SMALL = ("food-drink", "activities")
 
 
 def encode(pixels) -> bytes:
-    """A 64 x 64 RGB image on white as WebP."""
+    """Return a 64 x 64 RGB image on white as WebP."""
     buffer = io.BytesIO()
     Image.fromarray(pixels).save(buffer, "WEBP", quality=85, method=6)
     return buffer.getvalue()
@@ -122,10 +122,10 @@ def concept_task(records: list[dict], group: str) -> dict:
 
 
 def look_alikes(store: Store, limit: float = 0.03) -> list[set[str]]:
-    """Groups of concepts of one subgroup that some style draws (nearly) alike.
+    """Group concepts of one subgroup that some style draws (nearly) alike.
 
     Disks of several colours or the hours of a clock: such concepts must not be split. Two
-    drawings are alike when their grey 16 x 16 thumbnails differ by less than `limit` on average.
+    drawings are alike when their grey 16 x 16 thumbnails differ by less than ``limit`` on average.
     """
     parent = list(range(len(store.concepts)))
 
@@ -192,7 +192,7 @@ def subgroup_task(records: list[dict], alike: list[set[str]], seed: int = 3) -> 
 
 
 def styles_file(records: list[dict]) -> dict:
-    """The styles as domains: family, seen in pretraining or not, colour or line."""
+    """Return the styles as domains: family, seen in pretraining or not, colour or line."""
     domains = {}
     for style in PACKAGED:
         about = STYLES[style]
@@ -223,7 +223,7 @@ def main() -> None:
     """Command line entry."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--work", type=Path, default=Path("build/picto"))
-    parser.add_argument("--out", type=Path, default=Path("src/interlace/data/picto"))
+    parser.add_argument("--out", type=Path, default=Path("src/interlace/data/datasets/picto"))
     args = parser.parse_args()
     (args.out / "tasks").mkdir(parents=True, exist_ok=True)
     store = Store.load(args.work)

@@ -6,7 +6,7 @@
 
 The README beside this file gives the exact commands of the published checkpoint. Every phase
 starts from the latest weights of the run folder, resumes after an interruption, logs JSON lines to
-`log.jsonl` and leaves an open_clip folder in `model/`.
+``log.jsonl`` and leaves an open_clip folder in ``model/``.
 """
 
 from __future__ import annotations
@@ -61,7 +61,7 @@ class Muon(torch.optim.Optimizer):
     """Momentum with orthogonalised updates for the matrices of the blocks.
 
     K. Jordan et al., "Muon: an optimizer for hidden layers in neural networks", 2024. Matrices
-    of one shape are orthogonalised together; `in_proj` weights count as three matrices. With
+    of one shape are orthogonalised together; ``in_proj`` weights count as three matrices. With
     several workers each orthogonalises its share.
     """
 
@@ -207,7 +207,7 @@ class Sampler:
         return queue[:count]
 
     def batch(self, size: int, early: float = 0.0) -> list[int]:
-        """Row numbers, the extras last; `early` (1 to 0) moves the shares to the real emoji."""
+        """Row numbers, the extras last; ``early`` (1 to 0) moves the shares to the real emoji."""
         rows: list[int] = []
         for name, share in self.shares.items():
             if name != "extra":
@@ -303,7 +303,7 @@ class Average:
 
     @contextlib.contextmanager
     def applied(self, model: CLIP):
-        """The model with averaged weights inside the context."""
+        """Return the model with averaged weights inside the context."""
         kept = {k: v.detach().clone() for k, v in model.state_dict().items()}
         model.load_state_dict(self.shadow)
         try:
@@ -359,7 +359,7 @@ class Clock:
                 part.load_state_dict(saved)
             self.step, self.samples, self.spent = state["step"], state["samples"], state["spent"]
             session.log(resumed=self.step, spent_min=round(self.spent / 60, 2))
-        self.begun = time.time() - self.spent
+        self.prefix = time.time() - self.spent
         self.saved = self.looked = self.told = time.time()
         self.losses: list[float] = []
         self.told_samples = self.samples
@@ -375,7 +375,7 @@ class Clock:
 
     def share(self) -> float:
         """Share of the minutes that is spent."""
-        return (time.time() - self.begun) / (self.session.args.minutes * 60)
+        return (time.time() - self.prefix) / (self.session.args.minutes * 60)
 
     def over(self) -> bool:
         """Whether the minutes, or the samples of a short trial, are spent."""
@@ -411,14 +411,14 @@ class Clock:
         self.losses.append(loss.detach().item())
 
     def tick(self, look) -> None:
-        """Log every half minute, validate every `--look` minutes, save every three minutes."""
+        """Log every half minute, validate every ``--look`` minutes, save every three minutes."""
         if self.session.rank:
             return
         now = time.time()
         record: dict[str, object] = {
             "step": self.step,
             "samples": self.samples,
-            "min": round((now - self.begun) / 60, 2),
+            "min": round((now - self.prefix) / 60, 2),
         }
         if now - self.looked > self.session.args.look * 60 or self.over():
             self.looked = now
@@ -442,7 +442,7 @@ class Clock:
             "optimisers": [p.state_dict() for p in self.parts],
             "step": self.step,
             "samples": self.samples,
-            "spent": time.time() - self.begun,
+            "spent": time.time() - self.prefix,
         }
         torch.save(state, self.file.with_suffix(".tmp"))
         self.file.with_suffix(".tmp").rename(self.file)
@@ -460,7 +460,7 @@ class Clock:
 
 
 def mask_equal_names(keys: Tensor, candidates: Tensor, labels: Tensor) -> Tensor:
-    """True where a candidate carries the label's name but is not the labelled candidate."""
+    """Return true where a candidate carries the label's name but is not the labelled candidate."""
     same = keys[:, None] == candidates[None]
     same[torch.arange(len(labels)), labels] = False
     return same
@@ -531,7 +531,7 @@ class Captions:
         self.store, self.rng = store, random.Random(seed)
 
     def concept(self, index: int, ink: str | None = None, plain: float = 0.55) -> str:
-        """A caption of a concept: its name in a template, sometimes with a tag or subgroup."""
+        """Return a caption of a concept: its name in a template, at times with a tag."""
         rng, concept = self.rng, self.store.concepts[index]
         text, draw = concept["name"], rng.random()
         if draw > plain:
@@ -548,7 +548,7 @@ class Captions:
         return rng.choice(TEMPLATES).format(text)
 
     def row(self, row: int) -> str:
-        """A caption of an icon by its own name."""
+        """Return a caption of an icon by its own name."""
         rng, text = self.rng, self.store.names[row]
         tags = self.store.tags[row]
         if tags and rng.random() < 0.4:

@@ -102,8 +102,8 @@ DEBIAN_PACKAGES = ("openclipart-svg", "fonts-symbola", "fonts-unifont")
 class Style:
     """One emoji drawing style.
 
-    `role` is "train", "validation" (recipe choice) or "held-out" (reported, never trained on).
-    `family` names the hand: styles of a family may share geometry.
+    ``role`` is "train", "validation" (recipe choice) or "held-out" (reported, never trained on).
+    ``family`` names the hand: styles of a family may share geometry.
     """
 
     name: str

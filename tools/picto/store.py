@@ -22,8 +22,8 @@ LUMA = (0.299, 0.587, 0.114)
 class Store:
     """All rendered images with their records.
 
-    `images` is N x 64 x 64 x 4 (straight-alpha RGBA, uint8); `concept` is -1 for icons that are
-    no concept; `kind` is "emoji", "redrawn" or "icon".
+    ``images`` is N x 64 x 64 x 4 (straight-alpha RGBA, uint8); ``concept`` is -1 for icons that are
+    no concept; ``kind`` is "emoji", "redrawn" or "icon".
     """
 
     images: Tensor
@@ -77,7 +77,7 @@ def normalise(rgb: Tensor) -> Tensor:
 
 
 def canonical(rgba: Tensor, size: int) -> Tensor:
-    """The evaluation view: on white, resized with antialiasing, normalised."""
+    """Return the evaluation view: on white, resized with antialiasing, normalised."""
     rgb = on_white(rgba)
     if rgb.shape[-1] != size:
         rgb = F.interpolate(rgb, (size, size), mode="bicubic", antialias=True).clamp(0, 1)
@@ -100,7 +100,7 @@ def _sketch(rgb: Tensor, gain: Tensor) -> Tensor:
 def augment(rgba: Tensor, size: int, strength: float, generator: torch.Generator) -> Tensor:
     """Random view of B drawings: geometry, recolouring, restyling and background.
 
-    `strength` in [0, 1] scales every effect; the returned batch is normalised.
+    ``strength`` in [0, 1] scales every effect; the returned batch is normalised.
     """
     device = rgba.device
     x = rgba.permute(0, 3, 1, 2).float() / 255

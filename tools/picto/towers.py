@@ -23,7 +23,7 @@ HEAD_WIDTH = 32
 def model_config(
     image: int, patch: int, width: int, layers: int, embed: int, text_layers: int
 ) -> dict:
-    """The `model_cfg` of open_clip_config.json."""
+    """Return the ``model_cfg`` of open_clip_config.json."""
     return {
         "embed_dim": embed,
         "quick_gelu": False,
@@ -55,7 +55,7 @@ def convolutional_stem(width: int) -> nn.Sequential:
 
 
 def build_model(config: dict) -> CLIP:
-    """A stock open_clip CLIP of a model_cfg; with "stem" in it, a teacher (see distil.py)."""
+    """Return an open_clip CLIP of a model_cfg; with "stem" in it, a teacher (see distil.py)."""
     model = CLIP(
         config["embed_dim"],
         dict(config["vision_cfg"]),
@@ -103,7 +103,7 @@ def _sine_positions(grid: int, width: int) -> Tensor:
 def initialise(model: CLIP, sample: Tensor) -> None:
     """Start values: cosine patch filters, sine positions, small residual branches.
 
-    The filters are scaled so that on `sample` (B x 3 x H x W) every channel has mean zero and
+    The filters are scaled so that on ``sample`` (B x 3 x H x W) every channel has mean zero and
     deviation 0.5.
     """
     visual = model.visual
@@ -165,7 +165,7 @@ class Tokeniser:
 
 
 def encode_text(model: CLIP, ids: Tensor) -> Tensor:
-    """Normalised text features; exact for causal towers though `ids` are cut to the longest."""
+    """Normalised text features; exact for causal towers though ``ids`` are cut to the longest."""
     length = ids.shape[1]
     x = model.token_embedding(ids) + model.positional_embedding[:length]
     x = model.transformer(x, attn_mask=model.attn_mask[:length, :length])

@@ -113,7 +113,7 @@ class _Part(NamedTuple):
 
 
 def _value(parts: Iterator[_Part], where: str, name: str) -> Any:
-    """The next value, or list of values."""
+    """Return the next value, or list of values."""
     part = next(parts)
     if part.kind == "value":
         return part.value
@@ -129,7 +129,7 @@ def _value(parts: Iterator[_Part], where: str, name: str) -> Any:
 
 
 def _parts(text: str, where: str) -> Iterator[_Part]:
-    """What YAML text consists of, made one by one, so that nothing is built ahead."""
+    """Return what YAML text consists of, made one by one, so that nothing is built ahead."""
     try:
         for event in yaml.parse(text, Loader=yaml.SafeLoader):
             line = event.start_mark.line + 1 if event.start_mark else 1

@@ -87,7 +87,7 @@ class BytePairs:
         return [*found, self.end]
 
     def packed(self) -> bytes:
-        """The merges as a gzipped file, the same bytes for the same merges."""
+        """Return the merges as a gzipped file, the same bytes for the same merges."""
         return gzip.compress("\n".join(self.lines).encode(), mtime=0)
 
     def _encode(self, word: str) -> list[int]:
@@ -116,7 +116,7 @@ class BytePairs:
 
 
 def read_merges(path: Path) -> list[str]:
-    """The lines of a gzipped file of merges, its header first, and no more than CLIP can use.
+    """Return lines of a gzipped file of merges, its header first, and no more than CLIP can use.
 
     Raises:
         InterlaceError: if it cannot be read, or unpacks to more than a vocabulary can need.
@@ -152,7 +152,7 @@ def openai_merges() -> Path:
 
 
 def cleaning(name: object) -> Callable[[str], str]:
-    """The text cleaning that open_clip calls ``name``.
+    """Return the text cleaning that open_clip calls ``name``.
 
     Raises:
         InterlaceError: if there is none of that name.
@@ -200,7 +200,7 @@ def _word_pattern() -> Any:
 
 @lru_cache
 def _byte_characters() -> dict[int, str]:
-    """A printable character for each byte, as OpenAI's merges write them."""
+    """Return a printable character for each byte, as OpenAI's merges write them."""
     shown = [*range(ord("!"), ord("~") + 1), *range(0xA1, 0xAD), *range(0xAE, 0x100)]
     others = [byte for byte in range(256) if byte not in shown]
     return {

@@ -13,15 +13,15 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from interlace.backbone.checkpoint import own_tokenizer
+from interlace.backbone.checkpoints.families import from_native, native_spec
+from interlace.backbone.checkpoints.families.names import plain_names
+from interlace.backbone.checkpoints.folder import own_tokenizer
+from interlace.backbone.checkpoints.save import CheckpointFormat, save_model
 from interlace.backbone.edits import Edit
-from interlace.backbone.save import Format, save_model
+from interlace.backbone.preprocess import Preprocess
+from interlace.backbone.prompts import Prompts, Tokenizer, fill
 from interlace.backbone.spec import Activation, Spec
-from interlace.backbone.text import Prompts, Tokenizer, fill
 from interlace.backbone.tower import ImageTower, TextTower
-from interlace.backbone.weights import from_native, native_spec
-from interlace.backbone.weights.names import plain_names
-from interlace.data.transforms import Preprocess
 from interlace.errors import InterlaceError
 
 
@@ -135,7 +135,7 @@ class DualEncoder(nn.Module):
         return Prompts(ids.to(self.device), tuple(names), len(templates))
 
     def save(
-        self, folder: str | Path, format: Format = "open_clip", overwrite: bool = False
+        self, folder: str | Path, format: CheckpointFormat = "open_clip", overwrite: bool = False
     ) -> Path:
         """Write an ordinary checkpoint, in float32, with its tokenizer and image constants.
 

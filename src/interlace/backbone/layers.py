@@ -18,7 +18,7 @@ from interlace.backbone.spec import TowerSpec
 NO_EDIT = Edit()
 
 #: Positions of a sequence: a slice, an index [R], or None for all of them.
-Rows = slice | Tensor | None
+Positions = slice | Tensor | None
 
 
 #: Which positions attend to which: queries [B, R, H, d] and keys and values [B, L, H, d], H heads
@@ -74,7 +74,7 @@ class Attention(nn.Module):
         self.qkv = nn.Linear(width, 3 * width)
         self.out = nn.Linear(width, width)
 
-    def forward(self, x: Tensor, edit: Edit, name: str, mix: Mix, rows: Rows = None) -> Tensor:
+    def forward(self, x: Tensor, edit: Edit, name: str, mix: Mix, rows: Positions = None) -> Tensor:
         """Attend over ``x`` [B, L, D], with ``edit``'s changes to the linears of block ``name``.
 
         Args:
@@ -130,7 +130,7 @@ class Block(nn.Module):
         self.ln_2 = nn.LayerNorm(spec.width, eps=spec.norm_eps)
         self.mlp = Mlp(spec.width, spec.hidden, spec.activation)
 
-    def forward(self, x: Tensor, edit: Edit, name: str, mix: Mix, rows: Rows = None) -> Tensor:
+    def forward(self, x: Tensor, edit: Edit, name: str, mix: Mix, rows: Positions = None) -> Tensor:
         """Map ``x`` [B, L, D] to [B, R, D] as block ``name`` under ``edit``.
 
         Args:

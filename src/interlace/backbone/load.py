@@ -10,26 +10,26 @@ from pathlib import Path
 
 from interlace._util.reading import check_regular
 from interlace._util.text import first_line, printable
-from interlace.backbone.bare import file_checkpoint
-from interlace.backbone.checkpoint import (
+from interlace.backbone.checkpoints.bare import file_checkpoint
+from interlace.backbone.checkpoints.configs import check_open_clip
+from interlace.backbone.checkpoints.families import from_open_clip, open_clip_spec, refuse
+from interlace.backbone.checkpoints.files import HubRepository, LocalFolder
+from interlace.backbone.checkpoints.folder import (
     HUGGING_FACE_WEIGHTS,
     OPEN_CLIP_CONFIG,
     OPEN_CLIP_WEIGHTS,
     TEMPLATE,
-    Checkpoint,
+    LoadedModel,
     hugging_face_checkpoint,
     open_clip_checkpoint,
     open_clip_tokenizer,
 )
-from interlace.backbone.configs import check_open_clip
+from interlace.backbone.checkpoints.image_processor import open_clip_preprocess
+from interlace.backbone.checkpoints.pickles import PICKLED, is_pickled
+from interlace.backbone.checkpoints.tensors import read_weights
 from interlace.backbone.dual import DualEncoder
-from interlace.backbone.files import HubRepository, LocalFolder
 from interlace.backbone.hollow import hollow
-from interlace.backbone.pickles import PICKLED, is_pickled
-from interlace.backbone.preprocessing import open_clip_preprocess
 from interlace.backbone.spec import Activation
-from interlace.backbone.tensors import read_weights
-from interlace.backbone.weights import from_open_clip, open_clip_spec, refuse
 from interlace.errors import InterlaceError
 
 PICTO = "picto"
@@ -102,7 +102,7 @@ def load(
 
 def _find(
     name: str | Path, arch: str | None, activation: Activation | None, cache_dir: str | None
-) -> Checkpoint:
+) -> LoadedModel:
     text = str(name)
     path = Path(os.path.expanduser(text.removeprefix("local-dir:")))
     if os.path.isfile(path) and name != PICTO:
@@ -119,7 +119,7 @@ def _find(
                 f"{printable(text)!r} says its own"
             )
     if name == PICTO:  # a folder of that name is "./picto"
-        folder = Path(str(resources.files("interlace") / "data" / "picto" / "model"))
+        folder = Path(str(resources.files("interlace") / "data" / "datasets" / "picto" / "model"))
         if not folder.is_dir():
             raise InterlaceError("this installation of Interlace lacks the embedded model 'picto'")
         found = _from_folder(LocalFolder(folder))
@@ -145,7 +145,7 @@ def _is_path(text: str) -> bool:
 
 
 def _named_file(text: str) -> tuple[str, Path] | None:
-    """What stands before and after the colon of ``ARCHITECTURE[,ACTIVATION]:FILE``."""
+    """Return what stands before and after the colon of ``ARCHITECTURE[,ACTIVATION]:FILE``."""
     words, colon, place = text.partition(":")
     if not colon or words in ("hf", "hf-hub", "local-dir"):
         return None
@@ -153,8 +153,11 @@ def _named_file(text: str) -> tuple[str, Path] | None:
     return (words, Path(os.path.expanduser(place))) if "/" in place or _is_path(place) else None
 
 
-def _from_folder(files: LocalFolder) -> Checkpoint:
-    """A folder of either kind; open_clip's config counts where both are there with its weights."""
+def _from_folder(files: LocalFolder) -> LoadedModel:
+    """Return a folder of either kind.
+
+    Open_clip's config counts where both are there with its weights.
+    """
     open_clip_weights = any(
         files.find(name) for name in OPEN_CLIP_WEIGHTS if name.startswith("open_clip")
     )
@@ -169,7 +172,7 @@ def _from_folder(files: LocalFolder) -> Checkpoint:
 
 
 def _only_weights(folder: Path) -> tuple[str, ...]:
-    """The weights of a folder that has one such file: as in open_clip, it may have any name."""
+    """Return weights of a folder that has one such file: as in open_clip, it may have any name."""
     names = [name for name in os.listdir(folder) if name not in _NO_WEIGHTS]
     for fits in (lambda name: name.endswith(".safetensors"), is_pickled):
         found = tuple(name for name in names if fits(name))
@@ -178,8 +181,8 @@ def _only_weights(folder: Path) -> tuple[str, ...]:
     return ()
 
 
-def _from_tag(text: str, cache_dir: str | None) -> Checkpoint:
-    """An open_clip ``model:pretrained`` pair, or OpenAI's name of one of its models."""
+def _from_tag(text: str, cache_dir: str | None) -> LoadedModel:
+    """Return an open_clip ``model:pretrained`` pair, or OpenAI's name of one of its models."""
     import open_clip
     from open_clip.pretrained import download_pretrained, get_pretrained_cfg
 
@@ -203,7 +206,7 @@ def _from_tag(text: str, cache_dir: str | None) -> Checkpoint:
     # the tag knows how the weights were trained; the architecture's name may not
     quick_gelu = bool(pretrained.get("quick_gelu", False)) or tag == "openai"
     spec = open_clip_spec(state, config, quick_gelu)
-    return Checkpoint(
+    return LoadedModel(
         spec,
         from_open_clip(state, spec),
         open_clip_tokenizer(spec, config["text_cfg"], None, cache_dir),

@@ -75,7 +75,7 @@ class Packing:
         return replace(self, shared=self.shared + count, ends=self.ends + count)
 
     def parts(self, size: int) -> Iterator[tuple[Packing, slice]]:
-        """The packings of ``size`` texts at a time, and which of the N own positions they hold."""
+        """Yield packings of ``size`` texts, and which of the N own positions each holds."""
         bounds = torch.cat([self.ends.new_tensor([0]), self.ends + 1 - self.shared]).tolist()
         for first in range(0, self.count, size):
             last = min(first + size, self.count)
@@ -98,7 +98,7 @@ class Packing:
         return torch.cat([common, own[None]], dim=1)
 
     def mix_ends(self, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
-        """The position each text is read at, [1, C, H, d], attends to its whole text."""
+        """Return the position each text is read at, [1, C, H, d], attends to its whole text."""
         mask = None
         if self.slots is not None:
             there = torch.ones(
@@ -119,7 +119,7 @@ class Packing:
         return own.unflatten(0, (self.count, self.longest))
 
     def _keys(self, y: Tensor) -> Tensor:
-        """What each text attends to, [C, P + S, H, d]."""
+        """Return what each text attends to, [C, P + S, H, d]."""
         own = self._grid(y)
         common = y[:, : self.shared].expand(self.count, -1, -1, -1)
         return torch.cat([common, own], dim=1) if self.shared else own

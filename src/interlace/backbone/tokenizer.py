@@ -23,7 +23,7 @@ from interlace.backbone.byte_pairs import (
     openai_merges,
     read_merges,
 )
-from interlace.backbone.files import HubRepository, LocalFolder
+from interlace.backbone.checkpoints.files import HubRepository, LocalFolder
 from interlace.errors import InterlaceError
 
 #: File of a model folder that holds its own merges, where they are not OpenAI's.
@@ -167,7 +167,7 @@ def transformers_tokenizer(
     settings: dict[str, Any] | None = None,
     cache_dir: str | None = None,
 ) -> TextTokenizer:
-    """A tokenizer of the transformers library.
+    """Return a tokenizer of the transformers library.
 
     Args:
         source: a folder, which is read without the network, or a Hugging Face repository.
@@ -208,7 +208,10 @@ def transformers_tokenizer(
 
 
 def _auto_tokenizer(source: str | Path, cache_dir: str | None) -> Any:
-    """A tokenizer of transformers' own classes; code that comes with the files never runs."""
+    """Return a tokenizer of transformers' own classes.
+
+    Code that comes with the files never runs.
+    """
     _check_class(source, cache_dir)
     try:
         from transformers import AutoTokenizer

@@ -20,7 +20,7 @@ from interlace.backbone.layers import (
     AttentionPool,
     Block,
     Mix,
-    Rows,
+    Positions,
     apply_site,
     attend,
     attend_causally,
@@ -31,7 +31,7 @@ from interlace.errors import InterlaceError
 
 
 @dataclass(frozen=True)
-class Begun:
+class PrefixState:
     """Inputs that went through the first blocks of a tower without an edit: they are constant.
 
     A tower takes it in the place of its inputs, as often as an edit changes.
@@ -57,7 +57,7 @@ class Begun:
         return len(self.x) if self.packing is None else self.packing.count
 
     @classmethod
-    def cat(cls, parts: Sequence[Begun]) -> Begun:
+    def cat(cls, parts: Sequence[PrefixState]) -> PrefixState:
         """Unpacked inputs, one after the other."""
         read = [p.read for p in parts if p.read is not None]
         frozen = [p.frozen for p in parts if p.frozen is not None]
@@ -68,12 +68,12 @@ class Begun:
             frozen=torch.cat(frozen) if frozen else None,
         )
 
-    def take(self, index: Tensor) -> Begun:
-        """The inputs ``index`` of unpacked ones."""
+    def take(self, index: Tensor) -> PrefixState:
+        """Return the inputs ``index`` of unpacked ones."""
         read, frozen = (None if y is None else y[index] for y in (self.read, self.frozen))
-        return Begun(self.x[index], self.block, read, frozen=frozen)
+        return PrefixState(self.x[index], self.block, read, frozen=frozen)
 
-    def parts(self) -> Iterator[Begun]:
+    def parts(self) -> Iterator[PrefixState]:
         """``chunk`` texts at a time."""
         size = self.chunk or len(self)
         if self.packing is None:
@@ -82,7 +82,7 @@ class Begun:
             return
         common, own = self.x[:, : self.packing.shared], self.x[:, self.packing.shared :]
         for packing, rows in self.packing.parts(size):
-            yield Begun(torch.cat([common, own[:, rows]], dim=1), self.block, None, packing)
+            yield PrefixState(torch.cat([common, own[:, rows]], dim=1), self.block, None, packing)
 
 
 @dataclass(frozen=True)
@@ -139,13 +139,13 @@ class Tower(nn.Module):
         """Embedded positions [B, L, D], and for text the position [B] that is read."""
         raise NotImplementedError
 
-    def _enter(self, inputs: Tensor, edit: Edit) -> Begun:
+    def _enter(self, inputs: Tensor, edit: Edit) -> PrefixState:
         """Embedded inputs as ``edit`` lets them be laid out, no block done."""
         x, read = self._embed(inputs)
-        return Begun(x, 0, read)
+        return PrefixState(x, 0, read)
 
-    def _last_rows(self, edit: Edit, packing: Packing | None) -> Rows:
-        """The positions that are read after the last block; None where most are."""
+    def _last_rows(self, edit: Edit, packing: Packing | None) -> Positions:
+        """Return the positions that are read after the last block; None where most are."""
         raise NotImplementedError
 
     def _pool(self, x: Tensor, read: Tensor | None, inserted: int) -> Tensor:
@@ -159,7 +159,9 @@ class Tower(nn.Module):
         """Pool the inserted tokens [B, K, D] to [B, D]."""
         return tokens.mean(dim=1)
 
-    def begin(self, inputs: Tensor, edit: Edit | None = None, frozen: bool = False) -> Begun:
+    def run_prefix(
+        self, inputs: Tensor, edit: Edit | None = None, frozen: bool = False
+    ) -> PrefixState:
         """Run the blocks before the first one that ``edit`` changes.
 
         What comes out serves every edit that starts no earlier, however its tensors change.
@@ -173,12 +175,12 @@ class Tower(nn.Module):
             InterlaceError: if ``inputs`` or ``edit`` do not fit the tower.
         """
         edit = self._checked(edit)
-        begun = self._advance(self._enter(inputs, edit), edit)
-        return replace(begun, frozen=self._unedited(begun)) if frozen else begun
+        prefix = self._advance(self._enter(inputs, edit), edit)
+        return replace(prefix, frozen=self._unedited(prefix)) if frozen else prefix
 
     def forward(
         self,
-        inputs: Tensor | Begun,
+        inputs: Tensor | PrefixState,
         edit: Edit | None = None,
         frozen: bool = False,
         shortcuts: bool = True,
@@ -203,12 +205,12 @@ class Tower(nn.Module):
         edit = self._checked(edit)
         if not shortcuts:
             return self._plainly(inputs, edit, frozen)
-        begun = inputs if isinstance(inputs, Begun) else self._enter(inputs, edit)
-        begun = self._advance(begun, edit)
-        output = self._through(begun, edit)
+        prefix = inputs if isinstance(inputs, PrefixState) else self._enter(inputs, edit)
+        prefix = self._advance(prefix, edit)
+        output = self._through(prefix, edit)
         if not frozen:
             return output
-        base = output.features if edit is NO_EDIT else self._unedited(begun)
+        base = output.features if edit is NO_EDIT else self._unedited(prefix)
         return TowerOutput(output.features, output.token_features, base)
 
     def _checked(self, edit: Edit | None) -> Edit:
@@ -217,17 +219,17 @@ class Tower(nn.Module):
         edit.check(self.depth, self.width)
         return edit
 
-    def _advance(self, begun: Begun, edit: Edit) -> Begun:
+    def _advance(self, prefix: PrefixState, edit: Edit) -> PrefixState:
         """Up to the first block that ``edit`` changes; the last one never, it computes less."""
         first = edit.first_block(self.depth)
-        if first < begun.block:
+        if first < prefix.block:
             raise InterlaceError(
-                f"the edit changes block {first + 1}, the inputs have gone through {begun.block}"
+                f"the edit changes block {first + 1}, the inputs have gone through {prefix.block}"
             )
-        x, stop = begun.x, min(first, self.depth - 1)
-        for i in range(begun.block, stop):
-            x = self.blocks[i](x, NO_EDIT, f"blocks.{i}", self._mix(begun.packing))
-        return replace(begun, x=x, block=max(stop, begun.block))
+        x, stop = prefix.x, min(first, self.depth - 1)
+        for i in range(prefix.block, stop):
+            x = self.blocks[i](x, NO_EDIT, f"blocks.{i}", self._mix(prefix.packing))
+        return replace(prefix, x=x, block=max(stop, prefix.block))
 
     def _mix(self, packing: Packing | None) -> Mix:
         """Which positions attend to which."""
@@ -236,27 +238,27 @@ class Tower(nn.Module):
         return attend_causally if self.causal else attend
 
     @torch.no_grad()
-    def _unedited(self, begun: Begun) -> Tensor:
-        if begun.frozen is not None:
-            return begun.frozen
-        return self._through(begun, NO_EDIT).features
+    def _unedited(self, prefix: PrefixState) -> Tensor:
+        if prefix.frozen is not None:
+            return prefix.frozen
+        return self._through(prefix, NO_EDIT).features
 
-    def _through(self, begun: Begun, edit: Edit) -> TowerOutput:
-        """The remaining blocks, pooling and projection."""
-        if begun.chunk is None or begun.chunk >= len(begun):
-            return self._resume(begun, edit)
+    def _through(self, prefix: PrefixState, edit: Edit) -> TowerOutput:
+        """Return the remaining blocks, pooling and projection."""
+        if prefix.chunk is None or prefix.chunk >= len(prefix):
+            return self._resume(prefix, edit)
         run = self._resume
         if torch.is_grad_enabled():
             run = partial(checkpoint, run, use_reentrant=False)
-        outputs = [run(part, edit) for part in begun.parts()]
+        outputs = [run(part, edit) for part in prefix.parts()]
         tokens = [o.token_features for o in outputs if o.token_features is not None]
         return TowerOutput(
             torch.cat([o.features for o in outputs]), torch.cat(tokens) if tokens else None
         )
 
-    def _resume(self, begun: Begun, edit: Edit) -> TowerOutput:
-        x, packing, tokens = begun.x, begun.packing, edit.tokens
-        for i in range(begun.block, self.depth):
+    def _resume(self, prefix: PrefixState, edit: Edit) -> TowerOutput:
+        x, packing, tokens = prefix.x, prefix.packing, edit.tokens
+        for i in range(prefix.block, self.depth):
             if tokens is not None and i >= tokens.first_block:
                 x = self._place(x, tokens, i - tokens.first_block)
                 if packing is not None and i == tokens.first_block:
@@ -269,11 +271,11 @@ class Tower(nn.Module):
             x = self.blocks[i](x, edit, f"blocks.{i}", mix, rows)
         if packing is not None:
             return self._finish(x.transpose(0, 1), edit, None)
-        return self._finish(x, edit, begun.read if rows is None else None)
+        return self._finish(x, edit, prefix.read if rows is None else None)
 
-    def _plainly(self, inputs: Tensor | Begun, edit: Edit, frozen: bool) -> TowerOutput:
+    def _plainly(self, inputs: Tensor | PrefixState, edit: Edit, frozen: bool) -> TowerOutput:
         """:meth:`forward` without shortcuts."""
-        if isinstance(inputs, Begun):
+        if isinstance(inputs, PrefixState):
             raise InterlaceError("without shortcuts a tower takes images or token ids")
         x, read = self._embed(inputs)
         for i, block in enumerate(self.blocks):
@@ -362,7 +364,7 @@ class ImageTower(Tower):
         x = x + self.positions.to(x.dtype)
         return (x if self.ln_pre is None else self.ln_pre(x)), None
 
-    def _last_rows(self, edit: Edit, packing: Packing | None) -> Rows:
+    def _last_rows(self, edit: Edit, packing: Packing | None) -> Positions:
         if self.spec.pool != "cls":
             return None
         tokens = 0 if edit.tokens is None or edit.token_projection is None else edit.tokens.count
@@ -428,7 +430,7 @@ class TextTower(Tower):
         x = self.table(inputs)
         return x + self.positions[: x.shape[1]].to(x.dtype), read
 
-    def _enter(self, inputs: Tensor, edit: Edit) -> Begun:
+    def _enter(self, inputs: Tensor, edit: Edit) -> PrefixState:
         """Embed texts without the positions that nobody sees.
 
         In a causal tower nothing after the position that is read counts, and the positions all
@@ -439,7 +441,7 @@ class TextTower(Tower):
         read = self._read_of(inputs)
         if not self.causal:
             x, read = self._embed(inputs)
-            return Begun(x, 0, read)
+            return PrefixState(x, 0, read)
         # a change that drops inputs by chance draws for every text anew: nothing is in common
         share = not any(change.dropout for change in edit.low_rank.values())
         packing, ids, positions = Packing.of(inputs, read, share)
@@ -448,11 +450,11 @@ class TextTower(Tower):
             room = self.insert_at + count - edit.tokens.inserted
             if packing.shared < room or edit.token_projection is not None:
                 x, read = self._embed(inputs[:, : int(read.max()) + 1])
-                return Begun(x, 0, read)
+                return PrefixState(x, 0, read)
         x = self.table(ids) + self.positions[positions]
-        return Begun(x[None], 0, packing=packing)
+        return PrefixState(x[None], 0, packing=packing)
 
-    def _last_rows(self, edit: Edit, packing: Packing | None) -> Rows:
+    def _last_rows(self, edit: Edit, packing: Packing | None) -> Positions:
         if packing is not None:
             return packing.ends
         if self.causal or edit.token_projection is not None:

@@ -16,7 +16,7 @@ from rich.text import Text
 from interlace.cli._output import percent
 
 if TYPE_CHECKING:
-    from interlace.bench.cell import CellSpec
+    from interlace.experiments.cell import CellSpec
 
 _MOST_COLUMNS = 4
 
@@ -52,11 +52,11 @@ class View:
             self._live.stop()
 
     def started(self, spec: CellSpec) -> None:
-        """A cell begins."""
+        """Return a cell begins."""
         self._running[spec.id] = (spec, time.monotonic())
 
     def finished(self, record: dict[str, Any]) -> None:
-        """A cell has ended."""
+        """Return a cell has ended."""
         spec, began = self._running.pop(record["id"])
         if record["status"] == "failed":
             self._failed[spec.method] += 1
@@ -77,7 +77,7 @@ class View:
         return sum(map(len, self._seconds.values())) + sum(self._failed.values())
 
     def _left(self) -> str:
-        """The time that is left: what each method took so far, for its cells to come."""
+        """Return the time that is left: what each method took so far, for its cells to come."""
         known = [second for own in self._seconds.values() for second in own]
         if not known:
             return "?"
@@ -119,5 +119,5 @@ class View:
 
 
 def _headline(values: dict[str, Any]) -> float:
-    """The measure that a target is known by: the first, before which a count may stand."""
+    """Return the measure that a target is known by: the first, before which a count may stand."""
     return next(float(value) for name, value in values.items() if name != "n")

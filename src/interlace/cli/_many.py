@@ -26,7 +26,7 @@ SHOWN = 10
 
 @contextmanager
 def image_bar(title: str, goes_on: str) -> Iterator[Callable[[int, int | None], None]]:
-    """A progress bar over images; it takes how many are done and how many there are.
+    """Return a progress bar over images; it takes how many are done and how many there are.
 
     Args:
         title: what is done with them.
@@ -51,7 +51,7 @@ def image_bar(title: str, goes_on: str) -> Iterator[Callable[[int, int | None], 
 
 
 def tell_skipped(skipped: Sequence[Skipped], hidden: Sequence[Skipped] = ()) -> None:
-    """The first few files that were left out, how many more there are, and in a line the hidden."""
+    """Return the first few files that were left out, and in a line how many more and hidden."""
     for item in skipped[:SHOWN]:
         err.print(f"  skipped {item.key}: {item.reason}")
     if len(skipped) > SHOWN:
@@ -63,11 +63,11 @@ def tell_skipped(skipped: Sequence[Skipped], hidden: Sequence[Skipped] = ()) -> 
 
 
 def tell_notes(notes: Sequence[str]) -> None:
-    """What a user should know of how data was understood, a line each."""
+    """Return what a user should know of how data was understood, a line each."""
     for note in notes:
         err.print(f"  note: {note}")
 
 
 def tell(line: str) -> None:
-    """A line for the user, as it is."""
+    """Return a line for the user, as it is."""
     err.print(line)

@@ -11,7 +11,7 @@ import typer
 from interlace.errors import InterlaceError
 
 if TYPE_CHECKING:
-    from interlace.data import columns
+    from interlace.data.readers import columns
 
 DataRoot = Annotated[
     Path | None,
@@ -28,7 +28,7 @@ Data = Annotated[
         "name: picto/food-drink, eurosat."
     ),
 ]
-Split = Annotated[
+SplitOption = Annotated[
     Path | None,
     typer.Option(
         help="Stored draw to use instead of --shots and --seed: split.json, shot_k-seed_s.pkl, "
@@ -54,8 +54,8 @@ IgnoreColumns = Annotated[
 def columns_of(
     image: str | None, label: str | None, part: str | None, ignore: str
 ) -> columns.Columns:
-    """The columns of a table that are named on the command line."""
-    from interlace.data.columns import Columns
+    """Return the columns of a table that are named on the command line."""
+    from interlace.data.readers.columns import Columns
 
     return Columns(image, label, part, tuple(split_list(ignore)))
 
@@ -67,7 +67,9 @@ class EngineName(StrEnum):
     ray = "ray"
 
 
-Engine = Annotated[EngineName, typer.Option(help="Processes of this machine, or a Ray cluster.")]
+EngineOption = Annotated[
+    EngineName, typer.Option(help="Processes of this machine, or a Ray cluster.")
+]
 Workers = Annotated[
     int | None, typer.Option(help="Cells at a time; one per GPU, or else per core.", min=1)
 ]
@@ -76,7 +78,7 @@ Json = Annotated[bool, typer.Option("--json", help="Print the result as JSON.")]
 
 
 def split_list(text: str) -> list[str]:
-    """The parts of a list that is separated by commas."""
+    """Return the parts of a list that is separated by commas."""
     return [part.strip() for part in text.split(",") if part.strip()]
 
 

@@ -20,7 +20,7 @@ from interlace.cli._usage import UsageError, usage_line
 from interlace.errors import InterlaceError
 
 if TYPE_CHECKING:
-    from interlace.train.loop import Progress as Step
+    from interlace.train.trainer import Progress as Step
 
 #: Results; stays clean of anything else, so it can be piped.
 out = PlainConsole()
@@ -93,7 +93,7 @@ def resumable() -> Iterator[None]:
 
 @contextmanager
 def training_bar(title: str) -> Iterator[Callable[..., None]]:
-    """A progress bar over the steps of a fit, with loss and accuracy.
+    """Return a progress bar over the steps of a fit, with loss and accuracy.
 
     What it yields takes a step, and a new title where the fit is another one.
     """
@@ -141,10 +141,13 @@ def accuracy_table(
 
 
 def percent(value: float | None) -> str:
-    """A fraction as percent, one decimal; a dash where there is none."""
+    """Return a fraction as percent, one decimal; a dash where there is none."""
     return "-" if value is None else f"{100 * value:.1f}"
 
 
 def signed_points(value: float | None) -> str:
-    """A difference of fractions in percentage points, with its sign; a dash where there is none."""
+    """Return a difference of fractions in percentage points, with its sign.
+
+    A dash where there is none.
+    """
     return "-" if value is None else f"{100 * value:+.1f}"

@@ -10,8 +10,8 @@ from rich.table import Table
 from interlace.cli._output import out, print_json
 
 if TYPE_CHECKING:
-    from interlace.published import Recipe
-    from interlace.reproducing import Reproduction, Row
+    from interlace.experiments.published import Recipe
+    from interlace.experiments.reproduce import Reproduction, ReproductionRow
 
 TUNED = (
     "values the authors chose for this data set alone; such values were in part chosen on test data"
@@ -21,7 +21,7 @@ TUNED = (
 def show(
     asked: Reproduction,
     recipe: Recipe,
-    found: Sequence[Row],
+    found: Sequence[ReproductionRow],
     notes: Sequence[str],
     tuned: dict[str, str],
 ) -> None:
@@ -34,7 +34,7 @@ def show(
         notes: what sets these runs apart from the published ones.
         tuned: the source of values that were chosen for a data set, by its name.
     """
-    from interlace.published import AVERAGE
+    from interlace.experiments.published import AVERAGE
 
     sources = list(dict.fromkeys((v.kind, v.source) for row in found for v in row.published))
     letters = {source: chr(ord("a") + i) for i, source in enumerate(sources)}
@@ -91,7 +91,7 @@ def show(
     )
 
 
-def _ours(row: Row) -> str:
+def _ours(row: ReproductionRow) -> str:
     if row.ours is None:
         return "-"
     half = row.ours.half_width
@@ -108,8 +108,8 @@ def say(line: str) -> None:
 
 
 def show_all(as_json: bool) -> None:
-    """What there is to reproduce."""
-    from interlace.reproducing import all_reproductions
+    """Return what there is to reproduce."""
+    from interlace.experiments.reproduce import all_reproductions
 
     known = all_reproductions()
     if as_json:

@@ -1,4 +1,7 @@
-"""What `fit`, `evaluate` and `demo` leave besides the model: figures first, then a picture."""
+"""What ``fit``, ``evaluate`` and ``demo`` leave besides the model.
+
+Figures first, then a picture.
+"""
 
 from __future__ import annotations
 
@@ -19,7 +22,7 @@ if TYPE_CHECKING:
 
 
 def note(line: str) -> None:
-    """A line beside the results that a reader should know."""
+    """Return a line beside the results that a reader should know."""
     err.print(f"note: {line}")
 
 
@@ -71,7 +74,7 @@ def tell_twins(clip: DualEncoder, tasks: Iterable[FewShotTask]) -> None:
         clip: the model.
         tasks: any; of one data set, the halves add nothing to the whole.
     """
-    from interlace.inference import shared_prompts
+    from interlace.methods.inference import shared_prompts
 
     told = set()
     for task in sorted(tasks, key=lambda own: -len(own.classes)):

@@ -15,8 +15,8 @@ from interlace.cli._many import tell_notes, tell_skipped
 from interlace.cli._options import (
     DataRoot,
     Device,
-    Engine,
     EngineName,
+    EngineOption,
     Workers,
     numbers,
     split_list,
@@ -26,8 +26,8 @@ from interlace.cli._run_files import tell_twins
 from interlace.errors import InterlaceError, TooFewImages
 
 if TYPE_CHECKING:
-    from interlace.bench import engines
     from interlace.data.task import FewShotTask
+    from interlace.experiments.engines import local as engines
 
 NAME = "bench"
 
@@ -80,25 +80,25 @@ def run(
     preset: Annotated[
         str, typer.Option(help="auto, none, published (docs/reproduce.md), or a name.")
     ] = "auto",
-    engine: Engine = EngineName.local,
+    engine: EngineOption = EngineName.local,
     workers: Workers = None,
     device: Device = "auto",
     as_json: Annotated[bool, typer.Option("--json", help="Print all records as JSON.")] = False,
 ) -> None:
     """Run a grid of independent cells; those that have a result already are skipped.
 
-    Interrupt it at any time: the same command goes on. `interlace report` makes a page of the
+    Interrupt it at any time: the same command goes on. ``interlace report`` makes a page of the
     records.
 
     Example: interlace bench base_to_novel --data picto --methods all --shots 2 -o runs/
     """
     from interlace import methods as registry
     from interlace import protocols
-    from interlace.bench import Store, grid
-    from interlace.bench.cell import setting_of
-    from interlace.bench.checking import check_cells
-    from interlace.bench.run import run_grid
     from interlace.config import read_settings
+    from interlace.experiments.cell import grid, setting_of
+    from interlace.experiments.checking import check_cells
+    from interlace.experiments.grid import run_grid
+    from interlace.experiments.store import Store
     from interlace.train.optim import resolve_device
 
     chosen = protocols.get(protocol)
@@ -184,7 +184,7 @@ def show(records: Sequence[Mapping[str, Any]]) -> None:
 def usable_shots(
     asked: Sequence[int] | None, usual: Sequence[int], draw: Callable[[int], object], data: str
 ) -> list[int]:
-    """The numbers of shots that a data set has enough images for; says which it has not.
+    """Return the numbers of shots that a data set has enough images for; says which it has not.
 
     Args:
         asked: what was asked for; None for the protocol's own numbers, or, where the data set has
@@ -218,11 +218,11 @@ def usable_shots(
 def make_engine(
     name: EngineName, workers: int | None, root: Path | None, device: str
 ) -> engines.Engine:
-    """The engine of a name."""
+    """Return the engine of a name."""
     if name is EngineName.ray:
-        from interlace.bench.cluster import Ray
+        from interlace.experiments.engines.ray import Ray
 
         return Ray(workers, root, device)
-    from interlace.bench.engines import Local
+    from interlace.experiments.engines.local import Local
 
     return Local(workers, root, device)

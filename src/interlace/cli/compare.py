@@ -27,8 +27,8 @@ from interlace.cli._output import err, out, percent, print_json, signed_points, 
 from interlace.cli._run_files import tell_twins, written
 
 if TYPE_CHECKING:
-    from interlace.adapted import Adapted
-    from interlace.comparing import Cell, Summary
+    from interlace.adaptation.model import AdaptedModel
+    from interlace.experiments.compare import Cell, Summary
 
 NAME = "compare"
 MEASURES = {"base": "base", "novel": "novel", "harmonic": "HM", "joint": "all"}
@@ -74,15 +74,15 @@ def run(
 
     Example: interlace compare picto/animals-nature --methods mmrl,mmrl++ --shots 2 --seeds 1,2,3
     """
+    from interlace.adaptation.presets import check_preset
     from interlace.backbone.load import load
-    from interlace.bench.cell import settings_of_each
-    from interlace.comparing import compare
     from interlace.config import read_settings
-    from interlace.data.catalog import is_known
+    from interlace.data.datasets.registry import is_known
     from interlace.data.task import FewShotTask
-    from interlace.published import check_preset
-    from interlace.train.loop import Progress
+    from interlace.experiments.cell import settings_of_each
+    from interlace.experiments.compare import compare
     from interlace.train.optim import resolve_device
+    from interlace.train.trainer import Progress
 
     names = split_list(methods)
     own_seeds = numbers(seeds, "seeds")
@@ -144,7 +144,7 @@ def run(
             show(cells, f"{what}: accuracy in %")
 
 
-def tell(cell: Cell, adapted: Adapted) -> None:
+def tell(cell: Cell, adapted: AdaptedModel) -> None:
     """One line for a finished cell."""
     scores = cell.scores
     left_out = f", {cell.left_out} images of the fit left out" if cell.left_out else ""
@@ -156,7 +156,7 @@ def tell(cell: Cell, adapted: Adapted) -> None:
 
 def show(cells: list[Cell], title: str) -> None:
     """Print a comparison: accuracies and cost, then the gains over zero-shot."""
-    from interlace.comparing import summarize
+    from interlace.experiments.compare import summarize
 
     order = list(dict.fromkeys(cell.method for cell in cells))
     reached, gained = (Table(title=text, title_justify="left") for text in (title, GAINS))

@@ -39,8 +39,8 @@ def list_sets(data_root: DataRoot = None, as_json: Json = False) -> None:
 
     Example: interlace data list --data-root DATA
     """
-    from interlace.data import field
-    from interlace.data.catalog import catalog_names
+    from interlace.data.datasets import benchmarks as field
+    from interlace.data.datasets.registry import catalog_names
 
     base = field.data_root(data_root)
     rows: list[dict[str, Any]] = [
@@ -53,7 +53,7 @@ def list_sets(data_root: DataRoot = None, as_json: Json = False) -> None:
             "template": entry.template,
             "there": None if base is None else not entry.missing(base),
         }
-        for entry in field.FIELD.values()
+        for entry in field.BENCHMARKS.values()
     ]
     if as_json:
         print_json({"root": base and str(base), "embedded": list(catalog_names()), "field": rows})
@@ -91,7 +91,7 @@ def check_set(
 
     Example: interlace data check eurosat --data-root DATA
     """
-    from interlace.data.doctor import check
+    from interlace.data.check import check
 
     report = check(
         data,
@@ -142,7 +142,7 @@ def draw_split(
     ] = False,
     as_json: Json = False,
 ) -> None:
-    """Draw shots, or take over a draw, and store it as a file that `fit --split` reads.
+    """Draw shots, or take over a draw, and store it as a file that ``fit --split`` reads.
 
     Example: interlace data split eurosat --shots 16 --seed 1 -o split.json
     """
@@ -178,12 +178,12 @@ def get_set(
 
     Example: interlace data get dtd --data-root DATA
     """
-    from interlace.data.download import download
-    from interlace.data.field import field_names, find_field
+    from interlace.data.datasets.benchmarks import benchmark_names, find_benchmark
+    from interlace.data.datasets.download import download
 
-    entry = find_field(name)
+    entry = find_benchmark(name)
     if entry is None:
-        raise InterlaceError(f"no data set '{name}': there are {', '.join(field_names())}")
+        raise InterlaceError(f"no data set '{name}': there are {', '.join(benchmark_names())}")
     err.print(f"downloading {entry.title} ...")
     missing = download(entry, data_root)
     if as_json:

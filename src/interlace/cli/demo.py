@@ -15,10 +15,10 @@ from interlace.cli.compare import show, tell
 from interlace.errors import InterlaceError
 
 if TYPE_CHECKING:
-    from interlace.adapted import Adapted
-    from interlace.comparing import Cell
+    from interlace.adaptation.model import AdaptedModel
     from interlace.data.task import FewShotTask
     from interlace.evaluation.plots import GainRow
+    from interlace.experiments.compare import Cell
 
 NAME = "demo"
 TITLES = {
@@ -51,12 +51,12 @@ def run(
     """
     from interlace import methods
     from interlace.backbone.load import load
-    from interlace.comparing import compare
     from interlace.data.task import FewShotTask
     from interlace.evaluation.plots import gain_png
-    from interlace.train.loop import Progress
+    from interlace.experiments.compare import compare
+    from interlace.train.trainer import Progress
 
-    if methods.get(method).bound:
+    if methods.get(method).fixed_classes:
         raise InterlaceError(
             f"{method} answers only for the classes it was fitted on: the demo needs novel ones"
         )
@@ -64,7 +64,7 @@ def run(
     started = time.perf_counter()
     tasks = {seed: FewShotTask.load(data, shots, seed) for seed in range(1, seeds + 1)}
     clip = load(model)
-    adapted: dict[str, Adapted] = {}  # of each method, the last one
+    adapted: dict[str, AdaptedModel] = {}  # of each method, the last one
     fitted = tasks[1].classes_subset("base")
     err.print(fitted.describe())
     with held(output), training_bar(method) as bar:
@@ -72,7 +72,7 @@ def run(
         def report(name: str, seed: int, step: Progress) -> None:
             bar(step, f"{name}, seed {seed} of {seeds}")
 
-        def finished(cell: Cell, model: Adapted) -> None:
+        def finished(cell: Cell, model: AdaptedModel) -> None:
             tell(cell, model)
             adapted[cell.method] = model
 
@@ -114,8 +114,8 @@ def run(
 
 
 def _gain_row(cells: list[Cell], method: str, measure: str) -> GainRow:
-    from interlace.comparing import summarize
     from interlace.evaluation.plots import GainRow
+    from interlace.experiments.compare import summarize
 
     def values(name: str) -> list[float]:
         return [getattr(cell.scores, measure) for cell in cells if cell.method == name]
@@ -125,9 +125,9 @@ def _gain_row(cells: list[Cell], method: str, measure: str) -> GainRow:
     return GainRow(TITLES[measure], values("zero_shot"), values(method), centers=centers)
 
 
-def _examples(adapted: Adapted, task: FewShotTask, count: int = 8) -> list[Any]:
+def _examples(adapted: AdaptedModel, task: FewShotTask, count: int = 8) -> list[Any]:
     """Base-class test images that changed between right and wrong, evenly spaced over the list."""
-    from interlace.data.images import open_image
+    from interlace.data.images.decode import open_image
     from interlace.evaluation.plots import Example
 
     images = [record.image for record in task.test]

@@ -24,7 +24,7 @@ from interlace.cli._output import accuracy_table, out, print_json
 from interlace.cli._run_files import drawn, note, picture_of, tell_twins
 
 if TYPE_CHECKING:
-    from interlace.adapted import Adapted
+    from interlace.adaptation.model import AdaptedModel
     from interlace.data.task import FewShotTask
 
 NAME = "evaluate"
@@ -58,11 +58,11 @@ def run(
 
     Example: interlace evaluate run/ photos/
     """
+    from interlace.adaptation.header import read_header
+    from interlace.adaptation.load import load_adapted
     from interlace.data.task import FewShotTask
     from interlace.evaluation.plots import confusion_png
-    from interlace.export.bundle import load_adapted
-    from interlace.export.header import read_header
-    from interlace.protocols import Halves, evaluate
+    from interlace.protocols import BaseNovelScores, evaluate
     from interlace.train.optim import resolve_device
 
     if confusion is not None:
@@ -87,7 +87,7 @@ def run(
     result = evaluate(adapted, task)
     known = len(set(task.classes) & set(adapted.trained_classes))
     method, before, after = adapted.config.method, result.zero_shot, result.adapted
-    if adapted.trained_classes and not isinstance(after, Halves):
+    if adapted.trained_classes and not isinstance(after, BaseNovelScores):
         _tell_unknown(adapted, task, known)
     if as_json:
         head = {"task": task.name, "model": adapted.clip.source, "known_classes": known}
@@ -99,7 +99,7 @@ def run(
         if result.left_out
         else ""
     )
-    if isinstance(before, Halves) or isinstance(after, Halves):
+    if isinstance(before, BaseNovelScores) or isinstance(after, BaseNovelScores):
         out.print(_halves_table(task.name, before, after, method, left_out))
         return
     rows = [
@@ -117,7 +117,7 @@ def run(
         out.print(f"confusion matrix in {picture}")
 
 
-def _tell_unknown(adapted: Adapted, task: FewShotTask, known: int) -> None:
+def _tell_unknown(adapted: AdaptedModel, task: FewShotTask, known: int) -> None:
     fitted = adapted.trained_classes
     set_of_fitted = set(fitted)
     if not known:

@@ -30,8 +30,8 @@ def run(
     Example: interlace export run/ -o merged/ --format hf
     """
     from interlace._util.reading import as_path
-    from interlace.backbone.save import check_free
-    from interlace.export.bundle import load_adapted
+    from interlace.adaptation.load import load_adapted
+    from interlace.backbone.checkpoints.save import check_free
 
     check_free(as_path(output, "output"), overwrite)
     merged = load_adapted(bundle, device="cpu").merge()

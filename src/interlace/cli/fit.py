@@ -11,6 +11,7 @@ import typer
 
 from interlace._util.files import check_writable, write_json
 from interlace._util.text import count_of
+from interlace.adaptation.header import PICTURE, RESULT, SPLIT
 from interlace.cli._many import tell_notes, tell_skipped
 from interlace.cli._options import (
     Data,
@@ -18,8 +19,8 @@ from interlace.cli._options import (
     IgnoreColumns,
     ImageColumn,
     LabelColumn,
-    Split,
     SplitColumn,
+    SplitOption,
     columns_of,
 )
 from interlace.cli._output import (
@@ -32,13 +33,12 @@ from interlace.cli._output import (
 )
 from interlace.cli._run_files import drawn, note, tell_twins
 from interlace.errors import InterlaceError
-from interlace.export.header import PICTURE, RESULT, SPLIT
 
 if TYPE_CHECKING:
-    from interlace.adapted import Adapted
+    from interlace.adaptation.model import AdaptedModel
     from interlace.data.task import FewShotTask
     from interlace.data.used import Used
-    from interlace.evaluation.classify import Scores
+    from interlace.evaluation.classification import Scores
     from interlace.protocols import Comparison
 
 NAME = "fit"
@@ -56,7 +56,7 @@ def run(
     ] = "picto",
     shots: Annotated[int, typer.Option(help="Training images per class.", min=1)] = 16,
     seed: Annotated[int, typer.Option(help="Decides which images and all else by chance.")] = 1,
-    split: Split = None,
+    split: SplitOption = None,
     data_root: DataRoot = None,
     image_column: ImageColumn = None,
     label_column: LabelColumn = None,
@@ -102,16 +102,16 @@ def run(
     Example: interlace fit photos/ --shots 4 --method mmrl++ -o run/
     """
     from interlace import methods
+    from interlace.adaptation.fit import fit
+    from interlace.adaptation.presets import check_preset, preset_name
     from interlace.backbone.load import load
     from interlace.config import PUBLISHED, read_settings, resolve
-    from interlace.data.catalog import is_known
+    from interlace.data.datasets.registry import is_known
     from interlace.data.task import FewShotTask
     from interlace.data.used import Used
-    from interlace.fitting import fit
-    from interlace.inference import check_distinct
-    from interlace.published import check_preset, preset_name
+    from interlace.methods.inference import check_distinct
+    from interlace.train.callbacks import make_tracker
     from interlace.train.optim import resolve_device
-    from interlace.train.tracking import make_tracker
 
     values = read_settings(config, settings or [])
     chosen = None if preset == "none" else preset
@@ -153,7 +153,7 @@ def run(
     with resumable(), ExitStack() as bar:
         report = bar.enter_context(training_bar(f"{method} on {task.name}"))
 
-        def finish(adapted: Adapted) -> None:
+        def finish(adapted: AdaptedModel) -> None:
             bar.close()
             results.write(adapted)
 
@@ -214,7 +214,7 @@ class _Results:
     asked_published: bool
     picture: bool = False
 
-    def write(self, adapted: Adapted) -> None:
+    def write(self, adapted: AdaptedModel) -> None:
         """Score, write, print, draw."""
         from interlace.evaluation.plots import confusion_png
         from interlace.protocols import few_shot
@@ -244,7 +244,9 @@ class _Results:
                 picture, lambda: confusion_png(picture, confusion, task.classes, title)
             )
 
-    def _print(self, adapted: Adapted, scores: Comparison[Scores] | None, trained: int) -> None:
+    def _print(
+        self, adapted: AdaptedModel, scores: Comparison[Scores] | None, trained: int
+    ) -> None:
         method = adapted.config.method
         if self.asked_published and adapted.config.preset is None:
             note(

@@ -15,7 +15,7 @@ from interlace.cli._output import out, percent, print_json
 from interlace.errors import InterlaceError, UnreadableImage
 
 if TYPE_CHECKING:
-    from interlace.adapted import Adapted, Prediction
+    from interlace.adaptation.model import AdaptedModel, Prediction
     from interlace.data.records import Skipped
 
 NAME = "predict"
@@ -42,7 +42,7 @@ def run(
 
     Example: interlace predict run/ new.jpg
     """
-    from interlace.export.bundle import load_adapted
+    from interlace.adaptation.load import load_adapted
 
     names = None if classes is None else _names(classes)
     asked = _expand(images)
@@ -66,12 +66,12 @@ def run(
 
 
 def _answers(
-    adapted: Adapted, asked: Sequence[tuple[Path, str]], top: int, strict: bool
+    adapted: AdaptedModel, asked: Sequence[tuple[Path, str]], top: int, strict: bool
 ) -> Iterator[tuple[Path, Prediction | str]]:
     """Each file with its prediction, or with the reason why there is none."""
     import torch
 
-    from interlace.data.images import open_image
+    from interlace.data.images.decode import open_image
 
     transform = adapted.clip.preprocess.eval_transform()
     for start in range(0, len(asked), _BATCH):
@@ -103,7 +103,7 @@ def _expand(images: Sequence[Path]) -> list[tuple[Path, str]]:
         InterlaceError: if a folder holds no image, or nothing can be found under a name.
     """
     from interlace._util.reading import as_path, check_regular
-    from interlace.data.walk import EXTENSIONS, walk
+    from interlace.data.readers.walk import EXTENSIONS, walk
 
     asked: list[tuple[Path, str]] = []
     for path in map(as_path, images):

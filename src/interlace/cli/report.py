@@ -19,7 +19,7 @@ from interlace.errors import InterlaceError
 NAME = "report"
 
 
-class Format(StrEnum):
+class ReportFormat(StrEnum):
     """How a report is written."""
 
     HTML = "html"
@@ -29,12 +29,12 @@ class Format(StrEnum):
 
 
 SUFFIXES = {
-    ".html": Format.HTML,
-    ".htm": Format.HTML,
-    ".md": Format.MARKDOWN,
-    ".markdown": Format.MARKDOWN,
-    ".csv": Format.CSV,
-    ".tex": Format.LATEX,
+    ".html": ReportFormat.HTML,
+    ".htm": ReportFormat.HTML,
+    ".md": ReportFormat.MARKDOWN,
+    ".markdown": ReportFormat.MARKDOWN,
+    ".csv": ReportFormat.CSV,
+    ".tex": ReportFormat.LATEX,
 }
 
 
@@ -50,7 +50,7 @@ def run(
         ),
     ] = None,
     format_: Annotated[
-        Format | None,
+        ReportFormat | None,
         typer.Option("--format", help="By default what the suffix of -o says, else md."),
     ] = None,
     baseline: Annotated[
@@ -75,15 +75,15 @@ def run(
 
     results = load_cells(runs, baseline)
     if kind is not None:
-        if kind is Format.HTML:
+        if kind is ReportFormat.HTML:
             from interlace.report.html import to_html
 
             with err.status("drawing ..."):
                 text = to_html(results, title=title)
-        elif kind is Format.MARKDOWN:
+        elif kind is ReportFormat.MARKDOWN:
             text = tables.markdown(results, title or "Results")
         else:
-            text = (tables.to_csv if kind is Format.CSV else tables.latex)(results)
+            text = (tables.to_csv if kind is ReportFormat.CSV else tables.latex)(results)
         if output is not None:
             write_text(output, text)
         elif not as_json:
@@ -105,7 +105,7 @@ def run(
         out.print(f"{output}: {len(results.done):,} cells")
 
 
-def _format(output: Path | None, wanted: Format | None, as_json: bool) -> Format | None:
+def _format(output: Path | None, wanted: ReportFormat | None, as_json: bool) -> ReportFormat | None:
     """Decides on the format; None where only JSON is asked for.
 
     Raises:
@@ -121,8 +121,8 @@ def _format(output: Path | None, wanted: Format | None, as_json: bool) -> Format
                 "the format with --format"
             )
         return found
-    if wanted is Format.HTML and output is None:
+    if wanted is ReportFormat.HTML and output is None:
         raise InterlaceError("--format html needs a file: -o report.html")
     if output is None and as_json:
         return None
-    return wanted or Format.MARKDOWN
+    return wanted or ReportFormat.MARKDOWN

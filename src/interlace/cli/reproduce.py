@@ -14,8 +14,8 @@ from interlace.cli._bench_view import View
 from interlace.cli._options import (
     DataRoot,
     Device,
-    Engine,
     EngineName,
+    EngineOption,
     Json,
     Workers,
     numbers,
@@ -28,10 +28,10 @@ from interlace.cli.bench import make_engine
 from interlace.errors import InterlaceError, TooFewImages
 
 if TYPE_CHECKING:
-    from interlace.bench.cell import CellSpec
-    from interlace.bench.store import Store
-    from interlace.published import Recipe
-    from interlace.reproducing import Reproduction
+    from interlace.experiments.cell import CellSpec
+    from interlace.experiments.published import Recipe
+    from interlace.experiments.reproduce import Reproduction
+    from interlace.experiments.store import Store
 
 NAME = "reproduce"
 
@@ -71,7 +71,7 @@ def run(
         list[str] | None,
         typer.Option("--set", help="key=value for a trial; no longer the published setting."),
     ] = None,
-    engine: Engine = EngineName.local,
+    engine: EngineOption = EngineName.local,
     workers: Workers = None,
     device: Device = "auto",
     as_json: Json = False,
@@ -82,10 +82,10 @@ def run(
 
     Example: interlace reproduce mmrl/base_to_novel --data eurosat,dtd --data-root DATA
     """
-    from interlace.bench.checking import check_cells
-    from interlace.bench.store import Store
     from interlace.config import read_settings
-    from interlace.reproducing import find, incomplete, rows
+    from interlace.experiments.checking import check_cells
+    from interlace.experiments.reproduce import find, incomplete, rows
+    from interlace.experiments.store import Store
     from interlace.train.optim import resolve_device
 
     if name is None or show_list:
@@ -154,7 +154,7 @@ def _drawable(specs: Sequence[CellSpec], root: Path | None) -> list[CellSpec]:
         InterlaceError: if nothing is left.
     """
     from interlace import protocols
-    from interlace.bench.cell import setting_of
+    from interlace.experiments.cell import setting_of
 
     short: dict[tuple[str, int], bool] = {}
     for spec in specs:
@@ -179,7 +179,7 @@ def _check_data(asked: Reproduction, chosen: Sequence[str], root: Path | None) -
     Raises:
         InterlaceError: naming those that are not, how to get them, and what can run without them.
     """
-    from interlace.reproducing import missing
+    from interlace.experiments.reproduce import missing
 
     needed = asked.needed(chosen)
     absent = missing(needed, root)
@@ -223,8 +223,8 @@ def _run(
     root: Path | None,
     device: str,
 ) -> list[dict[str, Any]]:
-    """The records of all cells; those that have none are run."""
-    from interlace.bench.run import run_grid
+    """Return the records of all cells; those that have none are run."""
+    from interlace.experiments.grid import run_grid
 
     waiting = [spec for spec in specs if not store.is_done(spec)]
     if len(waiting) < len(specs):
@@ -247,7 +247,7 @@ def _notes(
     settings: dict[str, Any],
     incomplete: Sequence[str],
 ) -> list[str]:
-    """What sets these runs apart from the published ones."""
+    """Return what sets these runs apart from the published ones."""
     notes = []
     others = sorted(used - {recipe.model})
     if others:

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from PIL.Image import Image
 
     from interlace.search import Gallery
-    from interlace.search.gallery import Kind
+    from interlace.search.gallery import QueryKind
 
 NAME = "search"
 
@@ -152,7 +152,7 @@ def query(
     if sheet is not None:
         _format(sheet)
         check_writable(sheet, folder=False)
-    kind: Kind = "image" if image else "text" if text else "auto"
+    kind: QueryKind = "image" if image else "text" if text else "auto"
     opened = Gallery.open(gallery, model, device=device, storage_options=_storage(storage))
     is_image = opened.is_image(query, kind)
     _warn_incomplete(gallery, opened)
@@ -231,7 +231,7 @@ def _write(picture: Image, path: Path) -> None:
 
 
 def _format(path: Path) -> str:
-    """The format that a picture's name says.
+    """Return the format that a picture's name says.
 
     Raises:
         InterlaceError: if there is no such format, or it takes no picture in colours.

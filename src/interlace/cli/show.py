@@ -15,7 +15,7 @@ from interlace.cli._output import out, print_json
 
 if TYPE_CHECKING:
     from interlace.backbone.spec import Spec
-    from interlace.data.field import FieldSet
+    from interlace.data.datasets.benchmarks import BenchmarkDataset
 
 NAME = "show"
 
@@ -54,20 +54,20 @@ def _describe(what: str) -> dict[str, Any]:
     from interlace import methods
 
     if Path(what).is_dir():
-        from interlace.export.bundle import HEADER
+        from interlace.adaptation.header import HEADER
 
         if (Path(what) / HEADER).exists():
             return _run(Path(what))
     if "/" in what:
-        from interlace.data.catalog import is_catalog_name
+        from interlace.data.datasets.registry import is_catalog_name
 
         if is_catalog_name(what):
             return _data(what)
     if what in methods.available():
         return _method(what)
-    from interlace.data.field import find_field
+    from interlace.data.datasets.benchmarks import find_benchmark
 
-    if (entry := find_field(what)) is not None:
+    if (entry := find_benchmark(what)) is not None:
         return _field(entry)
     return _model(what) if _looks_like_model(what) else _method(what)
 
@@ -86,12 +86,12 @@ def _text(value: Any) -> str:
 
 def _everything() -> dict[str, Any]:
     from interlace import methods
-    from interlace.data.catalog import catalog_names
-    from interlace.data.field import field_names
+    from interlace.data.datasets.benchmarks import benchmark_names
+    from interlace.data.datasets.registry import catalog_names
 
     return {
         "methods": {name: methods.get(name).summary for name in methods.available()},
-        "data sets": [*catalog_names(), *field_names()],
+        "data sets": [*catalog_names(), *benchmark_names()],
         "models": ["picto (embedded)", "ViT-B-16:openai", "hf:<name>", "a folder or file"],
     }
 
@@ -113,19 +113,19 @@ def _method(name: str) -> dict[str, Any]:
         "allowed": {setting: describe(hint) for setting, hint in hints.items()},
         "parameters at ViT-B/16": methods.count_parameters(name, VIT_B_16),
         "parameters on picto": methods.count_parameters(name, _picto_spec()),
-        "new classes without training": "no" if cls.bound else "yes",
+        "new classes without training": "no" if cls.fixed_classes else "yes",
     }
 
 
 def _picto_spec() -> Spec:
-    """The embedded model's architecture, from its configuration and the shapes of its tensors."""
+    """Return the embedded model's architecture, from its configuration and tensor shapes."""
     import torch
     from safetensors import safe_open
 
     from interlace._util.reading import read_json_object
-    from interlace.backbone.weights import open_clip_spec
+    from interlace.backbone.checkpoints.families import open_clip_spec
 
-    folder = Path(str(files("interlace") / "data" / "picto" / "model"))
+    folder = Path(str(files("interlace") / "data" / "datasets" / "picto" / "model"))
     with safe_open(folder / "open_clip_model.safetensors", "pt") as stored:
         shapes = {
             name: torch.empty(stored.get_slice(name).get_shape(), device="meta")
@@ -156,7 +156,7 @@ def _model(name: str) -> dict[str, Any]:
 
 
 def _data(name: str) -> dict[str, Any]:
-    from interlace.data.catalog import read_catalog
+    from interlace.data.datasets.registry import read_catalog
 
     entry = read_catalog(name)
     return {
@@ -170,7 +170,7 @@ def _data(name: str) -> dict[str, Any]:
     }
 
 
-def _field(entry: FieldSet) -> dict[str, Any]:
+def _field(entry: BenchmarkDataset) -> dict[str, Any]:
     return {
         "data set": entry.title,
         "name": entry.name,
@@ -184,7 +184,7 @@ def _field(entry: FieldSet) -> dict[str, Any]:
 
 
 def _run(folder: Path) -> dict[str, Any]:
-    from interlace.export.bundle import read_header
+    from interlace.adaptation.header import read_header
 
     header = read_header(folder)
     last = header["history"][-1] if header["history"] else {}

@@ -4,21 +4,21 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from interlace.data.catalog import catalog_names
-    from interlace.data.columns import Columns
-    from interlace.data.doctor import check
-    from interlace.data.fewshot_files import read_draw
-    from interlace.data.field import field_names
-    from interlace.data.images import open_image, verify_image
-    from interlace.data.loader import Images, batches
+    from interlace.backbone.preprocess import Preprocess
+    from interlace.data.check import check
+    from interlace.data.datasets.benchmarks import benchmark_names
+    from interlace.data.datasets.registry import catalog_names
+    from interlace.data.datasets.retrieval_sets import open_retrieval
+    from interlace.data.images.decode import open_image, verify_image
+    from interlace.data.images.loader import Images, batches
+    from interlace.data.readers.columns import Columns
+    from interlace.data.readers.stored_draws import read_draw
     from interlace.data.records import Record, Skipped
-    from interlace.data.retrieval import RetrievalSet, Setting
-    from interlace.data.retrieval_sets import open_retrieval
+    from interlace.data.retrieval import RetrievalSet, RetrievalSetting
     from interlace.data.retrieval_task import RetrievalTask, draw_retrieval
     from interlace.data.source import Source
     from interlace.data.splits import Split
     from interlace.data.task import FewShotTask
-    from interlace.data.transforms import Preprocess
 
 __all__ = [
     "Columns",
@@ -27,16 +27,16 @@ __all__ = [
     "Preprocess",
     "Record",
     "RetrievalSet",
+    "RetrievalSetting",
     "RetrievalTask",
-    "Setting",
     "Skipped",
     "Source",
     "Split",
     "batches",
+    "benchmark_names",
     "catalog_names",
     "check",
     "draw_retrieval",
-    "field_names",
     "open_image",
     "open_retrieval",
     "read_draw",
@@ -45,33 +45,38 @@ __all__ = [
 
 # what loads and prepares images needs torch, which takes seconds to import; tables and names do not
 _HOMES = {
-    "Columns": "columns",
-    "FewShotTask": "task",
-    "Images": "loader",
-    "Preprocess": "transforms",
-    "Record": "records",
-    "RetrievalSet": "retrieval",
-    "RetrievalTask": "retrieval_task",
-    "Setting": "retrieval",
-    "Skipped": "records",
-    "Source": "source",
-    "Split": "splits",
-    "batches": "loader",
-    "catalog_names": "catalog",
-    "check": "doctor",
-    "draw_retrieval": "retrieval_task",
-    "field_names": "field",
-    "open_image": "images",
-    "open_retrieval": "retrieval_sets",
-    "read_draw": "fewshot_files",
-    "verify_image": "images",
+    "Columns": "data.readers.columns",
+    "FewShotTask": "data.task",
+    "Images": "data.images.loader",
+    "Preprocess": "backbone.preprocess",
+    "Record": "data.records",
+    "RetrievalSet": "data.retrieval",
+    "RetrievalTask": "data.retrieval_task",
+    "RetrievalSetting": "data.retrieval",
+    "Skipped": "data.records",
+    "Source": "data.source",
+    "Split": "data.splits",
+    "batches": "data.images.loader",
+    "catalog_names": "data.datasets.registry",
+    "check": "data.check",
+    "draw_retrieval": "data.retrieval_task",
+    "benchmark_names": "data.datasets.benchmarks",
+    "open_image": "data.images.decode",
+    "open_retrieval": "data.datasets.retrieval_sets",
+    "read_draw": "data.readers.stored_draws",
+    "verify_image": "data.images.decode",
 }
 
 
+#: Names of version 0.1 that are called otherwise today.
+_FORMER = {"Setting": "RetrievalSetting", "field_names": "benchmark_names"}
+
+
 def __getattr__(name: str) -> Any:
+    name = _FORMER.get(name, name)
     if name not in _HOMES:
         raise AttributeError(f"module 'interlace.data' has no attribute {name!r}")
-    value = getattr(import_module(f"interlace.data.{_HOMES[name]}"), name)
+    value = getattr(import_module(f"interlace.{_HOMES[name]}"), name)
     globals()[name] = value
     return value
 

@@ -17,8 +17,9 @@ class Record:
     Attributes:
         image: Path of the file, or the encoded bytes themselves.
         label: Index into the class names of the task the record belongs to.
-        key: Identity that outlives moves and re-ordering, such as `"cat/1.jpg"` or `"picto:123"`.
-        domain: Where the image comes from (a drawing style, a camera); `""` if that is not known.
+        key: Identity that outlives moves and re-ordering, such as ``"cat/1.jpg"`` or
+            ``"picto:123"``.
+        domain: Where the image comes from (a drawing style, a camera); ``""`` if that is not known.
         noise: Standard deviation of the Gaussian noise laid on the decoded image, where 1 is the
             step from black to white; for studies of robustness.
     """

@@ -13,19 +13,19 @@ MIXED_SHARE = 0.08
 """Share of each training class's gallery images that join the mixed gallery and never train."""
 
 QUERY_SHARE = 0.25
-"""Share of each training class's images, in held-out and gallery domain, that `udcdr` takes."""
+"""Share of each training class's images, in held-out and gallery domain, that ``udcdr`` takes."""
 
 UNSEEN_SHARE = 0.2
 """Share of the classes that are unseen where nobody says which."""
 
 
 @dataclass(frozen=True, slots=True)
-class Setting:
+class RetrievalSetting:
     """Which domain is left out of training, and which one stands beside it.
 
     Attributes:
-        held_out: Domain that never trains: the queries of `ucdr` and `udcdr`. `""` for none.
-        seen: Domain that trains: the queries of `uccdr`. `""` for none.
+        held_out: Domain that never trains: the queries of ``ucdr`` and ``udcdr``. ``""`` for none.
+        seen: Domain that trains: the queries of ``uccdr``. ``""`` for none.
     """
 
     held_out: str
@@ -43,7 +43,7 @@ class RetrievalSet:
 
     Attributes:
         source: All images, with their domains.
-        unseen: The classes that never train, as `source.classes` writes them.
+        unseen: The classes that never train, as ``source.classes`` writes them.
         gallery: Domain that is searched. Its images of training classes train too, but for those
             that are set aside.
         settings: What may be held out.
@@ -51,14 +51,15 @@ class RetrievalSet:
             Domains of one family are never on two sides.
         mixed_share: Share of the training classes' gallery images in the mixed gallery; 0 for no
             mixed gallery.
-        query_shares: Share that `udcdr` takes, for held-out domains where it is not `QUERY_SHARE`.
+        query_shares: Share that ``udcdr`` takes, for held-out domains where it is not
+            ``QUERY_SHARE``.
         measures: The two measures that are published for this data set.
     """
 
     source: Source
     unseen: tuple[str, ...]
     gallery: str
-    settings: tuple[Setting, ...]
+    settings: tuple[RetrievalSetting, ...]
     families: Mapping[str, str] = field(default_factory=dict)
     mixed_share: float = MIXED_SHARE
     query_shares: Mapping[str, float] = field(default_factory=dict)
@@ -79,7 +80,7 @@ class RetrievalSet:
         for setting in self.settings:
             self._check(setting)
 
-    def _check(self, setting: Setting) -> None:
+    def _check(self, setting: RetrievalSetting) -> None:
         roles = {"gallery": self.gallery, "held-out": setting.held_out, "seen": setting.seen}
         given = {role: name for role, name in roles.items() if name}
         for role, name in given.items():
@@ -105,8 +106,8 @@ class RetrievalSet:
         """Names of the domains, sorted."""
         return tuple(sorted({record.domain for record in self.source.records()} - {""}))
 
-    def setting(self, name: str | None = None) -> Setting:
-        """Finds a setting by its name.
+    def setting(self, name: str | None = None) -> RetrievalSetting:
+        """Find a setting by its name.
 
         Args:
             name: Its held-out domain, or its seen domain if it holds none out; None where there is
@@ -123,7 +124,7 @@ class RetrievalSet:
             f"{', '.join(setting.name for setting in self.settings)}"
         )
 
-    def training_domains(self, setting: Setting) -> tuple[str, ...]:
+    def training_domains(self, setting: RetrievalSetting) -> tuple[str, ...]:
         """Names the domains that train: all but the held-out one and relatives of test domains."""
         kept_away = {self._family(setting.held_out), self._family(self.gallery)}
         return tuple(
@@ -132,8 +133,11 @@ class RetrievalSet:
             if name == self.gallery or self._family(name) not in kept_away
         )
 
-    def query_share(self, setting: Setting) -> float:
-        """Share of each training class's images that `udcdr` takes; 0 without a held-out domain."""
+    def query_share(self, setting: RetrievalSetting) -> float:
+        """Share of each training class's images that ``udcdr`` takes.
+
+        0 without a held-out domain.
+        """
         return self.query_shares.get(setting.held_out, QUERY_SHARE) if setting.held_out else 0.0
 
     def _family(self, domain: str) -> str:
@@ -150,5 +154,5 @@ def unseen_by_hash(names: Iterable[str], share: float = UNSEEN_SHARE) -> tuple[s
 
 
 def share_count(share: float, total: int) -> int:
-    """A share of some images, rounded up, past what binary fractions add."""
+    """Return a share of some images, rounded up, past what binary fractions add."""
     return math.ceil(share * total - 1e-9)

@@ -1,8 +1,8 @@
 """Few-shot retrieval across classes and domains: what trains, what asks and what is searched.
 
 The protocols are those of Paul, Dutta and Biswas, "Universal Cross-Domain Retrieval", ICCV 2021,
-https://arxiv.org/abs/2108.08356, with few shots as in MAIL (NeurIPS 2025). `docs/retrieval.md` says
-what is drawn and where this departs from released code.
+https://arxiv.org/abs/2108.08356, with few shots as in MAIL (NeurIPS 2025). ``docs/retrieval.md``
+says what is drawn and where this departs from released code.
 """
 
 from __future__ import annotations
@@ -14,17 +14,17 @@ from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Literal, get_args
 
-from interlace.data.class_names import resolve_class_names
+from interlace.data.names import resolve_class_names
 from interlace.data.records import Record
-from interlace.data.retrieval import RetrievalSet, Setting, share_count
+from interlace.data.retrieval import RetrievalSet, RetrievalSetting, share_count
 from interlace.data.splits import draw_order, group_by_label, keys_of
 from interlace.data.task import FewShotTask
 from interlace.errors import InterlaceError
 
 if TYPE_CHECKING:
-    from interlace.backbone.text import Template
+    from interlace.backbone.prompts import Template
 
-Protocol = Literal["ucdr", "uccdr", "udcdr"]
+RetrievalKey = Literal["ucdr", "uccdr", "udcdr"]
 
 _TEST_SEED = 0  # what is tested on is the same for every seed of the shots
 
@@ -44,8 +44,8 @@ class RetrievalTask:
     Attributes:
         fit: The shots, over the training classes alone.
         classes: Names of all classes, which the labels of queries and gallery index.
-        targets: What is searched, by name: `"ucdr/sketch->real"`, and with the training classes'
-            images in the gallery `"ucdr/sketch->real/mixed"`.
+        targets: What is searched, by name: ``"ucdr/sketch->real"``, and with the training classes'
+            images in the gallery ``"ucdr/sketch->real/mixed"``.
         measures: The two measures that are published for the data set.
     """
 
@@ -66,7 +66,7 @@ class RetrievalTask:
 
     @property
     def template(self) -> Template:
-        """The prompt, with `{}` where the class name goes, or several."""
+        """The prompt, with ``{}`` where the class name goes, or several."""
         return self.fit.template
 
     @cached_property
@@ -95,10 +95,10 @@ class RetrievalTask:
 
 def draw_retrieval(
     data: RetrievalSet,
-    protocol: Protocol,
+    protocol: RetrievalKey,
     shots: int = 2,
     seed: int = 1,
-    setting: Setting | str | None = None,
+    setting: RetrievalSetting | str | None = None,
 ) -> RetrievalTask:
     """Draws shots, queries and galleries.
 
@@ -108,23 +108,23 @@ def draw_retrieval(
 
     Args:
         data: The images, and what is kept from training.
-        protocol: `"ucdr"`, `"uccdr"` or `"udcdr"`.
+        protocol: ``"ucdr"``, ``"uccdr"`` or ``"udcdr"``.
         shots: Images per training class and training domain.
-        seed: Seed of the shots (`splits.draw_order`).
+        seed: Seed of the shots (``splits.draw_order``).
         setting: What is held out, or its name; None where there is only one setting.
 
     Raises:
         InterlaceError: An argument is not as described, the setting has no domain for the
             protocol, or a class, the queries or the gallery have no image.
     """
-    if protocol not in get_args(Protocol):
+    if protocol not in get_args(RetrievalKey):
         raise InterlaceError(f"protocol '{protocol}': must be ucdr, uccdr or udcdr")
     from interlace._util.schema import check
     from interlace.config import Size, check_seed
 
     check("shots", shots, Size)
     check_seed(seed)
-    if not isinstance(setting, Setting):
+    if not isinstance(setting, RetrievalSetting):
         setting = data.setting(setting)
     asking = setting.seen if protocol == "uccdr" else setting.held_out
     if not asking:
@@ -175,7 +175,7 @@ def _shots(
     classes: Sequence[str],
     known: Sequence[bool],
     pools: Mapping[str, Sequence[Sequence[Record]]],
-    setting: Setting,
+    setting: RetrievalSetting,
     shots: int,
     seed: int,
 ) -> FewShotTask:

@@ -32,22 +32,22 @@ class Source:
     """Labelled images before shots are drawn from them.
 
     Attributes:
-        name: Its name, such as `"picto/food-drink"`.
+        name: Its name, such as ``"picto/food-drink"``.
         classes: Class names as the source writes them, which the labels index.
-        pools: Images by part: `"train"`, from which shots are drawn, and `"val"` and `"test"` if
-            these are set apart. A set that only tests has no `"train"`.
-        template: Its prompt, with `{}` where the class name goes.
+        pools: Images by part: ``"train"``, from which shots are drawn, and ``"val"`` and
+            ``"test"`` if these are set apart. A set that only tests has no ``"train"``.
+        template: Its prompt, with ``{}`` where the class name goes.
         description: One sentence.
         skipped: Files that could not be used.
-        cleaned: Whether `classes` go into prompts as they are.
+        cleaned: Whether ``classes`` go into prompts as they are.
         order: What sorts the classes before they are cut into base and novel: their names, or
             their labels where the source numbers them.
-        published: Whether `classes` are the published names of a standard data set, of which some
+        published: Whether ``classes`` are the published names of a standard data set, of which some
             are equal (ImageNet has two cranes); equal names are then allowed, with a note.
         hidden: Hidden files and folders, which were not read.
         notes: What a user should know of how the data was understood, a line each.
-        problems: What contradicts itself or cannot be used in it, a line each; `--strict` and
-            `data check` make these errors.
+        problems: What contradicts itself or cannot be used in it, a line each; ``--strict`` and
+            ``data check`` make these errors.
     """
 
     name: str
@@ -70,10 +70,10 @@ class Source:
 
 
 def part_of(name: str, where: str) -> str:
-    """Gives `"train"`, `"val"` or `"test"` for what a source calls a part.
+    """Return ``"train"``, ``"val"`` or ``"test"`` for what a source calls a part.
 
     Raises:
-        InterlaceError: The name is none of `PART_NAMES`.
+        InterlaceError: The name is none of ``PART_NAMES``.
     """
     try:
         return PART_NAMES[name.strip().lower()]
@@ -91,13 +91,13 @@ _PART_FOLDER = re.compile(rf"\d*{_FILLER}*({_WORDS}){_FILLER}*\d*")
 
 
 def part_of_folder(name: str) -> str:
-    """Gives the part that a folder is named like (`Test Set`, `train_images`, `val2017`), or ""."""
+    """Return the part that a folder is named like (``Test Set``, ``val2017``), or ""."""
     found = _PART_FOLDER.fullmatch(re.sub(r"[^a-z0-9]", "", _folded(name)))
     return _FOLDER_NAMES[found[1]] if found else ""
 
 
 def part_with_prefix(name: str) -> tuple[str, str]:
-    """Tells a part from what else is in a folder's name: `seg_train` is `("train", "seg")`."""
+    """Tells a part from what else is in a folder's name: ``seg_train`` is ``("train", "seg")``."""
     words = [word.rstrip("0123456789") for word in re.split(r"[^a-z0-9]+", _folded(name))]
     parts = [word for word in words if word in _FOLDER_NAMES]
     rest = "_".join(word for word in words if word not in _FOLDER_NAMES)

@@ -18,7 +18,7 @@ MAX_SHOTS = 1_000_000
 _FIELDS = frozenset({"name", "seed", "shots", "classes", *PARTS})
 
 
-class Parts(Protocol):
+class SplitParts(Protocol):
     """What is checked of a split."""
 
     @property
@@ -27,7 +27,7 @@ class Parts(Protocol):
 
 
 def read_fields(path: Path | str) -> tuple[dict[str, Any], object]:
-    """Reads the fields of a split file, each of its own type, and the hash that stands there.
+    """Read the fields of a split file, each of its own type, and the hash that stands there.
 
     Raises:
         InterlaceError: The file is missing or is something else.
@@ -53,7 +53,7 @@ def read_fields(path: Path | str) -> tuple[dict[str, Any], object]:
     return fields, stored
 
 
-def check_parts(split: Parts, where: str) -> None:
+def check_parts(split: SplitParts, where: str) -> None:
     """Sees that a split can be the draw of a task: nothing is on two sides, labels have classes.
 
     Raises:

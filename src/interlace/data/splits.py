@@ -27,7 +27,7 @@ class Split:
         seed: Seed of the draw.
         shots: Training images per class.
         classes: Class names, which the labels index.
-        train: Key and label of every shot; `val` and `test` likewise.
+        train: Key and label of every shot; ``val`` and ``test`` likewise.
     """
 
     name: str
@@ -45,7 +45,7 @@ class Split:
         return hashlib.sha256(canonical.encode()).hexdigest()
 
     def save(self, path: Path | str) -> None:
-        """Writes the split and its hash as JSON, in one step.
+        """Write the split and its hash as JSON, in one step.
 
         Raises:
             InterlaceError: The file cannot be written.
@@ -55,7 +55,7 @@ class Split:
 
     @classmethod
     def load(cls, path: Path | str) -> "Split":
-        """Reads a split, and checks its hash and that it can be a draw.
+        """Read a split, and checks its hash and that it can be a draw.
 
         Raises:
             InterlaceError: The file is missing, is not a split, was changed since it was saved,
@@ -99,13 +99,13 @@ def draw_shots(
         seed: Seed of the draw.
         spare: Images that each class must have left over.
         exact: Whether a class with too few images is an error. Else it gives what it has, but for
-            `spare` images where it has more than these.
+            ``spare`` images where it has more than these.
 
     Returns:
         The drawn images, by class and then by draw; and all others, in the same order.
 
     Raises:
-        TooFewImages: A class has fewer than `shots + spare` images; or none, if not `exact`.
+        TooFewImages: A class has fewer than ``shots + spare`` images; or none, if not ``exact``.
     """
     by_class = group_by_label(records, len(classes))
     need = shots + spare if exact else 1
@@ -125,7 +125,7 @@ def draw_shots(
 def draw_validation(
     rest: Sequence[Record], n_classes: int, shots: int, keep: bool
 ) -> tuple[tuple[Record, ...], tuple[Record, ...]]:
-    """Takes up to `min(shots, 4)` validation shots per class out of what the shots left over.
+    """Take up to ``min(shots, 4)`` validation shots per class out of what the shots left over.
 
     Args:
         rest: Images that are not shots, in the order of the draw.
@@ -147,7 +147,7 @@ def draw_validation(
     return tuple(val), tuple(remaining)
 
 
-def deal(
+def split_records(
     pools: Mapping[str, Sequence[Record]],
     classes: Sequence[str],
     shots: int,
@@ -157,16 +157,17 @@ def deal(
     """Deals records into shots, validation shots and test images.
 
     Args:
-        pools: Images by part: `"train"`, and `"val"` and `"test"` if these are set apart already.
+        pools: Images by part: ``"train"``, and ``"val"`` and ``"test"`` if these are set apart
+            already.
         classes: Class names, which the labels index.
         shots: Training images per class; 0 leaves everything that may be tested on for testing.
         seed: Seed of the draw.
-        exact: Whether a class with fewer images is an error (`draw_shots`).
+        exact: Whether a class with fewer images is an error (``draw_shots``).
 
     Returns:
-        Shots, validation shots and test images. Without a `"train"` there are test images alone.
-        Without a `"val"`, validation shots come from what the shots left over in `"train"`;
-        without a `"test"`, all that then remains tests.
+        Shots, validation shots and test images. Without a ``"train"`` there are test images alone.
+        Without a ``"val"``, validation shots come from what the shots left over in ``"train"``;
+        without a ``"test"``, all that then remains tests.
 
     Raises:
         InterlaceError: A class has too few images.
@@ -181,7 +182,7 @@ def deal(
     return train, val, remaining if held_out is None else tuple(held_out)
 
 
-def deal_stored(
+def apply_split(
     records: Iterable[Record], classes: Sequence[str], split: Split, name: str
 ) -> tuple[tuple[Record, ...], tuple[Record, ...], tuple[Record, ...]]:
     """Deals records into shots, validation shots and test images as a stored split does.
@@ -233,7 +234,7 @@ def deal_stored(
 def base_and_novel(
     classes: Sequence[str], order: ClassOrder = "name", share: float = 0.5
 ) -> tuple[tuple[int, ...], tuple[int, ...]]:
-    """Splits classes in two: the first ceil(n * share) in their order, and the rest.
+    """Split classes in two: the first ceil(n * share) in their order, and the rest.
 
     Args:
         classes: Class names, which the labels index.
@@ -258,7 +259,7 @@ def base_and_novel(
 
 
 def group_by_label(records: Iterable[Record], n_classes: int) -> list[list[Record]]:
-    """Lists the records of each class, in the order given."""
+    """List the records of each class, in the order given."""
     groups: list[list[Record]] = [[] for _ in range(n_classes)]
     for record in records:
         groups[record.label].append(record)
@@ -266,7 +267,7 @@ def group_by_label(records: Iterable[Record], n_classes: int) -> list[list[Recor
 
 
 def keys_of(records: Iterable[Record]) -> tuple[Key, ...]:
-    """Gives the identity and label of each record."""
+    """Return the identity and label of each record."""
     return tuple((record.key, record.label) for record in records)
 
 
@@ -275,7 +276,7 @@ def _rank(key: str, seed: int) -> bytes:
 
 
 def fewer_shots(train: Iterable[Record], classes: Sequence[str], shots: int) -> str:
-    """Names the classes that have fewer shots than were asked for, or `""`."""
+    """Names the classes that have fewer shots than were asked for, or ``""``."""
     counts = [len(own) for own in group_by_label(train, len(classes))]
     short = [f"{classes[i]} {n}" for i, n in enumerate(counts) if n < shots]
     if not short:

@@ -10,30 +10,30 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Literal
 
 from interlace._util.text import count_of, listed, printable
-from interlace.data.catalog import is_known, open_source, read_catalog
-from interlace.data.class_names import (
+from interlace.data.datasets.registry import is_known, open_source, read_catalog
+from interlace.data.names import (
     ClassNames,
     notes_on_names,
     remembered_names,
     resolve_class_names,
 )
-from interlace.data.columns import BY_NAME, Columns
-from interlace.data.fewshot_files import read_draw
-from interlace.data.readers import read_photos
+from interlace.data.readers.columns import BY_NAME, Columns
+from interlace.data.readers.folder import read_photos
+from interlace.data.readers.stored_draws import read_draw
 from interlace.data.records import Record, Skipped
 from interlace.data.source import DEFAULT_TEMPLATE, ClassOrder, Source
 from interlace.data.splits import (
     Split,
+    apply_split,
     base_and_novel,
-    deal,
-    deal_stored,
     fewer_shots,
     keys_of,
+    split_records,
 )
 from interlace.errors import InterlaceError
 
 if TYPE_CHECKING:
-    from interlace.backbone.text import Template
+    from interlace.backbone.prompts import Template
 
 ClassSubset = Literal["all", "base", "novel"]
 
@@ -48,7 +48,7 @@ class FewShotTask:
         train: The shots, by class.
         val: Validation shots, by class: none where the shots left no image over.
         test: Images held out, never used to train or to choose.
-        template: Prompt with `{}` where the class name goes, or several, whose text features are
+        template: Prompt with ``{}`` where the class name goes, or several, whose text features are
             averaged.
         shots: Training images per class that were asked for; a class may have fewer.
         seed: Seed of the draw.
@@ -56,8 +56,8 @@ class FewShotTask:
         order: What sorts the classes before they are cut into base and novel: their names, or
             their labels where the source numbers them, as the data sets of the field do.
         folders: What the source calls each class (its folder, its label), in the order of
-            `classes`; empty where that is not known.
-        published: Whether `classes` are published names, of which some may be equal.
+            ``classes``; empty where that is not known.
+        published: Whether ``classes`` are published names, of which some may be equal.
         hidden: Hidden files and folders, which were not read.
         notes: What a user should know of how the data was understood, a line each.
     """
@@ -100,22 +100,23 @@ class FewShotTask:
         strict: bool = False,
         exact: bool = False,
     ) -> FewShotTask:
-        """Makes a task from a folder with one sub-folder of images per class.
+        """Make a task from a folder with one sub-folder of images per class.
 
-        If sub-folders have the names of parts (`train`, `val`, `test` and the like) with the class
-        folders below, shots come from `train`, validation shots from `val` if it is there, and the
-        test images are those of `test` (or of `val` where there is no `test`). Otherwise every
-        image that is neither a shot nor a validation shot is held out for testing.
+        If sub-folders have the names of parts (``train``, ``val``, ``test`` and the like) with the
+        class folders below, shots come from ``train``, validation shots from ``val`` if it is
+        there, and the test images are those of ``test`` (or of ``val`` where there is no
+        ``test``). Otherwise every image that is neither a shot nor a validation shot is held out
+        for testing.
 
         Args:
             root: The folder.
             shots: Training images per class; 0 draws none, so that every image (or, with parts, all
                 of the test part) is for testing.
-            seed: Seed of the draw (see `splits.draw_order`).
-            class_names: Where the folder names do not say it: see `resolve_class_names`.
-            template: Prompt with `{}` where the class name goes.
+            seed: Seed of the draw (see ``splits.draw_order``).
+            class_names: Where the folder names do not say it: see ``resolve_class_names``.
+            template: Prompt with ``{}`` where the class name goes.
             strict: Whether a file that cannot be used is an error instead of being skipped.
-            exact: As in `load`.
+            exact: As in ``load``.
 
         Returns:
             The task, all of whose images are readable.
@@ -139,11 +140,11 @@ class FewShotTask:
         root: Path | str | None = None,
         strict: bool = False,
     ) -> FewShotTask:
-        """Makes a task from a data set that Interlace knows: `"picto/food-drink"`, `"eurosat"`.
+        """Make a task from a data set that Interlace knows: ``"picto/food-drink"``, ``"eurosat"``.
 
         Args:
-            name: Name of an embedded data set (`catalog.catalog_names`) or of one of the field
-                (`field.field_names`).
+            name: Name of an embedded data set (``catalog.catalog_names``) or of one of the field
+                (``benchmarks.benchmark_names``).
             shots: Training images per class; 0 leaves only the test images.
             seed: Seed of the draw; the test images are the data set's own.
             root: The data root, for data sets of the field; None takes the environment variable
@@ -176,35 +177,36 @@ class FewShotTask:
         columns: Columns = BY_NAME,
         exact: bool | None = None,
     ) -> FewShotTask:
-        """Makes a task from images of your own or from a data set that Interlace knows.
+        """Make a task from images of your own or from a data set that Interlace knows.
 
         Args:
-            source: A folder with one sub-folder per class, a table of images (`.csv`, `.tsv`,
-                `.jsonl`, `.json`, `.parquet`), a `.zip` of either, a folder that Hugging Face
-                `datasets` or its hub made, or a name such as `"picto/food-drink"` or `"eurosat"`.
-                What exists on disk comes before a name, but for the data sets of the field where
-                the data root is known.
+            source: A folder with one sub-folder per class, a table of images (``.csv``, ``.tsv``,
+                ``.jsonl``, ``.json``, ``.parquet``), a ``.zip`` of either, a folder that Hugging
+                Face ``datasets`` or its hub made, or a name such as ``"picto/food-drink"`` or
+                ``"eurosat"``. What exists on disk comes before a name, but for the data sets of
+                the field where the data root is known.
             shots: Training images per class.
             seed: Seed of the draw.
-            class_names: As in `from_folder`, or one name per class of the source.
-            remembered: Names that an earlier task gave to the same folders (`Adapted.class_names`),
-                for where `class_names` is None; folders that are not among them are cleaned.
-            template: Prompt with `{}` where the class name goes; None takes the source's own.
+            class_names: As in ``from_folder``, or one name per class of the source.
+            remembered: Names that an earlier task gave to the same folders
+                (``Adapted.class_names``), for where ``class_names`` is None; folders that are not
+                among them are cleaned.
+            template: Prompt with ``{}`` where the class name goes; None takes the source's own.
             strict: Whether a file that cannot be used is an error instead of being skipped.
             root: The data root, for data sets of the field; None takes the environment variable
                 INTERLACE_DATA.
-            split: A stored draw to use instead of a new one: a `Split`, the path of one, or of a
-                draw that other code made (`fewshot_files.read_draw`). Its shots and seed count.
+            split: A stored draw to use instead of a new one: a ``Split``, the path of one, or of a
+                draw that other code made (``fewshot_files.read_draw``). Its shots and seed count.
             columns: Columns of a table that are named.
-            exact: Whether every class must have `shots` images, and one to test on where there is
+            exact: Whether every class must have ``shots`` images, and one to test on where there is
                 no test part. Else a class that has fewer gives what it has, and is named in
-                `notes`. None asks for it of data sets known by name alone.
+                ``notes``. None asks for it of data sets known by name alone.
 
         Returns:
             The task.
 
         Raises:
-            InterlaceError: `source` is none of these, or cannot be used.
+            InterlaceError: ``source`` is none of these, or cannot be used.
         """
         _check_draw(shots, seed)
         if exact is None:
@@ -233,7 +235,7 @@ class FewShotTask:
         split: Split | Path | str | None = None,
         exact: bool = True,
     ) -> FewShotTask:
-        """Makes a task from labelled images that have been read; the arguments are `load`'s.
+        """Make a task from labelled images that have been read; the arguments are ``load``'s.
 
         Raises:
             InterlaceError: An argument is not as described, or a class has too few images.
@@ -248,13 +250,13 @@ class FewShotTask:
         if not source.published:
             notes += notes_on_names(source.classes, classes, class_names)
         if split is None:
-            train, val, test = deal(source.pools, classes, shots, seed, exact)
+            train, val, test = split_records(source.pools, classes, shots, seed, exact)
             notes += [fewer] if (fewer := fewer_shots(train, classes, shots)) and train else []
             shots = shots if "train" in source.pools else 0
         else:
             if not isinstance(split, Split):
                 split = _read_split(Path(split), source, classes)
-            train, val, test = deal_stored(source.records(), classes, split, source.name)
+            train, val, test = apply_split(source.records(), classes, split, source.name)
             shots, seed = split.shots, split.seed
         if not test:
             notes.append("there are no test images: nothing will be scored")
@@ -276,20 +278,20 @@ class FewShotTask:
         )
 
     def base_and_novel(self, share: float = 0.5) -> tuple[tuple[int, ...], tuple[int, ...]]:
-        """Gives the labels of the base and of the novel classes (`splits.base_and_novel`)."""
+        """Return the labels of the base and of the novel classes (``splits.base_and_novel``)."""
         return base_and_novel(self.classes, self.order, share)
 
     def classes_subset(self, which: ClassSubset) -> FewShotTask:
-        """Keeps the base or the novel half of the classes (`splits.base_and_novel`).
+        """Keep the base or the novel half of the classes (``splits.base_and_novel``).
 
         Args:
-            which: `"base"`, `"novel"` or `"all"`.
+            which: ``"base"``, ``"novel"`` or ``"all"``.
 
         Returns:
             A task over these classes alone, with labels that index them, or the task itself.
 
         Raises:
-            InterlaceError: `which` is something else.
+            InterlaceError: ``which`` is something else.
         """
         if which not in ("all", "base", "novel"):
             raise InterlaceError(f"class subset '{which}': must be 'base', 'novel' or 'all'")
@@ -299,7 +301,7 @@ class FewShotTask:
         return self.restricted(base if which == "base" else novel, f"{self.name}:{which}")
 
     def restricted(self, kept: Sequence[int], name: str) -> FewShotTask:
-        """Keeps some of the classes and their images.
+        """Keep some of the classes and their images.
 
         Args:
             kept: Labels of the classes, in the order they are to have.
@@ -328,11 +330,11 @@ class FewShotTask:
             InterlaceError: The classes differ, or an image of the split is not there.
         """
         own = (*self.train, *self.val, *self.test)
-        train, val, test = deal_stored(own, self.classes, split, self.name)
+        train, val, test = apply_split(own, self.classes, split, self.name)
         return replace(self, train=train, val=val, test=test, shots=split.shots, seed=split.seed)
 
     def split(self) -> Split:
-        """Gives the draw of this task in the form that is stored."""
+        """Return the draw of this task in the form that is stored."""
         return Split(
             name=self.name,
             seed=self.seed,
@@ -345,7 +347,7 @@ class FewShotTask:
 
     @cached_property
     def split_hash(self) -> str:
-        """The sha256 of `split()`."""
+        """The sha256 of ``split()``."""
         return self.split().sha256
 
     def describe(self) -> str:

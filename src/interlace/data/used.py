@@ -16,7 +16,7 @@ class Used:
     """The images of a fit by their content.
 
     Attributes:
-        digests: `Record.digest` of each.
+        digests: ``Record.digest`` of each.
         sizes: Their sizes in bytes, so that only files of one of these sizes need to be read; None
             where they are not known, and every file is read.
     """
@@ -26,7 +26,7 @@ class Used:
 
     @classmethod
     def of(cls, records: Iterable[Record]) -> Used:
-        """Looks at the images of a fit.
+        """Look at the images of a fit.
 
         Raises:
             InterlaceError: One of them cannot be read.
@@ -35,7 +35,7 @@ class Used:
         return cls(frozenset(map(_digest, own)), frozenset(map(_size, own)))
 
     def __or__(self, other: Used) -> Used:
-        """Joins two fits."""
+        """Join two fits."""
         known = self.sizes is not None and other.sizes is not None
         sizes = (self.sizes or frozenset()) | (other.sizes or frozenset()) if known else None
         return Used(self.digests | other.digests, sizes)
@@ -51,7 +51,7 @@ class Used:
         return _digest(record) in self.digests
 
     def others(self, records: Sequence[Record]) -> tuple[Record, ...]:
-        """Keeps the images that are not among them, in their order.
+        """Keep the images that are not among them, in their order.
 
         Raises:
             InterlaceError: An image cannot be read.

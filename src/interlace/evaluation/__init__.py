@@ -1,6 +1,6 @@
 """Evaluation: metrics, statistics over seeds, and their pictures."""
 
-from interlace.evaluation.classify import (
+from interlace.evaluation.classification import (
     Scores,
     confusion_matrix,
     expected_calibration_error,
@@ -8,8 +8,13 @@ from interlace.evaluation.classify import (
     mean_per_class,
     top1,
 )
-from interlace.evaluation.retrieve import RetrievalScores, retrieval_metrics
-from interlace.evaluation.stats import Interval, PairedDifference, mean_interval, paired_difference
+from interlace.evaluation.retrieval import RetrievalScores, retrieval_metrics
+from interlace.evaluation.statistics import (
+    Interval,
+    PairedDifference,
+    mean_interval,
+    paired_difference,
+)
 
 __all__ = [
     "Interval",

@@ -50,7 +50,7 @@ def available() -> list[str]:
 
 
 def get(name: str) -> type[Method]:
-    """The class of a method.
+    """Return the class of a method.
 
     Raises:
         InterlaceError: if there is no such method.
@@ -66,7 +66,7 @@ def get(name: str) -> type[Method]:
 
 
 def parameters(name: str) -> dict[str, Any]:
-    """The arguments a method is created with, and what each may be.
+    """Return the arguments a method is created with, and what each may be.
 
     Args:
         name: the method's key.

@@ -16,16 +16,16 @@ from torch.nn import functional as F
 from interlace._util.schema import Range
 from interlace.backbone.dual import DualEncoder
 from interlace.backbone.edits import Edit
-from interlace.backbone.text import Prompts, Template
-from interlace.backbone.tower import Begun, TowerOutput
+from interlace.backbone.prompts import Prompts, Template
+from interlace.backbone.tower import PrefixState, TowerOutput
 
 #: What arguments may be that several methods take. The limits are beyond all use: they keep a slip
 #: of the hand from taking all memory.
 Share = Annotated[float, Range(0, 1)]
 Weight = Annotated[float, Range(0, limit=1_000_000)]
-Positive = Annotated[float, Range(above=0, limit=1_000_000)]
+Factor = Annotated[float, Range(above=0, limit=1_000_000)]
 Blocks = Annotated[int, Range(1, limit=1_000)]
-Count = Annotated[int, Range(1, limit=1_000)]
+TokenCount = Annotated[int, Range(1, limit=1_000)]
 Rank = Annotated[int, Range(1, limit=4_096)]
 Width = Annotated[int, Range(1, limit=16_384)]
 
@@ -72,11 +72,11 @@ class Method(nn.Module):
     shortcuts: bool = True
     #: Whether the method works on the frozen features and edits no tower; it is then trained on
     #: features that are encoded once.
-    on_features: ClassVar[bool] = False
+    uses_frozen_features: ClassVar[bool] = False
     #: Whether the method answers only for the classes it was fitted on.
-    bound: ClassVar[bool] = False
+    fixed_classes: ClassVar[bool] = False
     #: Own tensors whose size follows from the shots; loading restores the size they were saved in.
-    sized: ClassVar[tuple[str, ...]] = ()
+    lazily_sized_tensors: ClassVar[tuple[str, ...]] = ()
 
     def __init__(self, clip: DualEncoder) -> None:
         super().__init__()
@@ -88,11 +88,11 @@ class Method(nn.Module):
         return self._clip[0]
 
     def edits(self) -> Edits:
-        """The image tower's and the text tower's edit; None leaves a tower as it is."""
+        """Return the image tower's and the text tower's edit; None leaves a tower as it is."""
         return None, None
 
     def _load_from_state_dict(self, state: dict[str, Any], prefix: str, *rest: Any) -> None:
-        for name in self.sized:
+        for name in self.lazily_sized_tensors:
             saved = state.get(prefix + name)
             # an optimiser may hold the tensor that is there: one of the right size stays
             if saved is None or saved.shape == getattr(self, name).shape:
@@ -101,7 +101,7 @@ class Method(nn.Module):
             setattr(self, name, nn.Parameter(empty) if name in self._parameters else empty)
         super()._load_from_state_dict(state, prefix, *rest)
 
-    def prepare(self, image: TowerOutput, labels: Tensor, text: TowerOutput) -> None:
+    def init_from_shots(self, image: TowerOutput, labels: Tensor, text: TowerOutput) -> None:
         """Look at the shots before training; most methods have no need to.
 
         Args:
@@ -110,7 +110,7 @@ class Method(nn.Module):
             text: frozen output for the C classes.
         """
 
-    def tune(self, image: TowerOutput, labels: Tensor, text: TowerOutput) -> None:
+    def tune_on_validation(self, image: TowerOutput, labels: Tensor, text: TowerOutput) -> None:
         """Choose on the validation shots what is not learnt by gradient; most methods have nothing.
 
         Args:
@@ -120,7 +120,10 @@ class Method(nn.Module):
         """
 
     def prompt_templates(self, template: str) -> Sequence[str]:
-        """The templates this method puts class names into, given the task's; usually that one."""
+        """Return the templates this method puts class names into, given the task's.
+
+        Usually that one.
+        """
         return (template,)
 
     def prompts(self, names: Sequence[str], template: Template) -> Prompts:
@@ -134,7 +137,7 @@ class Method(nn.Module):
         return self.clip.prompts(names, list(dict.fromkeys(own)))
 
     @torch.no_grad()
-    def begin_prompts(self, prompts: Prompts) -> Prompts:
+    def run_prompt_prefix(self, prompts: Prompts) -> Prompts:
         """Take prompts through the text blocks that this method does not change.
 
         The result gives what ``prompts`` give, as long as the first block that is edited stays the
@@ -143,25 +146,25 @@ class Method(nn.Module):
         if not self.shortcuts:
             return prompts
         ids, edit = self.prompt_ids(prompts), self.edits()[1]
-        return replace(prompts, begun=self.clip.text.begin(ids, edit, self.needs_frozen))
+        return replace(prompts, prefix=self.clip.text.run_prefix(ids, edit, self.needs_frozen))
 
     @torch.no_grad()
-    def begin_images(self, images: Tensor, frozen: bool = False) -> Begun:
+    def run_image_prefix(self, images: Tensor, frozen: bool = False) -> PrefixState:
         """Take ``images`` [B, 3, H, W] through the blocks that this method does not change.
 
         Args:
             images: preprocessed images.
             frozen: whether to compute the unedited features too.
         """
-        return self.clip.image.begin(images, self.edits()[0], frozen)
+        return self.clip.image.run_prefix(images, self.edits()[0], frozen)
 
     def encode_image(
-        self, images: Tensor | Begun, frozen: bool = False, edits: Edits | None = None
+        self, images: Tensor | PrefixState, frozen: bool = False, edits: Edits | None = None
     ) -> TowerOutput:
         """Run the image tower under this method's edit.
 
         Args:
-            images: preprocessed images [B, 3, H, W], or what :meth:`begin_images` made of them.
+            images: preprocessed images [B, 3, H, W], or what :meth:`run_image_prefix` made of them.
             frozen: whether to return the unedited features too.
             edits: what :meth:`edits` returned, where that is known already.
         """
@@ -179,7 +182,7 @@ class Method(nn.Module):
             edits: what :meth:`edits` returned, where that is known already.
         """
         edit = (self.edits() if edits is None else edits)[1]
-        texts = self.prompt_ids(prompts) if prompts.begun is None else prompts.begun
+        texts = self.prompt_ids(prompts) if prompts.prefix is None else prompts.prefix
         output = self.clip.text(texts, edit, frozen, self.shortcuts)
         if prompts.templates == 1:
             return output
@@ -189,7 +192,7 @@ class Method(nn.Module):
         )
 
     def prompt_ids(self, prompts: Prompts) -> Tensor:
-        """The token ids the text tower reads; a method may make room for its tokens."""
+        """Return the token ids the text tower reads; a method may make room for its tokens."""
         return prompts.ids
 
     def score(self, image: TowerOutput, text: TowerOutput, seen: bool = True) -> Output:
@@ -209,12 +212,12 @@ class Method(nn.Module):
         return Output(image_features, text_features, logits)
 
     def forward(
-        self, images: Tensor | Begun, prompts: Prompts | Sequence[str], seen: bool = True
+        self, images: Tensor | PrefixState, prompts: Prompts | Sequence[str], seen: bool = True
     ) -> Output:
         """Compare ``images`` [B, 3, H, W] with C class prompts, with all that the loss needs.
 
         Args:
-            images: preprocessed images, or what :meth:`begin_images` made of them.
+            images: preprocessed images, or what :meth:`run_image_prefix` made of them.
             prompts: token ids, or class names to put into the model's default template.
             seen: whether the method was trained on these classes.
         """
@@ -228,8 +231,11 @@ class Method(nn.Module):
         """Cross-entropy of ``out.logits`` [B, C] with ``labels`` [B]."""
         return F.cross_entropy(out.logits, labels)
 
-    def penalty(self, out: Output) -> Tensor:
-        """What :meth:`loss` adds to its cross-entropy whatever the labels are; usually nothing."""
+    def regularization(self, out: Output) -> Tensor:
+        """Return what :meth:`loss` adds to its cross-entropy whatever the labels are.
+
+        Usually nothing.
+        """
         return out.logits.new_zeros(())
 
 

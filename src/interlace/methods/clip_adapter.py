@@ -31,7 +31,7 @@ class CLIPAdapter(Method):
 
     key = "clip_adapter"
     summary = "A bottleneck on the image feature, blended with it (2110.04544)."
-    on_features = True
+    uses_frozen_features = True
 
     def __init__(self, clip: DualEncoder, *, reduction: Width, ratio: Share) -> None:
         super().__init__(clip)

@@ -11,9 +11,9 @@ from torch import nn
 from interlace._util.schema import Range
 from interlace.backbone.dual import DualEncoder
 from interlace.backbone.edits import Edit, LowRank
-from interlace.methods.base import Method, Positive, Rank
+from interlace.methods.base import Factor, Method, Rank
 
-LINEARS = ("q", "k", "v")
+ADAPTED_LINEARS = ("q", "k", "v")
 
 
 class _Pair(nn.Module):
@@ -26,7 +26,7 @@ class _Pair(nn.Module):
         nn.init.kaiming_uniform_(self.b, a=math.sqrt(5))
 
     def forward(self, scale: float, dropout: float) -> LowRank:
-        """The change of the weight, ``scale * a @ b``."""
+        """Return the change of the weight, ``scale * a @ b``."""
         return LowRank(scale * self.a, self.b, dropout)
 
 
@@ -56,7 +56,7 @@ class CLIPLoRA(Method):
         clip: DualEncoder,
         *,
         rank: Rank,
-        alpha: Positive,
+        alpha: Factor,
         dropout: Annotated[float, Range(0, below=1)],
     ) -> None:
         super().__init__(clip)
@@ -64,14 +64,14 @@ class CLIPLoRA(Method):
         self.dropout = dropout
         self.image, self.text = (
             nn.ModuleList(
-                nn.ModuleDict({linear: _Pair(tower.width, rank) for linear in LINEARS})
+                nn.ModuleDict({linear: _Pair(tower.width, rank) for linear in ADAPTED_LINEARS})
                 for _ in range(tower.depth)
             )
             for tower in (clip.image, clip.text)
         )
 
     def edits(self) -> tuple[Edit, Edit]:
-        """The low-rank changes of both towers; with dropout while training."""
+        """Return the low-rank changes of both towers; with dropout while training."""
         return self._edit(self.image), self._edit(self.text)
 
     def _edit(self, blocks: nn.ModuleList) -> Edit:

@@ -9,9 +9,9 @@ from torch import Tensor, nn
 
 from interlace.backbone.dual import DualEncoder
 from interlace.backbone.edits import Edit, Tokens
-from interlace.backbone.text import Prompts, make_room
+from interlace.backbone.prompts import Prompts, make_room
 from interlace.errors import InterlaceError
-from interlace.methods.base import Count, Method
+from interlace.methods.base import Method, TokenCount
 
 
 class CoOp(Method):
@@ -36,7 +36,7 @@ class CoOp(Method):
     key = "coop"
     summary = "Learnt word vectors before the class name (2109.01134)."
 
-    def __init__(self, clip: DualEncoder, *, n_tokens: Count | None, init: str | None) -> None:
+    def __init__(self, clip: DualEncoder, *, n_tokens: TokenCount | None, init: str | None) -> None:
         super().__init__(clip)
         start = None if init is None else word_vectors(clip, init)
         if start is not None and n_tokens not in (None, len(start)):
@@ -54,16 +54,16 @@ class CoOp(Method):
         self.context = nn.Parameter(context if start is None else start)
 
     def prompt_templates(self, template: str) -> Sequence[str]:
-        """The name alone: the context is learnt."""
+        """Return the name alone: the context is learnt."""
         return ("{}.",)
 
     def tokens(self) -> Tensor:
-        """The context with its position embeddings, [1, K, D]."""
+        """Return the context with its position embeddings, [1, K, D]."""
         at, tower = self.clip.text.insert_at, self.clip.text
         return (self.context + tower.positions[at : at + len(self.context)])[None]
 
     def edits(self) -> tuple[None, Edit]:
-        """The context at the text tower's input."""
+        """Return the context at the text tower's input."""
         return None, Edit(tokens=Tokens(0, self.tokens(), overwrite=True))
 
     def prompt_ids(self, prompts: Prompts) -> Tensor:

@@ -26,15 +26,15 @@ class LinearProbe(Method):
 
     key = "linear_probe"
     summary = "A linear classifier on frozen features, started from the texts (2103.00020)."
-    on_features = True
-    bound = True
-    sized = ("weight",)
+    uses_frozen_features = True
+    fixed_classes = True
+    lazily_sized_tensors = ("weight",)
 
     def __init__(self, clip: DualEncoder) -> None:
         super().__init__(clip)
         self.weight = nn.Parameter(torch.empty(0, clip.spec.embed_dim))
 
-    def prepare(self, image: TowerOutput, labels: Tensor, text: TowerOutput) -> None:
+    def init_from_shots(self, image: TowerOutput, labels: Tensor, text: TowerOutput) -> None:
         """Start from the text features of the C classes."""
         self.weight = nn.Parameter(F.normalize(text.features, dim=-1).detach().clone())
 

@@ -45,14 +45,14 @@ class AgentPair(nn.Module):
             self.register_parameter("bridge_up", None)
 
     def image(self) -> Affine:
-        """The image tower's change at this site."""
+        """Return the image tower's change at this site."""
         if self.bridge_down is None or self.bridge_up is None:
             return Affine(self.image_scale, self.image_shift)
         bridged = self.text_scale @ self.bridge_down @ self.bridge_up
         return Affine(self.image_scale + bridged, self.image_shift)
 
     def text(self) -> Affine:
-        """The text tower's change at this site."""
+        """Return the text tower's change at this site."""
         return Affine(self.text_scale, self.text_shift)
 
 
@@ -79,12 +79,12 @@ class MetaAgent(nn.Module):
         self.image_bridge_up = nn.Parameter(torch.zeros(rank, image_width))
 
     def image(self) -> Affine:
-        """The image tower's change at this site."""
+        """Return the image tower's change at this site."""
         bridged = self.meta @ self.image_bridge_down @ self.image_bridge_up
         return Affine(self.image_scale + bridged, self.image_shift)
 
     def text(self) -> Affine:
-        """The text tower's change at this site."""
+        """Return the text tower's change at this site."""
         bridged = self.meta @ self.text_bridge_down @ self.text_bridge_up
         return Affine(self.text_scale + bridged, self.text_shift)
 
@@ -130,7 +130,7 @@ class _Agents(Method):
         yield "projection", "projection", self.projection
 
     def edits(self) -> tuple[Edit, Edit]:
-        """A scale and a shift at every site of both towers, and the trained projections."""
+        """Return a scale and a shift at every site of both towers, and the trained projections."""
         image, text = {}, {}
         for image_site, text_site, agents in self._sites():
             pair = cast(AgentPair | MetaAgent, agents)

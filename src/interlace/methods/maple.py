@@ -10,9 +10,9 @@ from torch import Tensor, nn
 
 from interlace.backbone.dual import DualEncoder
 from interlace.backbone.edits import Edit, Tokens
-from interlace.backbone.text import Prompts
+from interlace.backbone.prompts import Prompts
 from interlace.errors import InterlaceError
-from interlace.methods.base import Blocks, Count, Method
+from interlace.methods.base import Blocks, Method, TokenCount
 from interlace.methods.coop import placeholders, word_vectors
 
 
@@ -41,7 +41,7 @@ class MaPLe(Method):
     key = "maple"
     summary = "Deep prompts in both towers, the image's from the text's (CVPR 2023)."
 
-    def __init__(self, clip: DualEncoder, *, n_tokens: Count, depth: Blocks | None) -> None:
+    def __init__(self, clip: DualEncoder, *, n_tokens: TokenCount, depth: Blocks | None) -> None:
         super().__init__(clip)
         most = min(clip.image.depth, clip.text.depth)
         depth = max(1, most * 3 // 4) if depth is None else depth
@@ -59,7 +59,7 @@ class MaPLe(Method):
         self.to_image = nn.ModuleList(copy.deepcopy(linear) for _ in range(depth))
 
     def prompt_templates(self, template: str) -> Sequence[str]:
-        """The template without its first K words: the tokens stand there."""
+        """Return the template without its first K words: the tokens stand there."""
         head, _, tail = template.partition("{}")
         return (" ".join(head.split()[self.text_tokens.shape[1] :] + ["{}"]) + tail,)
 

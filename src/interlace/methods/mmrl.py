@@ -17,7 +17,7 @@ from interlace.backbone.dual import DualEncoder
 from interlace.backbone.edits import Edit, Tokens
 from interlace.backbone.tower import TowerOutput
 from interlace.errors import InterlaceError
-from interlace.methods.base import Blocks, Count, Method, Output, Rank, Share, Weight, Width
+from interlace.methods.base import Blocks, Method, Output, Rank, Share, TokenCount, Weight, Width
 
 
 @dataclass(frozen=True)
@@ -46,7 +46,7 @@ class _SharedSpace(Method):
         self,
         clip: DualEncoder,
         *,
-        n_tokens: Count,
+        n_tokens: TokenCount,
         dim: Width,
         first_block: Blocks | None,
         alpha: Share,
@@ -66,15 +66,15 @@ class _SharedSpace(Method):
         self.space = nn.Parameter(torch.randn(n_tokens, dim) * 0.02)
 
     def image_tokens(self) -> Tensor:
-        """The space in the image tower's width, per block: [blocks, K, D]."""
+        """Return the space in the image tower's width, per block: [blocks, K, D]."""
         raise NotImplementedError
 
     def text_tokens(self) -> Tensor:
-        """The space in the text tower's width, per block: [blocks, K, D]."""
+        """Return the space in the text tower's width, per block: [blocks, K, D]."""
         raise NotImplementedError
 
     def representation_projection(self) -> Tensor:
-        """The second projection of the image tower, [D, E]."""
+        """Return the second projection of the image tower, [D, E]."""
         raise NotImplementedError
 
     @property
@@ -141,9 +141,9 @@ class _SharedSpace(Method):
         loss = self.alpha * F.cross_entropy(out.logits_class, labels)
         if out.logits_rep is not None:
             loss = loss + (1 - self.alpha) * F.cross_entropy(out.logits_rep, labels)
-        return loss + self.penalty(out)
+        return loss + self.regularization(out)
 
-    def penalty(self, out: Output) -> Tensor:
+    def regularization(self, out: Output) -> Tensor:
         """Distance of both towers' features from the frozen model's, times ``reg``.
 
         Args:
@@ -153,7 +153,7 @@ class _SharedSpace(Method):
             InterlaceError: if ``out`` lacks the frozen features and ``reg`` is not 0.
         """
         if not self.needs_frozen:
-            return super().penalty(out)
+            return super().regularization(out)
         if (
             not isinstance(out, MMRLOutput)
             or out.frozen_image_features is None
@@ -170,7 +170,7 @@ def _normalised(features: Tensor | None) -> Tensor | None:
 
 
 def _image_projection(clip: DualEncoder) -> Tensor:
-    """The frozen image projection [D, E]; the identity where the tower has none (SigLIP)."""
+    """Return the frozen image projection [D, E]; the identity where the tower has none (SigLIP)."""
     projection = clip.image.projection
     if projection is None:
         return torch.eye(clip.image.width)
@@ -210,7 +210,7 @@ class MMRL(_SharedSpace):
         self,
         clip: DualEncoder,
         *,
-        n_tokens: Count,
+        n_tokens: TokenCount,
         dim: Width,
         first_block: Blocks | None,
         alpha: Share,
@@ -224,15 +224,15 @@ class MMRL(_SharedSpace):
         self.rep_projection = nn.Parameter(_image_projection(clip))
 
     def image_tokens(self) -> Tensor:
-        """The space through each block's linear: [blocks, K, D]."""
+        """Return the space through each block's linear: [blocks, K, D]."""
         return torch.stack([linear(self.space) for linear in self.to_image])
 
     def text_tokens(self) -> Tensor:
-        """The space through each block's linear: [blocks, K, D]."""
+        """Return the space through each block's linear: [blocks, K, D]."""
         return torch.stack([linear(self.space) for linear in self.to_text])
 
     def representation_projection(self) -> Tensor:
-        """The trained projection, [D, E]."""
+        """Return the trained projection, [D, E]."""
         return self.rep_projection
 
 
@@ -315,7 +315,7 @@ class MMRLPlusPlus(_SharedSpace):
         self,
         clip: DualEncoder,
         *,
-        n_tokens: Count,
+        n_tokens: TokenCount,
         dim: Width,
         first_block: Blocks | None,
         alpha: Share,
@@ -338,13 +338,13 @@ class MMRLPlusPlus(_SharedSpace):
     _frozen_projection: Tensor
 
     def image_tokens(self) -> Tensor:
-        """The space through each block's aligner: [blocks, K, D]."""
+        """Return the space through each block's aligner: [blocks, K, D]."""
         return self.to_image(self.space)
 
     def text_tokens(self) -> Tensor:
-        """The space through each block's aligner: [blocks, K, D]."""
+        """Return the space through each block's aligner: [blocks, K, D]."""
         return self.to_text(self.space)
 
     def representation_projection(self) -> Tensor:
-        """The frozen projection plus a low-rank matrix, [D, E]."""
+        """Return the frozen projection plus a low-rank matrix, [D, E]."""
         return self._frozen_projection + self.rep_projection_a @ self.rep_projection_b

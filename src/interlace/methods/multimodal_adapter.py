@@ -15,7 +15,7 @@ from torch.nn import functional as F
 from interlace.backbone.dual import DualEncoder
 from interlace.backbone.tower import TowerOutput
 from interlace.errors import InterlaceError
-from interlace.methods.base import Count, Method, Output, Share, Width
+from interlace.methods.base import Method, Output, Share, TokenCount, Width
 
 Mask = Literal["cross", "released", "none"]
 _BOTTLENECK = 32
@@ -55,10 +55,10 @@ class MultiModalAdapter(Method):
 
     key = "multimodal_adapter"
     summary = "Class and image features attend to each other (2409.02958)."
-    on_features = True
+    uses_frozen_features = True
 
     def __init__(
-        self, clip: DualEncoder, *, dim: Width | None, heads: Count, mask: Mask, ratio: Share
+        self, clip: DualEncoder, *, dim: Width | None, heads: TokenCount, mask: Mask, ratio: Share
     ) -> None:
         super().__init__(clip)
         embedding = clip.spec.embed_dim
@@ -106,7 +106,7 @@ class MultiModalAdapter(Method):
         return Output(adapted_v, t, self.clip.scale * logits)
 
     def _score_plainly(self, v: Tensor, t: Tensor) -> Output:
-        """The same from the sequences themselves and a mask for each image and head."""
+        """Return the same from the sequences themselves and a mask for each image and head."""
         count = len(t)
         x = torch.cat([t.expand(len(v), -1, -1), v[:, None]], dim=1)
         mask = v.new_zeros(count + 1, count + 1)
@@ -125,7 +125,7 @@ class MultiModalAdapter(Method):
         return Output(adapted_v, t, self.clip.scale * logits)
 
     def _attention_inputs(self, features: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """Queries (scaled), keys and values [n, H, M / H] of features [n, E]."""
+        """Return queries (scaled), keys and values [n, H, M / H] of features [n, E]."""
         inputs = self.downsampler(features)
         projected = F.linear(inputs, self.mha.in_proj_weight, self.mha.in_proj_bias)
         q, k, v = (y.unflatten(-1, (self.heads, -1)) for y in projected.chunk(3, dim=-1))
@@ -134,7 +134,7 @@ class MultiModalAdapter(Method):
     def _adapt_images(
         self, v: Tensor, asked: Tensor, itself: Tensor, own: Tensor, classes: Tensor
     ) -> Tensor:
-        """The adapted image features [B, E]: one softmax over C classes and the image itself."""
+        """Return adapted image features [B, E]: one softmax over C classes and the image itself."""
         share = torch.cat([asked, itself[..., None]], dim=-1).softmax(-1)
         mixed = torch.einsum("bhc,chd->bhd", share[..., :-1], classes) + share[..., -1:] * own
         adapted = self.upsampler(self.mha.out_proj(mixed.flatten(1)))

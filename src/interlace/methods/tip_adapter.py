@@ -12,7 +12,7 @@ from torch.nn import functional as F
 from interlace.backbone.dual import DualEncoder
 from interlace.backbone.tower import TowerOutput
 from interlace.errors import InterlaceError
-from interlace.methods.base import Method, Output, Positive, Weight
+from interlace.methods.base import Factor, Method, Output, Weight
 
 #: Values tried on the validation shots. The released code has a range per data set, the widest
 #: up to 30 for either; these cover them all.
@@ -23,15 +23,15 @@ BETAS = torch.cat([torch.linspace(0.5, 7.0, 27), torch.tensor([8.0, 10.0, 13.0, 
 class _Cache(Method):
     """What both have in common: keys, labels, and the two numbers chosen on validation shots."""
 
-    on_features = True
-    bound = True
-    sized = ("keys", "labels")
+    uses_frozen_features = True
+    fixed_classes = True
+    lazily_sized_tensors = ("keys", "labels")
 
     keys: Tensor
     labels: Tensor
     weights: Tensor
 
-    def __init__(self, clip: DualEncoder, *, alpha: Weight, beta: Positive) -> None:
+    def __init__(self, clip: DualEncoder, *, alpha: Weight, beta: Factor) -> None:
         super().__init__(clip)
         self.register_buffer("labels", torch.empty(0, dtype=torch.long))
         self.register_buffer("weights", torch.tensor([alpha, beta]))
@@ -43,7 +43,7 @@ class _Cache(Method):
         return F.normalize(image.features, dim=-1) @ self.keys.T
 
     def _votes(self, affinity: Tensor, beta: Tensor | float, classes: int) -> Tensor:
-        """What the shots say of each class [B, C], ``exp(-beta (1 - affinity)) @ one_hot``."""
+        """Return what the shots say of each class [B, C], ``exp(-beta (1 - a)) @ one_hot``."""
         values = F.one_hot(self.labels, classes).to(affinity.dtype)
         return torch.exp(-beta * (1 - affinity)) @ values
 
@@ -55,7 +55,7 @@ class _Cache(Method):
         return Output(out.image_features, out.text_features, out.logits + alpha * votes)
 
     @torch.no_grad()
-    def tune(self, image: TowerOutput, labels: Tensor, text: TowerOutput) -> None:
+    def tune_on_validation(self, image: TowerOutput, labels: Tensor, text: TowerOutput) -> None:
         """Choose alpha and beta by accuracy on the validation shots; of equals the smaller alpha.
 
         Args:
@@ -96,11 +96,11 @@ class TipAdapter(_Cache):
     key = "tip_adapter"
     summary = "Similar shots vote; nothing is trained (2207.09519)."
 
-    def __init__(self, clip: DualEncoder, *, alpha: Weight, beta: Positive) -> None:
+    def __init__(self, clip: DualEncoder, *, alpha: Weight, beta: Factor) -> None:
         super().__init__(clip, alpha=alpha, beta=beta)
         self.register_buffer("keys", torch.empty(0, clip.spec.embed_dim))
 
-    def prepare(self, image: TowerOutput, labels: Tensor, text: TowerOutput) -> None:
+    def init_from_shots(self, image: TowerOutput, labels: Tensor, text: TowerOutput) -> None:
         """Keep the features of the shots as keys."""
         self.keys, self.labels = F.normalize(image.features, dim=-1), labels
 
@@ -122,11 +122,11 @@ class TipAdapterF(_Cache):
 
     keys: nn.Parameter
 
-    def __init__(self, clip: DualEncoder, *, alpha: Weight, beta: Positive) -> None:
+    def __init__(self, clip: DualEncoder, *, alpha: Weight, beta: Factor) -> None:
         super().__init__(clip, alpha=alpha, beta=beta)
         self.keys = nn.Parameter(torch.empty(0, clip.spec.embed_dim))
 
-    def prepare(self, image: TowerOutput, labels: Tensor, text: TowerOutput) -> None:
+    def init_from_shots(self, image: TowerOutput, labels: Tensor, text: TowerOutput) -> None:
         """Start the keys from the features of the shots."""
         self.keys = nn.Parameter(F.normalize(image.features, dim=-1).detach().clone())
         self.labels = labels

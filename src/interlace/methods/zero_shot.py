@@ -40,5 +40,5 @@ class ZeroShot(Method):
         self.templates = templates
 
     def prompt_templates(self, template: str) -> Sequence[str]:
-        """The ensemble, or the task's template."""
+        """Return the ensemble, or the task's template."""
         return (template,) if self.templates is None else tuple(self.templates)

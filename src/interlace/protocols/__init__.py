@@ -5,13 +5,13 @@ from __future__ import annotations
 import difflib
 from collections import Counter
 
-from interlace.adapted import Adapted
+from interlace.adaptation.model import AdaptedModel
 from interlace.data.task import FewShotTask
 from interlace.errors import InterlaceError
-from interlace.evaluation.classify import Scores
+from interlace.evaluation.classification import Scores
 from interlace.protocols import base_to_novel, few_shot
 from interlace.protocols.base import Condition, Plan, Protocol, Setting, Target, score
-from interlace.protocols.base_to_novel import BaseToNovel, Halves
+from interlace.protocols.base_to_novel import BaseNovelScores, BaseToNovel
 from interlace.protocols.comparison import Comparison
 from interlace.protocols.cross_dataset import CrossDataset
 from interlace.protocols.domain_generalization import DomainGeneralization
@@ -21,9 +21,9 @@ from interlace.protocols.robustness import Robustness
 
 __all__ = [
     "PROTOCOLS",
+    "BaseNovelScores",
     "Comparison",
     "Condition",
-    "Halves",
     "Plan",
     "Protocol",
     "Setting",
@@ -55,7 +55,7 @@ PROTOCOLS: dict[str, Protocol] = {
 
 
 def get(name: str) -> Protocol:
-    """The protocol of a name.
+    """Return the protocol of a name.
 
     Raises:
         InterlaceError: if there is none.
@@ -68,7 +68,9 @@ def get(name: str) -> Protocol:
     return PROTOCOLS[wanted]
 
 
-def evaluate(adapted: Adapted, task: FewShotTask) -> Comparison[Scores] | Comparison[Halves]:
+def evaluate(
+    adapted: AdaptedModel, task: FewShotTask
+) -> Comparison[Scores] | Comparison[BaseNovelScores]:
     """Score an adapted model and the frozen one on the held-out images of ``task``.
 
     Images the model was fitted on are left out, whatever their names.

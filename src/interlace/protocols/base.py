@@ -13,24 +13,24 @@ from typing import Protocol as StructuralType
 
 import torch
 
-from interlace.adapted import Adapted
-from interlace.backbone.text import Prompts, Template
-from interlace.data.catalog import expand, is_known, open_source
-from interlace.data.field import data_root
-from interlace.data.loader import Images, batches
+from interlace.adaptation.model import AdaptedModel
+from interlace.backbone.prompts import Prompts, Template
+from interlace.data.datasets.benchmarks import data_root
+from interlace.data.datasets.registry import expand, is_known, open_source
+from interlace.data.images.loader import Images, batches
 from interlace.data.source import Source
 from interlace.data.task import FewShotTask
 from interlace.data.used import Used
 from interlace.errors import InterlaceError
-from interlace.evaluation.classify import Answers, Scores
-from interlace.inference import (
+from interlace.evaluation.classification import Answers, Scores
+from interlace.methods.base import Method
+from interlace.methods.inference import (
     check_distinct,
     encode_images,
     encode_prompts,
     logits_in_parts,
     take,
 )
-from interlace.methods.base import Method
 
 
 @lru_cache(maxsize=8)
@@ -85,7 +85,7 @@ class Setting:
     own_template: str | None = None
 
     def source(self) -> Source:
-        """The images before any draw.
+        """Return the images before any draw.
 
         Raises:
             InterlaceError: if they cannot be read.
@@ -94,7 +94,7 @@ class Setting:
         return _open(self.data, data_root(self.root), os.getcwd())
 
     def draw(self, source: Source | None = None) -> FewShotTask:
-        """The task over all classes.
+        """Return the task over all classes.
 
         Args:
             source: images to draw from in the place of :meth:`source`.
@@ -111,7 +111,7 @@ class Setting:
         return drawn if template is None else replace(drawn, template=template)
 
     def other(self, name: str) -> FewShotTask:
-        """The test images of another data set, under its own prompt.
+        """Return the test images of another data set, under its own prompt.
 
         Raises:
             InterlaceError: if it cannot be read.
@@ -136,7 +136,7 @@ class Target:
     left_out: int = 0
 
     def without(self, used: Used) -> Target:
-        """The same without the test images that a fit uses, by their content.
+        """Return the same without the test images that a fit uses, by their content.
 
         Raises:
             InterlaceError: if there is none left, or was none.
@@ -194,11 +194,11 @@ class Protocol(ABC):
     shots: ClassVar[tuple[int, ...]] = (16,)
 
     def conditions(self) -> tuple[Condition, ...]:
-        """What is changed from cell to cell; nothing in most protocols."""
+        """Return what is changed from cell to cell; nothing in most protocols."""
         return (CLEAN,)
 
     def data_sets(self, name: str, root: Path | str | None = None) -> tuple[str, ...]:
-        """The data sets that a name stands for: those of a collection, or the one itself."""
+        """Return the data sets that a name stands for: those of a collection, or the one itself."""
         return expand(name)
 
     @abstractmethod
@@ -209,7 +209,7 @@ class Protocol(ABC):
             InterlaceError: if the data cannot be used in this way.
         """
 
-    def score(self, adapted: Adapted, plan: Plan) -> Mapping[str, Result]:
+    def score(self, adapted: AdaptedModel, plan: Plan) -> Mapping[str, TargetFigures]:
         """Score a model that was fitted on ``plan.task``, or the frozen one.
 
         Returns:
@@ -221,7 +221,7 @@ class Protocol(ABC):
         return score(adapted, plan.targets, _decoded(plan.targets))
 
 
-class Result(StructuralType):
+class TargetFigures(StructuralType):
     """The figures of a target."""
 
     def to_dict(self) -> dict[str, Any]:
@@ -244,7 +244,7 @@ class Scored:
     answers: Answers
 
     def to_dict(self) -> dict[str, Any]:
-        """The figures alone, as plain data for JSON."""
+        """Return the figures alone, as plain data for JSON."""
         scores = self.scores
         return {
             "n": scores.n,
@@ -270,7 +270,7 @@ def check_targets(method: Method, targets: Sequence[Target]) -> None:
 
 
 def _prompts(method: Method, task: FewShotTask) -> Prompts:
-    """The prompts of a task's classes, of which no two are the same but for published names."""
+    """Return prompts of a task's classes, of which no two are the same but for published names."""
     prompts = method.prompts(task.classes, task.template)
     if not task.published:
         check_distinct(prompts, task.classes)
@@ -278,7 +278,7 @@ def _prompts(method: Method, task: FewShotTask) -> Prompts:
 
 
 def score(
-    adapted: Adapted, targets: Sequence[Target], images: Images | None = None
+    adapted: AdaptedModel, targets: Sequence[Target], images: Images | None = None
 ) -> dict[str, Scored]:
     """Score a model on every target it can answer for.
 
@@ -296,7 +296,9 @@ def score(
     """
     method = adapted.method
     fitted = adapted.trained_classes
-    able = [t for t in targets if not (method.bound and fitted and t.task.classes != fitted)]
+    able = [
+        t for t in targets if not (method.fixed_classes and fitted and t.task.classes != fitted)
+    ]
     for target in able:
         if not target.task.test:
             raise InterlaceError(f"{target.task.name} holds no test images to score {target.name}")
@@ -319,7 +321,7 @@ _kept: list[Images] = []
 
 
 def _decoded(targets: Sequence[Target]) -> Images:
-    """The test images of ``targets``; the last ones stay decoded for the next model."""
+    """Return the test images of ``targets``; the last ones stay decoded for the next model."""
     images = images_of(targets)
     if not _kept or _kept[0].records != images.records:
         _kept[:] = [images]
@@ -327,6 +329,6 @@ def _decoded(targets: Sequence[Target]) -> Images:
 
 
 def images_of(targets: Sequence[Target]) -> Images:
-    """The test images of all targets, each once."""
+    """Return the test images of all targets, each once."""
     records = (record for target in targets for record in target.task.test)
     return Images(list({record.image: record for record in records}.values()))

@@ -9,11 +9,11 @@ from __future__ import annotations
 from collections import Counter
 from dataclasses import asdict, dataclass
 
-from interlace.adapted import Adapted
-from interlace.data.loader import Images
+from interlace.adaptation.model import AdaptedModel
+from interlace.data.images.loader import Images
 from interlace.data.task import FewShotTask
 from interlace.errors import InterlaceError
-from interlace.evaluation.classify import harmonic_mean
+from interlace.evaluation.classification import harmonic_mean
 from interlace.protocols.base import Plan, Protocol, Setting, Target, score
 from interlace.protocols.comparison import Comparison, without_shots
 
@@ -25,7 +25,7 @@ class BaseToNovel(Protocol):
     summary = "Fit on half of the classes, score both halves and all at once (2203.05557)."
 
     def plan(self, setting: Setting) -> Plan:
-        """The base half as a few-shot task; base, novel and joint as targets."""
+        """Return the base half as a few-shot task; base, novel and joint as targets."""
         return of_task(setting.draw())
 
 
@@ -60,7 +60,7 @@ def of_task(task: FewShotTask, share: float = 0.5) -> Plan:
 
 
 @dataclass(frozen=True)
-class Halves:
+class BaseNovelScores:
     """Accuracies of one run, as fractions.
 
     Attributes:
@@ -88,7 +88,9 @@ class Halves:
         return {**asdict(self), "harmonic": self.harmonic}
 
 
-def evaluate(adapted: Adapted, task: FewShotTask, images: Images | None = None) -> Halves:
+def evaluate(
+    adapted: AdaptedModel, task: FewShotTask, images: Images | None = None
+) -> BaseNovelScores:
     """Score a model that was fitted on the base classes of ``task``, or the frozen one.
 
     Args:
@@ -105,7 +107,7 @@ def evaluate(adapted: Adapted, task: FewShotTask, images: Images | None = None) 
     return of_plan(adapted, of_task(task), images)
 
 
-def of_plan(adapted: Adapted, plan: Plan, images: Images | None = None) -> Halves:
+def of_plan(adapted: AdaptedModel, plan: Plan, images: Images | None = None) -> BaseNovelScores:
     """As :func:`evaluate`, on what :func:`of_task` made of a task.
 
     Raises:
@@ -119,7 +121,7 @@ def of_plan(adapted: Adapted, plan: Plan, images: Images | None = None) -> Halve
         )
     targets = plan.targets
     found = {name: scored.scores.top1 for name, scored in score(adapted, targets, images).items()}
-    return Halves(
+    return BaseNovelScores(
         base=found["base"],
         novel=found.get("novel"),
         joint=found.get("joint"),
@@ -128,7 +130,7 @@ def of_plan(adapted: Adapted, plan: Plan, images: Images | None = None) -> Halve
     )
 
 
-def compare(adapted: Adapted, task: FewShotTask) -> Comparison[Halves]:
+def compare(adapted: AdaptedModel, task: FewShotTask) -> Comparison[BaseNovelScores]:
     """Score ``adapted`` and the frozen model on the base half, the novel half and all classes.
 
     Args:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from typing import Any, Generic, Protocol, TypeVar
 
 from interlace._util.text import listed
-from interlace.adapted import Adapted
+from interlace.adaptation.model import AdaptedModel
 from interlace.data.task import FewShotTask
 from interlace.errors import InterlaceError
 
@@ -47,7 +47,7 @@ class Comparison(Generic[T]):
         }
 
 
-def without_shots(adapted: Adapted, task: FewShotTask) -> tuple[FewShotTask, int]:
+def without_shots(adapted: AdaptedModel, task: FewShotTask) -> tuple[FewShotTask, int]:
     """Drop the test images that ``adapted`` was fitted or selected on, by their content.
 
     Returns:
@@ -63,8 +63,8 @@ def without_shots(adapted: Adapted, task: FewShotTask) -> tuple[FewShotTask, int
     return replace(task, test=test), len(task.test) - len(test)
 
 
-def among_fitted(adapted: Adapted, task: FewShotTask) -> FewShotTask:
-    """The images of ``task`` among the classes that a model can answer for.
+def among_fitted(adapted: AdaptedModel, task: FewShotTask) -> FewShotTask:
+    """Return the images of ``task`` among the classes that a model can answer for.
 
     A method that answers only for the classes of its fit is asked among all of these, in their
     order, even where the task lacks some; any other is asked among the task's.
@@ -73,7 +73,7 @@ def among_fitted(adapted: Adapted, task: FewShotTask) -> FewShotTask:
         InterlaceError: if the task has a class that such a method does not know.
     """
     fitted = adapted.trained_classes
-    if not adapted.method.bound or not fitted or task.classes == fitted:
+    if not adapted.method.fixed_classes or not fitted or task.classes == fitted:
         return task
     places: dict[str, list[int]] = {}
     for place, name in enumerate(fitted):

@@ -10,8 +10,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import replace
 
-from interlace.data.catalog import is_known
-from interlace.data.field import FIELD, find_field
+from interlace.data.datasets.benchmarks import BENCHMARKS, find_benchmark
+from interlace.data.datasets.registry import is_known
 from interlace.data.records import Record
 from interlace.data.source import Source
 from interlace.errors import InterlaceError
@@ -90,10 +90,10 @@ class DomainGeneralization(Protocol):
 
 
 def _variants(setting: Setting) -> tuple[str, ...]:
-    entry = find_field(setting.data) if is_known(setting.data, setting.root) else None
+    entry = find_benchmark(setting.data) if is_known(setting.data, setting.root) else None
     if entry is None or entry.name != "imagenet":
         return ()
-    return tuple(other.name for other in FIELD.values() if other.totals.train is None)
+    return tuple(other.name for other in BENCHMARKS.values() if other.totals.train is None)
 
 
 def _domains(records: Iterable[Record]) -> set[str]:

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from interlace.adapted import Adapted
+from interlace.adaptation.model import AdaptedModel
 from interlace.data.task import FewShotTask
-from interlace.evaluation.classify import Scores
+from interlace.evaluation.classification import Scores
 from interlace.protocols.base import Plan, Protocol, Setting, Target
 from interlace.protocols.comparison import Comparison, among_fitted, without_shots
 
@@ -17,12 +17,12 @@ class FewShot(Protocol):
     shots = (1, 2, 4, 8, 16)
 
     def plan(self, setting: Setting) -> Plan:
-        """The task itself, and its test images as ``all``."""
+        """Return the task itself, and its test images as ``all``."""
         task = setting.draw()
         return Plan(task, (Target("all", task, seen=True),))
 
 
-def compare(adapted: Adapted, task: FewShotTask) -> Comparison[Scores]:
+def compare(adapted: AdaptedModel, task: FewShotTask) -> Comparison[Scores]:
     """Score ``adapted`` and the frozen model over the classes of ``task``.
 
     The classes of ``task`` need not be those of the fit, but for a method that answers only for

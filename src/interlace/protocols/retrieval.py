@@ -13,10 +13,10 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-from interlace.adapted import Adapted
-from interlace.data.field import data_root
+from interlace.adaptation.model import AdaptedModel
+from interlace.data.datasets.benchmarks import data_root
+from interlace.data.datasets.retrieval_sets import open_retrieval
 from interlace.data.retrieval import RetrievalSet
-from interlace.data.retrieval_sets import open_retrieval
 from interlace.data.retrieval_task import RetrievalTask
 from interlace.errors import InterlaceError
 from interlace.protocols.base import Plan, Protocol, Setting
@@ -24,7 +24,7 @@ from interlace.protocols.ucdr import PROTOCOLS, score
 
 
 @dataclass(frozen=True)
-class Searched:
+class RetrievalResult:
     """The figures of one target: means over its queries, and counts."""
 
     values: Mapping[str, float]
@@ -76,7 +76,7 @@ class Retrieval(Protocol):
         return tuple(f"{own}:{condition}" for condition in dict.fromkeys(names))
 
     def plan(self, setting: Setting) -> RetrievalPlan:
-        """The shots of a setting, and what each protocol asks and searches.
+        """Return the shots of a setting, and what each protocol asks and searches.
 
         Raises:
             InterlaceError: if the data has no such setting, or too few images.
@@ -93,7 +93,7 @@ class Retrieval(Protocol):
             raise InterlaceError(f"{self.name} on {setting.data}: there are {there}")
         return RetrievalPlan(parts[0].fit, (), parts)
 
-    def score(self, adapted: Adapted, plan: Plan) -> dict[str, Searched]:
+    def score(self, adapted: AdaptedModel, plan: Plan) -> dict[str, RetrievalResult]:
         """Search every gallery with every query: see :func:`interlace.protocols.ucdr.score`."""
         if not isinstance(plan, RetrievalPlan):
             raise TypeError(f"{self.name} scores its own plans, not {type(plan).__name__}")
@@ -102,7 +102,7 @@ class Retrieval(Protocol):
             for name, values in score(adapted, part).items():
                 # what is published for the data set comes first, for tables to begin with
                 first = {measure: values[measure] for measure in part.measures}
-                found[_short(name)] = Searched(first | values)
+                found[_short(name)] = RetrievalResult(first | values)
         return found
 
 

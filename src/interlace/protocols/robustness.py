@@ -63,11 +63,11 @@ class Robustness(Protocol):
     summary = "Few-shot with noise, imbalance, other prompts and misspelt names (2409.02958)."
 
     def conditions(self) -> tuple[Condition, ...]:
-        """The clean fit, and every kind with every severity."""
+        """Return the clean fit, and every kind with every severity."""
         return (CLEAN, *(Condition(k, s) for k, own in SEVERITIES.items() for s in own))
 
     def plan(self, setting: Setting) -> Plan:
-        """The few-shot task with the condition applied to what is fitted.
+        """Return the few-shot task with the condition applied to what is fitted.
 
         Raises:
             InterlaceError: if the condition is unknown or out of range.

@@ -12,20 +12,20 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from interlace.adapted import Adapted
-from interlace.data.loader import batches
+from interlace.adaptation.model import AdaptedModel
+from interlace.data.images.loader import batches
 from interlace.data.records import Record
 from interlace.data.retrieval import RetrievalSet
-from interlace.data.retrieval_task import Protocol, RetrievalTask, draw_retrieval
+from interlace.data.retrieval_task import RetrievalKey, RetrievalTask, draw_retrieval
 from interlace.data.used import Used
 from interlace.errors import InterlaceError
-from interlace.evaluation.retrieve import metrics_at
-from interlace.inference import NotFinite, encode_prompts
+from interlace.evaluation.retrieval import metrics_at
+from interlace.methods.inference import NotFinite, encode_prompts
 
 #: Lengths of the list at which every target is measured.
 LENGTHS = (1, 100, 200)
 
-Report = Callable[[int, int], None]
+EncodeProgress = Callable[[int, int], None]
 
 
 @dataclass(frozen=True)
@@ -37,10 +37,10 @@ class CrossDomainRetrieval:
             training domain) or ``udcdr`` (training classes of an unseen domain).
     """
 
-    key: Protocol
+    key: RetrievalKey
 
     def conditions(self, data: RetrievalSet) -> tuple[str, ...]:
-        """The settings of ``data`` that have queries for this protocol, by name."""
+        """Return the settings of ``data`` that have queries for this protocol, by name."""
         asking = "seen" if self.key == "uccdr" else "held_out"
         return tuple(s.name for s in data.settings if getattr(s, asking))
 
@@ -61,7 +61,7 @@ class CrossDomainRetrieval:
         return draw_retrieval(data, self.key, shots, seed, condition)
 
     def score(
-        self, adapted: Adapted, plan: RetrievalTask, report: Report | None = None
+        self, adapted: AdaptedModel, plan: RetrievalTask, report: EncodeProgress | None = None
     ) -> dict[str, dict[str, float]]:
         """Search the galleries of ``plan`` with its queries: see :func:`score`."""
         return score(adapted, plan, report)
@@ -76,7 +76,7 @@ PROTOCOLS = {
 
 
 def score(
-    adapted: Adapted, plan: RetrievalTask, report: Report | None = None
+    adapted: AdaptedModel, plan: RetrievalTask, report: EncodeProgress | None = None
 ) -> dict[str, dict[str, float]]:
     """Search the galleries of a plan with its queries, by image features alone.
 
@@ -134,13 +134,13 @@ def _side(
 
 @torch.no_grad()
 def retrieval_features(
-    adapted: Adapted,
+    adapted: AdaptedModel,
     records: Sequence[Record],
     classes: Sequence[str],
-    report: Report | None = None,
+    report: EncodeProgress | None = None,
     batch_size: int = 64,
 ) -> Tensor:
-    """The image features by which a method searches: [N, E], normalised.
+    """Return the image features by which a method searches: [N, E], normalised.
 
     They are the ``image_features`` of its output, as for classes it has not been trained on. So a
     method that decouples (MMRL) searches by its class features, and one that adapts features

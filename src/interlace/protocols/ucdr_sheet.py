@@ -4,25 +4,25 @@ from __future__ import annotations
 
 from PIL import Image
 
-from interlace.adapted import Adapted
-from interlace.data.images import open_image
+from interlace.adaptation.model import AdaptedModel
+from interlace.data.images.decode import open_image
 from interlace.data.records import Record
 from interlace.data.retrieval_task import RetrievalTask
 from interlace.errors import InterlaceError
-from interlace.evaluation.hits_plot import HitRow
-from interlace.evaluation.retrieve import top_hits
+from interlace.evaluation.plots.hits import HitRow
+from interlace.evaluation.retrieval import top_hits
 from interlace.protocols.ucdr import retrieval_features
 
 
 def hit_rows(
-    before: Adapted,
-    after: Adapted,
+    before: AdaptedModel,
+    after: AdaptedModel,
     plan: RetrievalTask,
     target: str,
     queries: int = 8,
     hits: int = 10,
 ) -> list[HitRow]:
-    """What some queries of a target find with two models, to be drawn with ``hits_png``.
+    """Return what some queries of a target find with two models, to be drawn with ``hits_png``.
 
     The queries are spread evenly over those of the target; no result decides which.
 

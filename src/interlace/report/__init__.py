@@ -4,11 +4,11 @@ from interlace.report.cells import Cell, Condition, Setup
 from interlace.report.html import write_html
 from interlace.report.notices import Notice
 from interlace.report.results import Results, load_cells, results_of
-from interlace.report.summaries import Comparison, Panel, Summary
+from interlace.report.summaries import BaselineComparison, Panel, Summary
 
 __all__ = [
+    "BaselineComparison",
     "Cell",
-    "Comparison",
     "Condition",
     "Notice",
     "Panel",

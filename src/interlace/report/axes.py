@@ -12,7 +12,7 @@ from interlace.report.svg import FONT, INK, MUTED, RULE, WIDTH, Style, new_figur
 
 
 def amount(value: float) -> str:
-    """Formats a cost shortly."""
+    """Format a cost shortly."""
     for unit, size in (("G", 1e9), ("M", 1e6), ("k", 1e3)):
         if value >= size:
             return f"{value / size:.3g}{unit}"
@@ -20,7 +20,7 @@ def amount(value: float) -> str:
 
 
 def new_axes(height: float, left: float = 38, right: float = 8) -> tuple[Figure, Axes]:
-    """Makes axes by hand: the font of the page is not known, so no layout can be computed."""
+    """Make axes by hand: the font of the page is not known, so no layout can be computed."""
     figure = new_figure(height)
     bottom, top = 36, 8
     box = (
@@ -42,7 +42,7 @@ def new_axes(height: float, left: float = 38, right: float = 8) -> tuple[Figure,
 
 
 def name_axes(axes: Axes, x_label: str, y_label: str) -> None:
-    """Writes what the axes are."""
+    """Write what the axes are."""
     axes.set_xlabel(x_label, fontsize=FONT, color=MUTED, labelpad=4, parse_math=False)
     axes.set_ylabel(y_label, fontsize=FONT, color=MUTED, labelpad=4, parse_math=False)
 
@@ -82,12 +82,12 @@ def _tick(value: float, _: float) -> str:
 
 
 def signed_tick(value: float, _: float) -> str:
-    """Formats a difference of fractions in points, for an axis."""
+    """Format a difference of fractions in points, for an axis."""
     return f"{100 * value:+.4g}".replace("-", "−") if abs(value) > 1e-9 else "0"
 
 
 def y_percent(axes: Axes) -> None:
-    """Fixes the limits of the y axis around what is drawn, in percent."""
+    """Fix the limits of the y axis around what is drawn, in percent."""
     axes.margins(y=0.04)
     axes.autoscale_view()
     axes.set_ylim(*axes.get_ylim())
@@ -95,7 +95,7 @@ def y_percent(axes: Axes) -> None:
 
 
 def span(values: Sequence[float]) -> float:
-    """The distance from the least to the greatest value; 1 where they are equal."""
+    """Return the distance from the least to the greatest value; 1 where they are equal."""
     return (max(values) - min(values)) or 1.0
 
 

@@ -10,10 +10,10 @@ from typing import Any
 
 from interlace._util.reading import parse_json, read_regular
 from interlace._util.text import printable
-from interlace.bench.record import FORMAT, NO_MEASURE, check, clean
+from interlace.data.readers.walk import walk
 from interlace.data.records import Skipped
-from interlace.data.walk import walk
 from interlace.errors import InterlaceError
+from interlace.experiments.record import CELL_FORMAT, NO_MEASURE, check, clean
 
 CLEAN = "clean"
 #: Bytes that a file of cells may have; a cell of a thousand classes has some three million.
@@ -82,13 +82,13 @@ class Cell:
     record: Mapping[str, Any] = field(repr=False, compare=False)
 
     def part(self, name: str) -> Mapping[str, Any]:
-        """Gives one of the record's objects, empty where it has none."""
+        """Return one of the record's objects, empty where it has none."""
         found = self.record.get(name)
         return found if isinstance(found, Mapping) else {}
 
 
 @dataclass(frozen=True, slots=True)
-class Found:
+class FoundCells:
     """What reading files gave.
 
     Attributes:
@@ -104,10 +104,10 @@ class Found:
     damaged: tuple[Skipped, ...] = ()
 
 
-def read_cells(paths: Iterable[Path | str]) -> Found:
-    """Reads every cell of files and folders; of cells with the same id the newest counts.
+def read_cells(paths: Iterable[Path | str]) -> FoundCells:
+    """Read every cell of files and folders; of cells with the same id the newest counts.
 
-    A file holds one cell, or as `.jsonl` one in each line.
+    A file holds one cell, or as ``.jsonl`` one in each line.
 
     Raises:
         InterlaceError: A path does not exist, or no cell is found.
@@ -124,7 +124,7 @@ def read_cells(paths: Iterable[Path | str]) -> Found:
             lines = content.splitlines() if file.suffix == ".jsonl" else [content]
             cells = [parse_cell(parse_json(line, "")) for line in lines]
         except InterlaceError as error:
-            if not content or FORMAT.encode() in content:
+            if not content or CELL_FORMAT.encode() in content:
                 reason = str(error).removeprefix(f"{printable(str(file))}: ").removeprefix(": ")
                 damaged.append(Skipped(printable(str(file)), reason))
             else:
@@ -140,11 +140,11 @@ def read_cells(paths: Iterable[Path | str]) -> Found:
         if damaged:
             other += f"; {damaged[0].key}: {damaged[0].reason}"
         raise InterlaceError(f"no cell of interlace bench found ({where}{other})")
-    return Found(tuple(newest.values()), tuple(skipped), n_cells - len(newest), tuple(damaged))
+    return FoundCells(tuple(newest.values()), tuple(skipped), n_cells - len(newest), tuple(damaged))
 
 
 def parse_cell(record: Any) -> Cell:
-    """Checks a cell's record; its texts come without control characters, whatever it says.
+    """Check a cell's record; its texts come without control characters, whatever it says.
 
     Raises:
         InterlaceError: It is none.
@@ -196,7 +196,7 @@ def _is_number(value: Any) -> bool:
 
 
 def _files(places: list[Path]) -> tuple[list[Path], list[Skipped]]:
-    """Lists the files that may hold cells, and what looks like such and cannot be read."""
+    """List the files that may hold cells, and what looks like such and cannot be read."""
     found: dict[Path, None] = {}
     left: list[Skipped] = []
     for place in places:

@@ -13,7 +13,7 @@ from typing import Any
 
 from matplotlib.collections import PolyCollection
 
-from interlace.evaluation.drawing import shorten
+from interlace.evaluation.plots.drawing import shorten
 from interlace.report.cells import Cell
 from interlace.report.measures import target_label
 from interlace.report.plots import Chart
@@ -62,7 +62,7 @@ class Confusion:
 
 
 def confusion(cells: Sequence[Cell], target: str) -> Confusion | None:
-    """Sums the details of a method's cells over seeds; None where they have none that fit.
+    """Sum the details of a method's cells over seeds; None where they have none that fit.
 
     Args:
         cells: Of one method on one data set.
@@ -101,7 +101,7 @@ def _details(cell: Cell, target: str) -> dict[str, Any] | None:
 
 
 def _counts(details: dict[str, Any]) -> _Counts:
-    """Reads the cells that are not 0; older records have all of them, in rows."""
+    """Read the cells that are not 0; older records have all of them, in rows."""
     counts: _Counts = Counter()
     if details.get("counts") is not None:
         for row, column, count in details["counts"]:

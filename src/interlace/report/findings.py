@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from interlace.evaluation.stats import holm, paired_difference
+from interlace.evaluation.statistics import holm, paired_difference
 from interlace.report.cells import CLEAN
 from interlace.report.grids import Grid
 from interlace.report.measures import HARMONIC, measure, p_value, percent, points
@@ -30,7 +30,7 @@ class Finding:
 
 
 def finding(grid: Grid) -> Finding | None:
-    """Finds it; None where there are no two methods that can be compared."""
+    """Find it; None where there are no two methods that can be compared."""
     column = grid.main
     whole = {m: s for m, s in column.cells.items() if not s.partial}
     if len(whole) < 2:

@@ -73,7 +73,7 @@ class Grid:
         return self.columns[self.headline]
 
     def cell(self, method: str, column: Column) -> Summary | None:
-        """Gives the summary of a method in a column."""
+        """Return the summary of a method in a column."""
         return column.cells.get(method)
 
     def is_best(self, cell: Summary, column: Column) -> bool:
@@ -85,7 +85,7 @@ class Grid:
 def grids(
     results: Results, setup: Setup, protocol: str, key: str, data: str | None = None
 ) -> list[Grid]:
-    """Makes the tables of a protocol: for one data set, or averaged over all of them.
+    """Make the tables of a protocol: for one data set, or averaged over all of them.
 
     Args:
         results: What there is.
@@ -134,7 +134,7 @@ def grids(
 
 
 def by_data(results: Results, setup: Setup, protocol: str, key: str) -> list[Grid]:
-    """Makes tables with a column per data set, of the target that the protocol is about."""
+    """Make tables with a column per data set, of the target that the protocol is about."""
     found = results.summaries(key, protocol=protocol, setup=setup)
     made = []
     for panel in sorted(
@@ -164,7 +164,7 @@ def short_names(names: Sequence[str]) -> dict[str, str]:
 
 
 def _sets(found: Sequence[Summary]) -> dict[Panel, tuple[str, ...]]:
-    """The data sets of each panel."""
+    """Return the data sets of each panel."""
     names: dict[Panel, set[str]] = defaultdict(set)
     for s in found:
         if not s.averaged:

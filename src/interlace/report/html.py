@@ -22,7 +22,7 @@ _MARKS = {"better": ("▲", "up"), "worse": ("▼", "down")}
 
 
 def write_html(results: Results, path: Path | str, *, title: str | None = None) -> None:
-    """Writes the report as one HTML file.
+    """Write the report as one HTML file.
 
     Args:
         results: What to report.
@@ -36,7 +36,7 @@ def write_html(results: Results, path: Path | str, *, title: str | None = None) 
 
 
 def to_html(results: Results, *, title: str | None = None) -> str:
-    """Gives the report as HTML; see `write_html`."""
+    """Return the report as HTML; see ``write_html``."""
     environment = Environment(
         loader=PackageLoader("interlace.report", "templates"),
         autoescape=True,
@@ -79,7 +79,7 @@ def _title(made: list[Any]) -> str:
 
 
 def _facts(results: Results) -> Iterator[tuple[str, str]]:
-    """What was run, in pairs of a name and a value."""
+    """Return what was run, in pairs of a name and a value."""
     cells = results.cells
     yield "model", ", ".join(dict.fromkeys(results.setup_label(s) for s in results.setups))
     for name, values in (

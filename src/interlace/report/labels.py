@@ -43,7 +43,7 @@ def beside_points(
     names: Sequence[str],
     styles: dict[str, Style],
 ) -> None:
-    """Writes each name at the place around its point that covers least.
+    """Write each name at the place around its point that covers least.
 
     The limits of the axes must be final. A name that finds no free place is left to the legend.
     """
@@ -89,7 +89,7 @@ def beside_points(
 def at_line_ends(
     axes: Axes, ends: Sequence[tuple[float, float]], names: Sequence[str], styles: dict[str, Style]
 ) -> None:
-    """Writes names right of the axes, moved apart, each tied to the end of its line.
+    """Write names right of the axes, moved apart, each tied to the end of its line.
 
     The limits of the axes must be final, and the margin wide enough.
     """
@@ -122,12 +122,12 @@ def at_line_ends(
 
 
 def margin(names: Sequence[str]) -> float:
-    """The width that names at line ends take."""
+    """Return the width that names at line ends take."""
     return 14 + _WIDE * max(map(len, names), default=0)
 
 
 def _apart(wanted: Sequence[float], gap: float, low: float, high: float) -> list[float]:
-    """Moves sorted heights apart by `gap`, as little as possible, within the limits if they fit."""
+    """Move sorted heights apart by ``gap``, as little as possible, within limits if they fit."""
     groups: list[list[float]] = []  # first height, number of members, index of the first
     for i, height in enumerate(wanted):
         groups.append([height, 1, i])

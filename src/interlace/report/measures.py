@@ -78,7 +78,7 @@ _TARGETS |= {key: key for key in ("ucdr", "ucdr/mixed", "uccdr", "uccdr/mixed", 
 
 
 def measure(key: str) -> Measure:
-    """Describes a measure; one that is not known is a fraction of which more is better."""
+    """Describe a measure; one that is not known is a fraction of which more is better."""
     found = _AT.fullmatch(key)
     if found:
         return Measure(key, f"{_AT_LABELS[found[1]]}@{found[2]}")
@@ -86,7 +86,7 @@ def measure(key: str) -> Measure:
 
 
 def definition(key: str) -> str | None:
-    """Defines a measure that has more than one definition in use; None for any other."""
+    """Define a measure that has more than one definition in use; None for any other."""
     found = _AT.fullmatch(key)
     # over the whole gallery the definitions agree
     return None if found is None or found[2] == "all" else AP_DEFINITIONS.get(found[1])
@@ -123,12 +123,12 @@ def target_order(key: str) -> tuple[int, str]:
 
 
 def percent(value: float | None, digits: int = 1) -> str:
-    """Formats a fraction as percent without the sign; a dash where there is none."""
+    """Format a fraction as percent without the sign; a dash where there is none."""
     return "–" if value is None else f"{100 * value:.{digits}f}"
 
 
 def points(value: float | None, digits: int = 1) -> str:
-    """Formats a difference of fractions in percentage points, with its sign."""
+    """Format a difference of fractions in percentage points, with its sign."""
     if value is None:
         return "–"
     text = f"{100 * value:+.{digits}f}".replace("-", "−")
@@ -136,7 +136,7 @@ def points(value: float | None, digits: int = 1) -> str:
 
 
 def p_value(value: float | None) -> str:
-    """Formats a probability: three decimals, or that it is smaller."""
+    """Format a probability: three decimals, or that it is smaller."""
     if value is None:
         return "–"
     return "< 0.001" if value < 0.001 else f"{value:.3f}"

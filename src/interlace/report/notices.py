@@ -34,7 +34,7 @@ class Notice:
 
 
 def notices(results: Results) -> list[Notice]:
-    """Lists them, the serious ones first."""
+    """List them, the serious ones first."""
     found = [
         *_failures(results),
         *_missing(results),
@@ -55,7 +55,7 @@ def _failures(results: Results) -> Iterable[Notice]:
 
 
 def _missing(results: Results) -> Iterable[Notice]:
-    """The grid of a protocol is every method on every data set, condition, shots and seed."""
+    """Return grid of a protocol is every method on every data set, condition, shots and seed."""
     grids: dict[Any, list[Cell]] = defaultdict(list)
     for cell in results.cells:
         grids[cell.setup, cell.protocol].append(cell)
@@ -164,7 +164,7 @@ def _count(number: int, noun: str) -> str:
 
 
 def _named(names: Iterable[str]) -> str:
-    """Lists names, the first few of many."""
+    """List names, the first few of many."""
     ordered = sorted(names)
     if len(ordered) <= _MOST_NAMED:
         return ", ".join(ordered)

@@ -85,7 +85,7 @@ class Section:
 
 
 def sections(results: Results, looks: Styles) -> list[Section]:
-    """Builds the sections: each protocol of each setup."""
+    """Build the sections: each protocol of each setup."""
     found: list[Section] = []
     for setup in results.setups:
         for protocol in results.protocols(setup):
@@ -94,7 +94,7 @@ def sections(results: Results, looks: Styles) -> list[Section]:
 
 
 def method_styles(results: Results) -> Styles:
-    """Gives every method that has a result the looks it keeps throughout the page."""
+    """Return every method that has a result the looks it keeps throughout the page."""
     done = {cell.method for cell in results.done}
     return styles([name for name in results.methods if name in done], results.baseline)
 
@@ -242,7 +242,7 @@ def _confusions(cells: Sequence[Cell], grid: Grid) -> list[Confusion]:
 
 
 def configuration(results: Results) -> dict[str, Any]:
-    """Collects how the cells came to be: settings, shots, versions, machines, commits."""
+    """Collect how the cells came to be: settings, shots, versions, machines, commits."""
     runs: dict[tuple[str, str], dict[str, Any]] = {}
     splits: dict[tuple[str, int], dict[int, str]] = defaultdict(dict)
     for cell in results.done:

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from interlace.errors import InterlaceError
-from interlace.report.cells import Cell, Found, Setup, parse_cell, read_cells
+from interlace.report.cells import Cell, FoundCells, Setup, parse_cell, read_cells
 from interlace.report.measures import measure_order, protocol_order
 from interlace.report.notices import Notice, notices
 from interlace.report.summaries import Panel, Summary, summarize
@@ -31,8 +31,8 @@ class Results:
         renamed: Methods that had to be told apart by their settings.
     """
 
-    def __init__(self, found: Found, baseline: str | None = None) -> None:
-        """Takes what was read.
+    def __init__(self, found: FoundCells, baseline: str | None = None) -> None:
+        """Take what was read.
 
         Raises:
             InterlaceError: The baseline that was asked for has no cell.
@@ -82,7 +82,7 @@ class Results:
         setup: Setup | None = None,
         averaged: bool | None = None,
     ) -> list[Summary]:
-        """Lists summaries: one per panel, data set or average, method, target and measure.
+        """List summaries: one per panel, data set or average, method, target and measure.
 
         Args:
             measure: Only of this measure.
@@ -120,8 +120,8 @@ class Results:
         return sorted((n for n in dict.fromkeys(names) if n in found), key=measure_order)
 
     def against(self, baseline: str) -> Results:
-        """Gives the same cells compared to another method."""
-        other = Results(Found((), (), 0))
+        """Return the same cells compared to another method."""
+        other = Results(FoundCells((), (), 0))
         other.cells, other.renamed = self.cells, self.renamed
         other.skipped, other.replaced = self.skipped, self.replaced
         other.damaged = self.damaged
@@ -143,16 +143,16 @@ class Results:
         return ", ".join(parts)
 
     def notices(self) -> list[Notice]:
-        """Lists what a reader must know before believing the numbers."""
+        """List what a reader must know before believing the numbers."""
         return notices(self)
 
 
 def load_cells(paths: Iterable[Path | str] | Path | str, baseline: str | None = None) -> Results:
-    """Reads the cells of files and folders, which are searched for `*.json` at any depth.
+    """Read the cells of files and folders, which are searched for ``*.json`` at any depth.
 
     Args:
         paths: One or several.
-        baseline: The method that others are compared to; `zero_shot` where it is not said.
+        baseline: The method that others are compared to; ``zero_shot`` where it is not said.
 
     Raises:
         InterlaceError: A path does not exist, there is no cell, or none of the baseline.
@@ -162,16 +162,16 @@ def load_cells(paths: Iterable[Path | str] | Path | str, baseline: str | None = 
 
 
 def results_of(records: Iterable[Mapping[str, Any]], baseline: str | None = None) -> Results:
-    """Takes the records of cells that are at hand.
+    """Take the records of cells that are at hand.
 
     Args:
-        records: As `interlace.bench.run_cell` gives them.
-        baseline: As for `load_cells`.
+        records: As ``interlace.experiments.run_cell`` gives them.
+        baseline: As for ``load_cells``.
 
     Raises:
         InterlaceError: One is no record of a cell.
     """
-    return Results(Found(tuple(map(parse_cell, records)), (), 0), baseline)
+    return Results(FoundCells(tuple(map(parse_cell, records)), (), 0), baseline)
 
 
 def _cell_order(cell: Cell) -> tuple[Any, ...]:
@@ -187,7 +187,7 @@ def _cell_order(cell: Cell) -> tuple[Any, ...]:
 
 
 def _with_fingerprint(cells: Sequence[Cell]) -> list[Cell]:
-    """Puts failed cells, which know no fingerprint, into the setup that they were meant for."""
+    """Put failed cells, which know no fingerprint, into the setup that they were meant for."""
     known: dict[Setup, set[Setup]] = defaultdict(set)
     for cell in cells:
         if cell.setup.fingerprint:
@@ -227,7 +227,9 @@ def _told_apart(cells: Sequence[Cell]) -> tuple[list[Cell], list[str]]:
 
 
 def _settings(cell: Cell) -> dict[str, Any]:
-    """What a method was really run with; how a method that trains nothing would train is nothing.
+    """Return what a method was really run with.
+
+    How a method that trains nothing would train is nothing.
 
     What is only about where it ran does not count.
     """

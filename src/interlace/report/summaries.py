@@ -8,8 +8,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import NamedTuple
 
-from interlace.evaluation.classify import harmonic_mean
-from interlace.evaluation.stats import (
+from interlace.evaluation.classification import harmonic_mean
+from interlace.evaluation.statistics import (
     Interval,
     OverDataSets,
     PairedDifference,
@@ -35,7 +35,7 @@ class Panel(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True)
-class Comparison:
+class BaselineComparison:
     """A method against the baseline on identical shots.
 
     Attributes:
@@ -59,7 +59,7 @@ class Comparison:
     over_p_holm: float | None = None
 
     def bootstrap(self) -> Interval:
-        """Gives the paired bootstrap interval of the mean difference."""
+        """Return the paired bootstrap interval of the mean difference."""
         return paired_bootstrap(self.before, self.after)
 
     @property
@@ -79,7 +79,7 @@ class Summary:
         method: Key of the method.
         target: What was scored: base, novel, hm, joint, all, a data set, average.
         measure: Key of the measure.
-        seeds: Seeds that every data set has, in the order of `values`.
+        seeds: Seeds that every data set has, in the order of ``values``.
         values: One per seed; of HM, each seed's own.
         interval: Mean over seeds and its t-interval; of HM, the harmonic mean of the means.
         partial: Whether seeds or data sets are missing that other methods have.
@@ -96,7 +96,7 @@ class Summary:
     values: tuple[float, ...]
     interval: Interval
     partial: bool
-    comparison: Comparison | None = None
+    comparison: BaselineComparison | None = None
 
     @property
     def mean(self) -> float:
@@ -105,12 +105,12 @@ class Summary:
 
     @property
     def mean_of_seeds(self) -> float:
-        """The plain mean of `values`, which for HM is another number than `mean`."""
+        """The plain mean of ``values``, which for HM is another number than ``mean``."""
         return statistics.fmean(self.values) if self.values else self.mean
 
     @property
     def verdict(self) -> str:
-        """Tells `better` or `worse` than the baseline where that is significant, else nothing."""
+        """Return ``better`` or ``worse`` where the difference is significant, else ``""``."""
         if self.comparison is None or not self.comparison.significant:
             return ""
         ahead = self.comparison.paired.difference.mean > 0
@@ -166,7 +166,7 @@ class _PanelTable:
         self.methods = sorted({cell.method for cell in cells})
 
     def summaries(self, baseline: str) -> list[Summary]:
-        """Gives those of each data set, then of the targets that all data sets have."""
+        """Return those of each data set, then of the targets that all data sets have."""
         found = []
         for data in sorted(self.targets):
             for target in self._shown(data):
@@ -269,7 +269,7 @@ class _PanelTable:
         return _mean([self._series(data, method, target) for data in sets], len(sets))
 
     def _center(self, sets: Sequence[str], method: str, target: str) -> float:
-        """The mean over data sets of their means over seeds; of HM, that of two such means."""
+        """Return mean over data sets of their means over seeds; of HM, that of two such means."""
         if target == HARMONIC:
             return harmonic_mean(*(self._center(sets, method, part) for part in ("base", "novel")))
         return statistics.fmean(
@@ -277,7 +277,7 @@ class _PanelTable:
             for data in sets
         )
 
-    def _compare(self, summary: Summary, baseline: str) -> Comparison | None:
+    def _compare(self, summary: Summary, baseline: str) -> BaselineComparison | None:
         if summary.method == baseline:
             return None
         own = self._over(summary.data, summary.method, summary.target)
@@ -297,7 +297,7 @@ class _PanelTable:
                 for method in (baseline, summary.method)
             ]
             over = over_data_sets(*means)
-        return Comparison(
+        return BaselineComparison(
             baseline=baseline,
             before=tuple(before),
             after=tuple(after),
@@ -308,7 +308,7 @@ class _PanelTable:
 
 
 def _mean(series: Sequence[_Series], n_splits: int) -> _Series:
-    """Averages by seed; the splits are those of the first `n_splits` series."""
+    """Averages by seed; the splits are those of the first ``n_splits`` series."""
     if not series:
         return {}
     seeds = set.intersection(*(set(one) for one in series))

@@ -50,7 +50,7 @@ class Style:
 
 
 def styles(methods: Sequence[str], baseline: str) -> dict[str, Style]:
-    """Gives each method a style of its own; the baseline is drawn in the colour of text."""
+    """Return each method a style of its own; the baseline is drawn in the colour of text."""
     found = {baseline: Style(MUTED, "o", False, (0, (2, 2)))}
     for i, method in enumerate(name for name in methods if name != baseline):
         found[method] = Style(
@@ -63,12 +63,12 @@ def styles(methods: Sequence[str], baseline: str) -> dict[str, Style]:
 
 
 def shade(share: float) -> str:
-    """A tint of the page's accent colour, from none at 0 to all of it at 1."""
+    """Return a tint of the page's accent colour, from none at 0 to all of it at 1."""
     return _SHADES[round(100 * min(max(share, 0.0), 1.0))]
 
 
 def new_figure(height: float, width: float = WIDTH) -> Figure:
-    """Makes a figure whose unit is that of the SVG: a 72nd of an inch."""
+    """Make a figure whose unit is that of the SVG: a 72nd of an inch."""
     figure = Figure(figsize=(width / 72, height / 72), dpi=72)
     FigureCanvasSVG(figure)
     figure.patch.set_visible(False)
@@ -76,10 +76,10 @@ def new_figure(height: float, width: float = WIDTH) -> Figure:
 
 
 def to_svg(figure: Figure, label: str) -> Markup:
-    """Writes a figure as an `svg` element that stands in a page.
+    """Write a figure as an ``svg`` element that stands in a page.
 
     Text stays text, colours are variables of the page, and nothing in it refers to anything
-    outside. Its ids are its own once `with_number` has been called.
+    outside. Its ids are its own once ``with_number`` has been called.
 
     Args:
         figure: What is drawn.
@@ -110,7 +110,7 @@ def to_svg(figure: Figure, label: str) -> Markup:
 
 
 def _of_the_page(tag: str) -> str:
-    """Gives a tag whose ids, colours and fonts are those of the page."""
+    """Return a tag whose ids, colours and fonts are those of the page."""
     tag = re.sub(r'<g id="[^"]*"', "<g", tag)  # nothing refers to groups
     tag = re.sub(r'\bid="', f'id="{_PREFIX}', tag)
     tag = tag.replace('xlink:href="#', f'href="#{_PREFIX}').replace("url(#", f"url(#{_PREFIX}")
@@ -121,7 +121,7 @@ def _of_the_page(tag: str) -> str:
 
 
 def with_number(svg: Markup, number: int) -> Markup:
-    """Makes the ids of a chart those of the chart with this number on a page."""
+    """Make the ids of a chart those of the chart with this number on a page."""
     return Markup(str(svg).replace(_PREFIX, f"chart{number}-"))  # noqa: S704
 
 

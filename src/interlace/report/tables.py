@@ -48,7 +48,7 @@ _LATEX = {
 
 
 def sections(results: Results, per_data: bool = True) -> Iterator[tuple[str, list[Grid]]]:
-    """Lists headings with their tables: every setup, protocol and measure, and each data set."""
+    """List headings with their tables: every setup, protocol and measure, and each data set."""
     for setup in results.setups:
         for protocol in results.protocols(setup):
             own = results.measures(setup, protocol)
@@ -68,7 +68,7 @@ def sections(results: Results, per_data: bool = True) -> Iterator[tuple[str, lis
 
 
 def terminal(results: Results, per_data: bool = False) -> list[Table]:
-    """Makes tables that rich prints: the headline of every protocol, and each data set if asked.
+    """Make tables that rich prints: the headline of every protocol, and each data set if asked.
 
     The notes of a table are its caption. Only the first measure of a protocol is shown.
     """
@@ -104,7 +104,7 @@ def terminal(results: Results, per_data: bool = False) -> list[Table]:
 
 
 def markdown(results: Results, title: str = "Results") -> str:
-    """Writes everything as Markdown: findings, notices and tables."""
+    """Write everything as Markdown: findings, notices and tables."""
     lines = [f"# {_md(title)}", ""]
     for notice in results.notices():
         lines += [f"> {'**Warning.** ' if notice.serious else ''}{_md(notice.text)}", ">"]
@@ -121,7 +121,7 @@ def markdown(results: Results, title: str = "Results") -> str:
 
 
 def latex(results: Results) -> str:
-    """Writes every table as a LaTeX `table` with the rules of booktabs."""
+    """Write every table as a LaTeX ``table`` with the rules of booktabs."""
     parts = ["% Needs \\usepackage{booktabs}; the Unicode of names needs a recent LaTeX."]
     for heading, found in sections(results):
         parts += [_latex_table(grid, heading) for grid in found]
@@ -140,9 +140,9 @@ FIELDS = (
 
 
 def rows(results: Results) -> Iterator[dict[str, Any]]:
-    """Gives one flat row per summary, numbers as fractions; None where there is no value.
+    """Return one flat row per summary, numbers as fractions; None where there is no value.
 
-    `wins`, `ties` and `losses` count data sets in an average, and seeds elsewhere.
+    ``wins``, ``ties`` and ``losses`` count data sets in an average, and seeds elsewhere.
     """
     for s in results.summaries():
         setup, condition, compared = s.panel.setup, s.panel.condition, s.comparison
@@ -196,7 +196,7 @@ def rows(results: Results) -> Iterator[dict[str, Any]]:
 
 
 def to_csv(results: Results) -> str:
-    """Writes one line per summary; lists are joined by spaces.
+    """Write one line per summary; lists are joined by spaces.
 
     A text that begins like a formula gets an apostrophe, so that no spreadsheet computes it.
     """

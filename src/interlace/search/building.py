@@ -14,15 +14,15 @@ from interlace.data.records import Skipped
 from interlace.errors import InterlaceError
 from interlace.search import index, scan
 from interlace.search.encoder import Encoder
-from interlace.search.pipeline import THUMBNAIL, Prepared, ahead, default_workers, prepare
+from interlace.search.pipeline import THUMBNAIL, PreparedImage, ahead, default_workers, prepare
 from interlace.search.scan import Known, Photo
-from interlace.search.table import About, PhotoTable
+from interlace.search.table import GalleryState, PhotoTable
 from interlace.search.writer import Writer
 
 #: Called with files done, files to do, and files skipped so far.
-Progress = Callable[[int, int, int], None]
+BuildProgress = Callable[[int, int, int], None]
 
-Row = dict[str, Any]
+GalleryRow = dict[str, Any]
 
 
 @dataclass(frozen=True)
@@ -52,7 +52,7 @@ class BuildReport:
 class Batch:
     """Rows that are ready, files that are not, and how many rows took a known vector."""
 
-    rows: list[Row]
+    rows: list[GalleryRow]
     broken: list[Skipped]
     reused: int
 
@@ -77,16 +77,18 @@ def refuse_first(folder: Path, skipped: Sequence[Skipped]) -> None:
         raise InterlaceError(f"{folder / skipped[0].key}: {skipped[0].reason}")
 
 
-def bring_up_to_date(
+def sync(
     table: PhotoTable,
     encoder: Callable[[], Encoder],
     photos: Path | str | None,
     strict: bool,
     batch_size: int,
     workers: int | None,
-    progress: Progress | None,
+    progress: BuildProgress | None,
 ) -> BuildReport:
-    """What :meth:`interlace.Gallery.update` does; ``encoder`` is asked for only where needed.
+    """Return what :meth:`interlace.Gallery.update` does.
+
+    ``encoder`` is asked for only where needed.
 
     Known images are deleted last: until then their vectors serve files that were renamed.
     """
@@ -105,7 +107,7 @@ def bring_up_to_date(
     known = {key: row for key, row in known.items() if row.size >= 0}
     todo = scan.difference(found, known)
     if (todo.look or todo.removed) and about.complete:
-        table.set_about(About(resolved(folder), False, about.skipped))
+        table.set_about(GalleryState(resolved(folder), False, about.skipped))
     added = changed = reused = 0
     if todo.look:
         ready = encoder()
@@ -125,10 +127,10 @@ def bring_up_to_date(
     gone = [*todo.removed, *(item.key for item in skipped if item.key in known)]
     table.delete(gone)
     if added or changed or gone or not about.complete:
-        table.tidy()
+        table.compact()
         with table.guarded("index"):
             index.ensure(table)
-    after = About(resolved(folder), True, tuple(skipped))
+    after = GalleryState(resolved(folder), True, tuple(skipped))
     if after != table.about():
         table.set_about(after)
     return BuildReport(
@@ -148,11 +150,11 @@ def _batches(
     hashes = {row.hash for row in known.values()}
     transform = encoder.clip.preprocess.eval_transform()
 
-    def work(photo: Photo, hashes: set[str] = hashes) -> tuple[Photo, Prepared]:
+    def work(photo: Photo, hashes: set[str] = hashes) -> tuple[Photo, PreparedImage]:
         read = partial(scan.read_image, photo.path)
         return photo, prepare(read, transform, hashes, THUMBNAIL)
 
-    def finish(batch: list[tuple[Photo, Prepared]]) -> Batch:
+    def finish(batch: list[tuple[Photo, PreparedImage]]) -> Batch:
         wanted = [image.hash for _, image in batch if image.is_known]
         stored = table.by_hash(wanted) if wanted else {}
         # its row may have been overwritten meanwhile, as where two files swap their names
@@ -175,7 +177,7 @@ def _batches(
         broken = [Skipped(photo.key, image.reason) for photo, image in batch if image.reason]
         return Batch(rows, broken, len(rows) - len(new))
 
-    batch: list[tuple[Photo, Prepared]] = []
+    batch: list[tuple[Photo, PreparedImage]] = []
     fresh = 0
     for item in ahead(photos, work, workers, 2 * batch_size):
         batch.append(item)
@@ -187,7 +189,9 @@ def _batches(
         yield finish(batch)
 
 
-def _row(photo: Photo, image: Prepared, vector: Any, thumbnail: bytes | None = None) -> Row:
+def _row(
+    photo: Photo, image: PreparedImage, vector: Any, thumbnail: bytes | None = None
+) -> GalleryRow:
     return {
         "path": photo.key,
         "hash": image.hash,
@@ -200,5 +204,5 @@ def _row(photo: Photo, image: Prepared, vector: Any, thumbnail: bytes | None = N
 
 
 def resolved(folder: Path | str) -> str:
-    """A folder as it is remembered, whatever folder the next command runs in."""
+    """Return a folder as it is remembered, whatever folder the next command runs in."""
     return str(Path(folder).expanduser().resolve())

@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from interlace.cluster import connected
+from interlace._util.ray_cluster import connected
 from interlace.errors import InterlaceError
 from interlace.search.encoder import Encoder, ModelId
 
 if TYPE_CHECKING:
-    from interlace.search.embed import Parts
+    from interlace.search.embed import VectorParts
     from interlace.search.sources import Unit
 
 #: Cores of an encoder that has no GPU, where the cluster has as many.
@@ -26,7 +26,7 @@ class Embedder:
     def __init__(
         self,
         model: ModelId,
-        parts: Parts,
+        parts: VectorParts,
         units: Mapping[int, Unit],
         device: str,
         settings: dict[str, Any],
@@ -59,7 +59,7 @@ class Embedder:
 
 def run(
     model: ModelId,
-    parts: Parts,
+    parts: VectorParts,
     left: Sequence[tuple[int, Unit]],
     device: str,
     settings: dict[str, Any],

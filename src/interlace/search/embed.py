@@ -23,16 +23,16 @@ from interlace._util.text import printable
 from interlace.data.records import Skipped
 from interlace.errors import InterlaceError
 from interlace.search.encoder import Encoder, Model, ModelId
-from interlace.search.parts import METADATA, EmbedReport, Parts, is_there, parts_of, schema
-from interlace.search.pipeline import Prepared, ahead, default_workers, prepare
-from interlace.search.sources import UNIT, Item, Unit, find_source
+from interlace.search.parts import METADATA, EmbedReport, VectorParts, is_there, parts_of, schema
+from interlace.search.pipeline import PreparedImage, ahead, default_workers, prepare
+from interlace.search.sources import UNIT, ShardItem, Unit, find_source
 
 __all__ = ["METADATA", "EmbedReport", "Worker", "embed"]
 
-Engine = Literal["local", "ray"]
+EmbedEngine = Literal["local", "ray"]
 
 #: Called with images done, and images to do where that is known.
-Progress = Callable[[int, int | None], None]
+EmbedProgress = Callable[[int, int | None], None]
 
 
 class Worker:
@@ -93,7 +93,7 @@ class Worker:
         column = pa.FixedSizeListArray.from_arrays(pa.array(matrix.reshape(-1)), dim)
         return pa.table([pa.array(keys, pa.string()), labels, column], schema(dim)), skipped
 
-    def _prepare(self, item: Item) -> tuple[Item, Prepared]:
+    def _prepare(self, item: ShardItem) -> tuple[ShardItem, PreparedImage]:
         return item, prepare(item.read, self._transform)
 
 
@@ -102,14 +102,14 @@ def embed(
     output: Path | str,
     model: Model,
     *,
-    engine: Engine = "local",
+    engine: EmbedEngine = "local",
     overwrite: bool = False,
     strict: bool = False,
     device: str = "auto",
     batch_size: int = 64,
     workers: int | None = None,
     unit: int = UNIT,
-    progress: Progress | None = None,
+    progress: EmbedProgress | None = None,
 ) -> EmbedReport:
     """Write the vectors of a source's images to a Parquet file.
 
@@ -160,7 +160,7 @@ def embed(
             "batch": batch_size,
         }
         identity = hashlib.sha256(f"{json.dumps(facts)}{found.identity}".encode()).hexdigest()[:16]
-        parts = Parts(output, len(found.units), encoder.id, identity)
+        parts = VectorParts(output, len(found.units), encoder.id, identity)
         if output.exists() and not overwrite:
             return parts.finish()
         encoder.check()
@@ -182,14 +182,14 @@ def embed(
         return parts.join(str(source), found.skipped, len(resumed))
 
 
-def _local(worker: Worker, parts: Parts, left: Iterable[tuple[int, Unit]]) -> Iterator[int]:
+def _local(worker: Worker, parts: VectorParts, left: Iterable[tuple[int, Unit]]) -> Iterator[int]:
     for number, unit in left:
         yield parts.write(number, *worker.embed(unit))
 
 
 def _ray(
     model: ModelId,
-    parts: Parts,
+    parts: VectorParts,
     left: Sequence[tuple[int, Unit]],
     device: str,
     settings: dict[str, Any],

@@ -20,17 +20,18 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from interlace._util.text import printable
-from interlace.adapted import Adapted
+from interlace.adaptation.header import HEADER
+from interlace.adaptation.load import load_adapted
+from interlace.adaptation.model import AdaptedModel
 from interlace.backbone.dual import DualEncoder
 from interlace.backbone.load import load
-from interlace.data.walk import is_text
+from interlace.data.readers.walk import is_text
 from interlace.errors import InterlaceError
-from interlace.export.bundle import HEADER, load_adapted
-from interlace.inference import NotFinite, without_length
 from interlace.methods.base import Method
+from interlace.methods.inference import NotFinite, without_length
 from interlace.train.optim import resolve_device
 
-Model = DualEncoder | Adapted | Path | str
+Model = DualEncoder | AdaptedModel | Path | str
 
 
 @dataclass(frozen=True)
@@ -50,7 +51,7 @@ class ModelId:
     dim: int
 
     def to_dict(self) -> dict[str, Any]:
-        """The fields as plain JSON values."""
+        """Return the fields as plain JSON values."""
         return asdict(self)
 
     @classmethod
@@ -95,10 +96,10 @@ class Encoder:
                 model = load_adapted(folder, device=device)
             else:
                 model = load(model).to(place)
-        self._kind: Literal["model", "run"] = "run" if isinstance(model, Adapted) else "model"
+        self._kind: Literal["model", "run"] = "run" if isinstance(model, AdaptedModel) else "model"
         self.method: Method | None = None
         self._arguments: dict[str, Any] = {}
-        if isinstance(model, Adapted):
+        if isinstance(model, AdaptedModel):
             self.clip, self.method = model.clip, model.method.eval()
             self._arguments = dict(model.config.arguments)
             self._source = source
@@ -159,7 +160,7 @@ class Encoder:
 
     @torch.no_grad()
     def text(self, text: str) -> np.ndarray:
-        """The vector [E] of a text, which is taken as it is: no template is put around it.
+        """Return the vector [E] of a text, which is taken as it is: no template is put around it.
 
         Raises:
             InterlaceError: if the text is empty or too long, the model has no tokenizer, or its
@@ -190,7 +191,7 @@ def _of_length_1(features: Tensor, what: str, name: str = "") -> np.ndarray:
 
 
 def _refuse_feature_method(method: Method) -> None:
-    if method.on_features:
+    if method.uses_frozen_features:
         source = method.clip.source
         raise InterlaceError(
             f"{method.key} compares vectors in another way and changes none: "

@@ -19,24 +19,24 @@ from PIL import Image
 from interlace._util.files import check_writable, held
 from interlace._util.reading import as_path
 from interlace._util.text import printable
-from interlace.data.images import open_image
+from interlace.data.images.decode import open_image
+from interlace.data.readers.walk import EXTENSIONS
 from interlace.data.records import Skipped
-from interlace.data.walk import EXTENSIONS
 from interlace.errors import InterlaceError
 from interlace.search import index, scan, sheet
 from interlace.search.building import (
+    BuildProgress,
     BuildReport,
-    Progress,
-    bring_up_to_date,
     check_batch_size,
     refuse_first,
     resolved,
+    sync,
 )
 from interlace.search.encoder import Encoder, Model, ModelId
-from interlace.search.table import About, PhotoTable
+from interlace.search.table import GalleryState, PhotoTable
 
 Query = str | Path | bytes | Image.Image
-Kind = Literal["auto", "image", "text"]
+QueryKind = Literal["auto", "image", "text"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,7 +127,7 @@ class Gallery:
         storage_options: Mapping[str, str] | None,
         strict: bool,
     ) -> Gallery:
-        """The gallery that is there, or an empty one."""
+        """Return the gallery that is there, or an empty one."""
         table = PhotoTable(folder, storage_options, anew=overwrite)
         if not table.exists:
             if model is None:
@@ -143,7 +143,7 @@ class Gallery:
                 refuse_first(Path(photos), skipped)
             encoder = Encoder(model, device)
             encoder.check()
-            table.set_about(About(resolved(photos)))  # first: a kill leaves it unfinished
+            table.set_about(GalleryState(resolved(photos)))  # first: a kill leaves it unfinished
             table.create(encoder.id)
             return cls(table, encoder, device)
         return cls(table, None if model is None else Encoder(model, device), device)
@@ -214,7 +214,7 @@ class Gallery:
         return self._table.about().skipped
 
     def __len__(self) -> int:
-        """Number of images."""
+        """Return the number of images."""
         return self._table.count()
 
     def index(self) -> str:
@@ -229,7 +229,7 @@ class Gallery:
         strict: bool = False,
         batch_size: int = 64,
         workers: int | None = None,
-        progress: Progress | None = None,
+        progress: BuildProgress | None = None,
     ) -> BuildReport:
         """Make the gallery equal to its folder: encode new and changed files, forget removed ones.
 
@@ -258,15 +258,15 @@ class Gallery:
         strict: bool = False,
         batch_size: int = 64,
         workers: int | None = None,
-        progress: Progress | None = None,
+        progress: BuildProgress | None = None,
     ) -> BuildReport:
         self._finder = None
-        self.report = bring_up_to_date(
+        self.report = sync(
             self._table, lambda: self.encoder, photos, strict, batch_size, workers, progress
         )
         return self.report
 
-    def query(self, query: Query, k: int = 10, *, kind: Kind = "auto") -> list[Hit]:
+    def query(self, query: Query, k: int = 10, *, kind: QueryKind = "auto") -> list[Hit]:
         """Find the images nearest to an image or to words.
 
         Args:
@@ -315,7 +315,7 @@ class Gallery:
             )
         return [Hit(str(root / key), score, label, key) for key, label, score in found]
 
-    def sheet(self, query: Query, hits: list[Hit], kind: Kind = "auto") -> Image.Image:
+    def sheet(self, query: Query, hits: list[Hit], kind: QueryKind = "auto") -> Image.Image:
         """Draw the query and what was found with rank, score and label.
 
         Raises:
@@ -326,7 +326,7 @@ class Gallery:
         return sheet.contact_sheet(asked, hits, small)
 
     @staticmethod
-    def is_image(query: Query, kind: Kind = "auto") -> bool:
+    def is_image(query: Query, kind: QueryKind = "auto") -> bool:
         """Whether a query is an image.
 
         Raises:

@@ -31,7 +31,7 @@ LEAST_PROBED = 24
 
 _NAME = "vector_"
 
-Found = list[tuple[str, str | None, float]]
+Neighbours = list[tuple[str, str | None, float]]
 
 
 @dataclass(frozen=True)
@@ -48,7 +48,7 @@ class Flat:
     labels: list[str | None]
     vectors: np.ndarray
 
-    def nearest(self, vector: np.ndarray, k: int) -> Found:
+    def nearest(self, vector: np.ndarray, k: int) -> Neighbours:
         """Key, label and cosine of the ``k`` best; equal ones in the order of their keys."""
         if not self.keys:
             return []
@@ -75,7 +75,7 @@ class Indexed:
     probes: int
     refine: int = REFINE
 
-    def nearest(self, vector: np.ndarray, k: int) -> Found:
+    def nearest(self, vector: np.ndarray, k: int) -> Neighbours:
         """Key, label and cosine of about the ``k`` best; exact where there is no index yet."""
         search = self.table.search(vector, vector_column_name="vector").distance_type("cosine")
         search = search.nprobes(self.probes).refine_factor(self.refine).limit(k)
@@ -90,7 +90,7 @@ class Indexed:
 
 
 def finder(table: PhotoTable) -> Flat | Indexed:
-    """What searches the present state of a gallery."""
+    """Return what searches the present state of a gallery."""
     count = table.count()
     if count > EXACT_LIMIT:
         name = _index_name(table.table)

@@ -18,7 +18,7 @@ from interlace.errors import InterlaceError
 from interlace.search.encoder import ModelId
 
 METADATA = b"interlace"
-FORMAT = 1
+PARTS_FORMAT = 1
 _NOTE = "run.json"
 
 
@@ -53,7 +53,7 @@ def schema(dim: int) -> pa.Schema:
 
 
 def parts_of(output: Path) -> Path:
-    """The folder beside an output that keeps its parts until they are joined."""
+    """Return the folder beside an output that keeps its parts until they are joined."""
     return output.with_name(output.name + ".parts").absolute()
 
 
@@ -64,7 +64,7 @@ def is_there(output: Path) -> InterlaceError:
     )
 
 
-class Parts:
+class VectorParts:
     """The part files of an output.
 
     Args:
@@ -99,7 +99,7 @@ class Parts:
             self._folder.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise cannot_write(self._folder, error) from None
-        write_json(self._folder / _NOTE, {"format": FORMAT, "run": self._identity})
+        write_json(self._folder / _NOTE, {"format": PARTS_FORMAT, "run": self._identity})
         return []
 
     def count(self, number: int) -> int:
@@ -108,7 +108,7 @@ class Parts:
         return int(metadata.num_rows) + len(_skipped(metadata.metadata))
 
     def skipped(self, numbers: Collection[int]) -> list[Skipped]:
-        """What parts had to leave out."""
+        """Return what parts had to leave out."""
         return [
             item
             for number in numbers
@@ -136,7 +136,7 @@ class Parts:
         """
         skipped = [*skipped, *self.skipped(range(self._count))]
         facts = {
-            "format": FORMAT,
+            "format": PARTS_FORMAT,
             "model": self._model.to_dict(),
             "source": printable(source),
             "run": self._identity,
@@ -176,7 +176,7 @@ class Parts:
             note = read_json(self._folder / _NOTE)
         except InterlaceError:
             return False
-        return bool(note == {"format": FORMAT, "run": self._identity})
+        return bool(note == {"format": PARTS_FORMAT, "run": self._identity})
 
     def _is_whole(self, number: int) -> bool:
         """Whether a part is there and can be read to its end; a damaged one is made again."""
@@ -205,7 +205,7 @@ class Parts:
         return list(self._folder.iterdir())
 
     def _named(self) -> set[str]:
-        """What is in the folder beside files that were never finished."""
+        """Return what is in the folder beside files that were never finished."""
         return {path.name for path in self._contents() if not path.name.startswith(".")}
 
     def _remove(self) -> None:

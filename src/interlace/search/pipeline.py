@@ -15,21 +15,21 @@ from PIL import Image
 from torch import Tensor
 
 from interlace._util.text import first_line
-from interlace.data.images import image_size, open_image
-from interlace.data.limits import turn
+from interlace.backbone.preprocess import Transform
+from interlace.data.images.decode import image_size, open_image
+from interlace.data.images.limits import turn
 from interlace.data.records import digest_of
-from interlace.data.transforms import Transform
 from interlace.errors import InterlaceError, UnreadableImage
 
 THUMBNAIL = 160
 _QUALITY = 80
 
-Item = TypeVar("Item")
-Result = TypeVar("Result")
+In = TypeVar("In")
+Out = TypeVar("Out")
 
 
 @dataclass(frozen=True, slots=True)
-class Prepared:
+class PreparedImage:
     """An encoded image on its way to a vector.
 
     Attributes:
@@ -55,7 +55,7 @@ def prepare(
     transform: Transform,
     known: Collection[str] = (),
     thumbnail: int = 0,
-) -> Prepared:
+) -> PreparedImage:
     """Read one image and make it ready for the model; a broken one is told, not raised.
 
     What is held at a time is bounded: large images wait for each other.
@@ -72,21 +72,21 @@ def prepare(
     try:
         content = read()
     except UnreadableImage as error:
-        return Prepared("", reason=error.reason)
+        return PreparedImage("", reason=error.reason)
     except OSError as error:
-        return Prepared("", reason=str(error.strerror or error))
+        return PreparedImage("", reason=str(error.strerror or error))
     except (ValueError, MemoryError) as error:  # a NUL in a name; a file larger than the memory
-        return Prepared("", reason=first_line(error))
+        return PreparedImage("", reason=first_line(error))
     digest = digest_of(content)
     if digest in known:
-        return Prepared(digest)
+        return PreparedImage(digest)
     try:
         with turn(image_size(content)):
             image = open_image(content)
             pixels = transform(image)
-            return Prepared(digest, pixels, _thumbnail(image, thumbnail) if thumbnail else b"")
+            return PreparedImage(digest, pixels, _thumbnail(image, thumbnail) if thumbnail else b"")
     except UnreadableImage as error:
-        return Prepared(digest, reason=error.reason)
+        return PreparedImage(digest, reason=error.reason)
 
 
 def _thumbnail(image: Image.Image, side: int) -> bytes:
@@ -104,8 +104,8 @@ def default_workers(device: torch.device) -> int:
 
 
 def ahead(
-    items: Iterable[Item], work: Callable[[Item], Result], workers: int, depth: int
-) -> Iterator[Result]:
+    items: Iterable[In], work: Callable[[In], Out], workers: int, depth: int
+) -> Iterator[Out]:
     """Apply ``work`` to items in threads, in order, at most ``depth`` results ahead.
 
     PIL decodes and resizes without the interpreter's lock, so this overlaps with an encoder that
@@ -116,7 +116,7 @@ def ahead(
     """
     if workers < 1:
         raise InterlaceError(f"workers = {workers}: must be 1 or more")
-    waiting: deque[Future[Result]] = deque()
+    waiting: deque[Future[Out]] = deque()
     with ThreadPoolExecutor(workers, thread_name_prefix="interlace-decode") as pool:
         try:
             for item in items:

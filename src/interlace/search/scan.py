@@ -8,8 +8,8 @@ from pathlib import Path, PurePosixPath
 
 from interlace._util.reading import as_path, read_regular, reason_of
 from interlace._util.text import printable
+from interlace.data.readers.walk import is_text, walk
 from interlace.data.records import Skipped
-from interlace.data.walk import is_text, walk
 from interlace.errors import InterlaceError
 
 
@@ -105,7 +105,7 @@ def _same(photo: Photo, known: Known | None) -> bool:
 
 
 def label_of(key: str) -> str | None:
-    """The class folder a file lies in: the first part of its key, if there is more than one."""
+    """Return class folder a file lies in: the first part of its key, if there is more than one."""
     parts = PurePosixPath(key).parts
     return parts[0] if len(parts) > 1 else None
 

@@ -10,13 +10,13 @@ from typing import Any
 
 from interlace._util.reading import IMAGE_BYTES, open_regular
 from interlace._util.text import first_line, printable
-from interlace.data.walk import EXTENSIONS
+from interlace.data.readers.walk import EXTENSIONS
 from interlace.errors import InterlaceError
 from interlace.search.scan import read_image
 
 
 @dataclass(frozen=True, slots=True)
-class Item:
+class ShardItem:
     """One image to embed: its name, its label where that is known, and its bytes or its path.
 
     Where there is neither, ``problem`` says why.
@@ -28,7 +28,7 @@ class Item:
     problem: str = "no image"
 
     def read(self) -> bytes:
-        """The encoded image.
+        """Return the encoded image.
 
         Raises:
             OSError: if it cannot be read, or there is none.
@@ -44,7 +44,7 @@ class Shard:
 
     path: Path
 
-    def items(self) -> Iterator[Item]:
+    def items(self) -> Iterator[ShardItem]:
         """Go through its samples; the class of a sample is what its ``.cls`` file says.
 
         Raises:
@@ -129,6 +129,6 @@ class _Sample:
         else:
             self.label = content.decode(errors="replace").strip() or None
 
-    def item(self) -> Item:
-        """What is embedded of it; names that are no UTF-8 cannot be written to Parquet."""
-        return Item(printable(self.key), self.label, self.image, self.problem)
+    def item(self) -> ShardItem:
+        """Return what is embedded of it; names that are no UTF-8 cannot be written to Parquet."""
+        return ShardItem(printable(self.key), self.label, self.image, self.problem)

@@ -21,7 +21,7 @@ _MOST = 1000
 _PAPER, _INK, _FAINT, _FRAME = "#ffffff", "#1a1a1a", "#666666", "#dddddd"
 
 
-class Found(Protocol):
+class ShownHit(Protocol):
     """What the sheet reads of a hit."""
 
     @property
@@ -38,7 +38,7 @@ class Found(Protocol):
 
 
 def contact_sheet(
-    query: Image.Image | str, hits: Sequence[Found], thumbnails: Mapping[str, bytes]
+    query: Image.Image | str, hits: Sequence[ShownHit], thumbnails: Mapping[str, bytes]
 ) -> Image.Image:
     """Draw a query and its hits.
 
@@ -77,7 +77,7 @@ def contact_sheet(
 
 
 def _opened(content: bytes) -> Image.Image | None:
-    """A thumbnail; None where it is damaged, or no small picture as a build writes it."""
+    """Return a thumbnail; None where it is damaged, or no small picture as a build writes it."""
     try:
         image = Image.open(io.BytesIO(content), formats=["JPEG", "PNG"])
         if max(image.size) > 4 * CELL:
@@ -90,7 +90,7 @@ def _opened(content: bytes) -> Image.Image | None:
 def _picture(
     page: Image.Image, pen: ImageDraw.ImageDraw, image: Image.Image | None, at: tuple[int, int]
 ) -> None:
-    """An image in the middle of its cell; small ones are enlarged by whole pixels."""
+    """Return an image in the middle of its cell; small ones are enlarged by whole pixels."""
     x, y = at
     if image is not None:
         whole = CELL // max(image.size)
@@ -105,7 +105,7 @@ def _picture(
 
 
 def _words(pen: ImageDraw.ImageDraw, query: str) -> None:
-    """A query of words, broken into lines; what does not fit into the cell ends in dots."""
+    """Return a query of words, broken into lines; what does not fit into the cell ends in dots."""
     _line(pen, "query", GAP, GAP, _FAINT)
     query = printable(query[:_MOST], keep="\n\t")
     font, lines = _font(16, True), [""]
@@ -131,7 +131,7 @@ def _line(
 
 
 def _fit(pen: ImageDraw.ImageDraw, text: str, font: ImageFont.FreeTypeFont) -> str:
-    """The text, or as much of its end as a cell is wide: names differ at their ends."""
+    """Return the text, or as much of its end as a cell is wide: names differ at their ends."""
     if pen.textlength(text, font) <= CELL:
         return text
     while text and pen.textlength("..." + text, font) > CELL:

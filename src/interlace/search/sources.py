@@ -19,25 +19,25 @@ import pyarrow.parquet as pq
 
 from interlace._util.reading import as_path, check_regular, reason_of
 from interlace._util.text import first_line, listed, printable
+from interlace.data.readers.columns import COLUMN_OPTIONS
+from interlace.data.readers.walk import is_text
 from interlace.data.records import Skipped
-from interlace.data.tables import COLUMNS
-from interlace.data.walk import is_text
 from interlace.errors import InterlaceError
 from interlace.search.scan import label_of, list_photos, only_skipped
-from interlace.search.shards import Item, Shard
+from interlace.search.shards import Shard, ShardItem
 
-__all__ = ["UNIT", "Item", "Shard", "Source", "Unit", "find_source"]
+__all__ = ["UNIT", "EmbedSource", "Shard", "ShardItem", "Unit", "find_source"]
 
 #: Images of a unit, where the source does not come in units.
 UNIT = 2048
-#: Rows of a table that are read at a time.
+#: RowSource of a table that are read at a time.
 _ROWS = 32
 #: Columns that name a row, before the path of its image does.
 KEYS = ("__key__", "key", "id", "image_id")
 
 
 @dataclass(frozen=True)
-class Files:
+class FileSource:
     """Some files of a folder."""
 
     root: Path
@@ -46,14 +46,14 @@ class Files:
     def __len__(self) -> int:
         return len(self.keys)
 
-    def items(self) -> Iterator[Item]:
+    def items(self) -> Iterator[ShardItem]:
         """Go through them."""
         for key in self.keys:
-            yield Item(key, label_of(key), self.root / key)
+            yield ShardItem(key, label_of(key), self.root / key)
 
 
 @dataclass(frozen=True)
-class Rows:
+class RowSource:
     """Some rows of a Parquet table."""
 
     path: Path
@@ -63,7 +63,7 @@ class Rows:
     def __len__(self) -> int:
         return self.stop - self.start
 
-    def items(self) -> Iterator[Item]:
+    def items(self) -> Iterator[ShardItem]:
         """Go through them; row groups that hold none of them are not read.
 
         Raises:
@@ -75,7 +75,7 @@ class Rows:
             raise InterlaceError(
                 f"{printable(str(self.path))}: no column for the image: it has "
                 f"{listed(file.schema_arrow.names, 20)}; expected one of "
-                f"{', '.join(COLUMNS['image'])}"
+                f"{', '.join(COLUMN_OPTIONS['image'])}"
             )
         names = _label_names(file.schema_arrow, label)
         wanted = [name for name in (image, key, label) if name is not None]
@@ -91,7 +91,7 @@ class Rows:
     def _lines(
         self, file: pq.ParquetFile, wanted: list[str]
     ) -> Iterator[tuple[int, dict[str, Any]]]:
-        """The rows with their numbers, a few at a time: photos may have ten megabytes each."""
+        """Return rows with their numbers, a few at a time: photos may have ten megabytes each."""
         first = 0
         for group in range(file.num_row_groups):
             count = file.metadata.row_group(group).num_rows
@@ -113,7 +113,7 @@ class Rows:
         key: str | None,
         label: str | None,
         names: Sequence[str],
-    ) -> Item:
+    ) -> ShardItem:
         cell = line[image]
         if isinstance(cell, Mapping):
             cell = cell.get("path") if cell.get("bytes") is None else cell["bytes"]
@@ -124,10 +124,10 @@ class Rows:
         if isinstance(said, int) and not isinstance(said, bool) and 0 <= said < len(names):
             said = names[said]
         found, problem = self._image(cell)
-        return Item(name, _name(said), found, problem)
+        return ShardItem(name, _name(said), found, problem)
 
     def _image(self, cell: Any) -> tuple[bytes | Path | None, str]:
-        """The bytes or the path of a cell, or why there is neither."""
+        """Return the bytes or the path of a cell, or why there is neither."""
         if cell is None or cell in ("", b""):
             return None, "no image"
         if isinstance(cell, bytes):
@@ -139,11 +139,11 @@ class Rows:
         return self.path.parent / cell, ""
 
 
-Unit = Files | Rows | Shard
+Unit = FileSource | RowSource | Shard
 
 
 @dataclass(frozen=True)
-class Source:
+class EmbedSource:
     """Units of work.
 
     Attributes:
@@ -159,7 +159,7 @@ class Source:
     total: int | None
 
 
-def find_source(source: Path | str, unit: int = UNIT) -> Source:
+def find_source(source: Path | str, unit: int = UNIT) -> EmbedSource:
     """Look at a source without reading its images.
 
     Args:
@@ -186,17 +186,17 @@ def find_source(source: Path | str, unit: int = UNIT) -> Source:
     return _of_files(found, unit)
 
 
-def _of_folder(root: Path, unit: int) -> Source:
+def _of_folder(root: Path, unit: int) -> EmbedSource:
     photos, skipped = list_photos(root)
     if not photos:
         raise only_skipped(root, skipped)
     keys = [photo.key for photo in photos]
-    units = tuple(Files(root, tuple(keys[i : i + unit])) for i in range(0, len(keys), unit))
+    units = tuple(FileSource(root, tuple(keys[i : i + unit])) for i in range(0, len(keys), unit))
     identity = json.dumps([[photo.key, photo.size, photo.mtime] for photo in photos])
-    return Source(units, tuple(skipped), identity, len(keys))
+    return EmbedSource(units, tuple(skipped), identity, len(keys))
 
 
-def _of_files(paths: Sequence[Path], unit: int) -> Source:
+def _of_files(paths: Sequence[Path], unit: int) -> EmbedSource:
     endings = {path.suffix.lower() for path in paths}
     if len(endings) > 1 or not endings <= {".tar", ".parquet"}:
         raise InterlaceError(
@@ -208,19 +208,19 @@ def _of_files(paths: Sequence[Path], unit: int) -> Source:
         [[p.name, s.st_size, s.st_mtime_ns] for p, s in zip(paths, states, strict=True)]
     )
     if endings == {".tar"}:
-        return Source(tuple(Shard(path) for path in paths), (), identity, None)
+        return EmbedSource(tuple(Shard(path) for path in paths), (), identity, None)
     counts = [_open(path).metadata.num_rows for path in paths]
     units = tuple(
-        Rows(path, start, min(start + unit, count))
+        RowSource(path, start, min(start + unit, count))
         for path, count in zip(paths, counts, strict=True)
         for start in range(0, count, unit)
     )
     if not units:
         raise InterlaceError(f"{printable(str(paths[0]))}: no rows")
-    return Source(units, (), identity, sum(counts))
+    return EmbedSource(units, (), identity, sum(counts))
 
 
-_WANTED = (COLUMNS["image"], KEYS, (*COLUMNS["class"], *COLUMNS["label"]))
+_WANTED = (COLUMN_OPTIONS["image"], KEYS, (*COLUMN_OPTIONS["class"], *COLUMN_OPTIONS["label"]))
 
 
 def _entries(folder: Path) -> list[Path]:
@@ -241,7 +241,10 @@ def _open(path: Path) -> pq.ParquetFile:
 
 
 def _name(value: Any) -> str | None:
-    """A key or a label as text; 3.0 is 3, and lists, mappings and what is missing name nothing."""
+    """Return a key or a label as text.
+
+    3.0 is 3, and lists, mappings and what is missing name nothing.
+    """
     if isinstance(value, float):
         if not math.isfinite(value):
             return None
@@ -257,7 +260,7 @@ def _column(schema: pa.Schema, names: Sequence[str]) -> str | None:
 
 
 def _label_names(schema: pa.Schema, label: str | None) -> Sequence[str]:
-    """The class names that Hugging Face ``datasets`` keeps beside a table, if there are."""
+    """Return the class names that Hugging Face ``datasets`` keeps beside a table, if there are."""
     try:
         facts = json.loads((schema.metadata or {})[b"huggingface"])
         return [str(name) for name in facts["info"]["features"][label]["names"]]

@@ -27,7 +27,7 @@ from interlace.errors import InterlaceError
 from interlace.search.encoder import ModelId
 from interlace.search.scan import Known
 
-FORMAT = 1
+GALLERY_FORMAT = 1
 PHOTOS = "photos"
 ABOUT = "about"
 _METADATA = b"interlace"
@@ -38,7 +38,7 @@ _KEEP = timedelta(minutes=1)
 
 
 @dataclass(frozen=True)
-class About:
+class GalleryState:
     """What changes about a gallery from build to build.
 
     Attributes:
@@ -146,13 +146,13 @@ class PhotoTable:
             found = self.table.schema
         try:
             facts = parse_json((found.metadata or {}).get(_METADATA) or b"{}", "")
-            if facts["format"] != FORMAT:
+            if facts["format"] != GALLERY_FORMAT:
                 raise KeyError("format")
             model = ModelId.from_dict(facts["model"])
         except (InterlaceError, ValueError, KeyError, TypeError):
             raise InterlaceError(
                 f"{printable(self.where)} does not say which model made its vectors (format "
-                f"{FORMAT} expected): build it again with overwrite"
+                f"{GALLERY_FORMAT} expected): build it again with overwrite"
             ) from None
         wanted = _schema(model.dim)
         for field in wanted:
@@ -167,7 +167,7 @@ class PhotoTable:
 
     def create(self, model: ModelId) -> None:
         """Make an empty table bound to ``model``; one that is there is replaced."""
-        facts = json.dumps({"format": FORMAT, "model": model.to_dict()})
+        facts = json.dumps({"format": GALLERY_FORMAT, "model": model.to_dict()})
         empty = _schema(model.dim).with_metadata({_METADATA: facts}).empty_table()
         self._table = self._replace(PHOTOS, empty)
 
@@ -186,15 +186,15 @@ class PhotoTable:
                 self._db.drop_table(name, ignore_missing=True)  # a damaged one is in the way
                 return self._db.create_table(name, content)
 
-    def about(self) -> About:
-        """What the last build left; a gallery without it is not complete."""
+    def about(self) -> GalleryState:
+        """Return what the last build left; a gallery without it is not complete."""
         table = self._open(ABOUT)
         if table is None:
-            return About()
+            return GalleryState()
         with self.guarded("read"):
             rows = table.search().limit(2).to_arrow().to_pylist()
         if len(rows) != 1:
-            return About()
+            return GalleryState()
         where = f"{printable(self.where)}: its table 'about'"
         try:
             photos, complete, skipped = (
@@ -206,9 +206,9 @@ class PhotoTable:
                 raise TypeError
         except (KeyError, TypeError, ValueError):
             raise InterlaceError(f"{where} is damaged: build it again with overwrite") from None
-        return About(photos, complete, items)
+        return GalleryState(photos, complete, items)
 
-    def set_about(self, about: About) -> None:
+    def set_about(self, about: GalleryState) -> None:
         """Replace it, in one step."""
         row = pa.table(
             {
@@ -220,12 +220,12 @@ class PhotoTable:
         self._replace(ABOUT, row)
 
     def count(self) -> int:
-        """Number of images."""
+        """Return the number of images."""
         with self.guarded("read"):
             return int(self.table.count_rows())
 
     def version(self) -> int:
-        """Number of the table's state; every change makes a new one."""
+        """Return the number of the table's state; every change makes a new one."""
         with self.guarded("read"):
             return int(self.table.version)
 
@@ -289,7 +289,7 @@ class PhotoTable:
             )
         return keys, labels, matrix
 
-    def tidy(self) -> None:
+    def compact(self) -> None:
         """Join the small files of a build, take new rows into the index, drop old states."""
         with self.guarded("write to"):
             self.table.optimize(cleanup_older_than=_KEEP)

@@ -18,8 +18,8 @@ from interlace._util.files import write_bytes
 from interlace._util.reading import check_regular, parse_json
 from interlace._util.text import first_line, listed, printable
 from interlace.errors import InterlaceError
-from interlace.inference import check_finite
 from interlace.methods.base import Method
+from interlace.methods.inference import check_finite
 
 #: What each optimiser keeps of a parameter.
 _SLOTS = {"SGD": {"momentum_buffer"}, "Adam": {"step", "exp_avg", "exp_avg_sq"}}
@@ -197,7 +197,7 @@ def _restored(
     optimizer: torch.optim.Optimizer,
     scaler: torch.amp.GradScaler | None,
 ) -> State:
-    """The state of a file, checked and put in place."""
+    """Return the state of a file, checked and put in place."""
     epoch, history, best = (header[name] for name in ("epoch", "history", "best_accuracy"))
     if type(epoch) is not int or not is_history(history) or len(history) != epoch:
         raise ValueError("its epochs and their history do not agree")

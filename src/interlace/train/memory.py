@@ -12,8 +12,8 @@ import torch
 from torch import Tensor
 
 from interlace.backbone.edits import Edit
-from interlace.backbone.text import Prompts
-from interlace.backbone.tower import Begun
+from interlace.backbone.prompts import Prompts
+from interlace.backbone.tower import PrefixState
 from interlace.methods.base import Method
 
 #: Share of the free memory a step may fill; the rest is for what is not kept, and for others.
@@ -23,7 +23,7 @@ _PROBE = 8
 
 
 @dataclass(frozen=True)
-class Plan:
+class MemoryPlan:
     """What a training step keeps for its gradient, in bytes.
 
     Attributes:
@@ -53,15 +53,15 @@ class Plan:
         return line
 
 
-def plan(method: Method, batch_size: int, prompts: Prompts) -> Plan:
+def plan(method: Method, batch_size: int, prompts: Prompts) -> MemoryPlan:
     """Measure on one image and a few texts what a step keeps, and fit it to what is free.
 
     Args:
         method: the method, as it is while it trains.
         batch_size: how many images a step takes.
-        prompts: what ``method.begin_prompts`` returned.
+        prompts: what ``method.run_prompt_prefix`` returned.
     """
-    clip, begun = method.clip, prompts.begun
+    clip, prefix = method.clip, prompts.prefix
     free, edits = available(clip.device), method.edits()
     side = clip.spec.image.image_size
     some = torch.zeros(2, 3, side, side, device=clip.device)
@@ -70,28 +70,28 @@ def plan(method: Method, batch_size: int, prompts: Prompts) -> Plan:
         for n in (1, 2)
     )
     images = one + (batch_size - 1) * (two - one)
-    if begun is None:
-        return Plan(images, 0, free, len(prompts.ids))
-    count, texts = len(begun), _texts(method, begun, edits[1])
+    if prefix is None:
+        return MemoryPlan(images, 0, free, len(prompts.ids))
+    count, texts = len(prefix), _texts(method, prefix, edits[1])
     left = USABLE * free - images
     if texts <= left or count == 1:
-        return Plan(images, texts, free, count)
+        return MemoryPlan(images, texts, free, count)
     # one part more than would just fit; where not even the images do, the smallest parts
     parts = int(texts / left) + 2 if left > texts / count else count
-    return Plan(images, texts, free, count, max(1, count // parts))
+    return MemoryPlan(images, texts, free, count, max(1, count // parts))
 
 
-def _texts(method: Method, begun: Begun, edit: Edit | None) -> int:
+def _texts(method: Method, prefix: PrefixState, edit: Edit | None) -> int:
     """Bytes that a step keeps of all texts, from those it keeps of some."""
     needs = []
     for size in (_PROBE // 2, _PROBE):
-        few = next(replace(begun, chunk=size).parts())
+        few = next(replace(prefix, chunk=size).parts())
         kept = kept_for_gradient(partial(method.clip.text, few, edit), method)
-        if size >= len(begun):
+        if size >= len(prefix):
             return kept
         needs.append((few.x.numel(), kept))
     (small, first), (large, second) = needs
-    return int(first + (begun.x.numel() - small) * (second - first) / (large - small))
+    return int(first + (prefix.x.numel() - small) * (second - first) / (large - small))
 
 
 def kept_for_gradient(run: Callable[[], object], method: Method) -> int:

@@ -19,10 +19,10 @@ Objective = Callable[[Output, Tensor], Tensor]
 
 
 def make_objective(method: Method, config: TrainConfig) -> Objective:
-    """What a step on ``method`` lowers.
+    """Return what a step on ``method`` lowers.
 
     ``objective=retrieve`` is :func:`retrieval_loss` on the method's own image and text features,
-    and what its loss adds to the cross-entropy (:meth:`Method.penalty`).
+    and what its loss adds to the cross-entropy (:meth:`Method.regularization`).
 
     Args:
         method: the method.
@@ -33,7 +33,7 @@ def make_objective(method: Method, config: TrainConfig) -> Objective:
     """
     if config.objective == "classify":
         return method.loss
-    if method.on_features:
+    if method.uses_frozen_features:
         raise InterlaceError(
             f"objective=retrieve trains the towers, and {method.key} works on frozen features: "
             "take a method that edits a tower, such as mail, mmrl++ or clip_lora, "
@@ -41,7 +41,9 @@ def make_objective(method: Method, config: TrainConfig) -> Objective:
         )
 
     def objective(out: Output, labels: Tensor) -> Tensor:
-        return retrieval_loss(out, labels, config.temperature, config.margin) + method.penalty(out)
+        return retrieval_loss(
+            out, labels, config.temperature, config.margin
+        ) + method.regularization(out)
 
     return objective
 

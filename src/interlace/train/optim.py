@@ -40,7 +40,7 @@ def learning_rate(config: TrainConfig, epoch: int) -> float:
 
 
 def autocast_dtype(config: TrainConfig, device: torch.device) -> torch.dtype | None:
-    """The type of autocast, or None for float32.
+    """Return the type of autocast, or None for float32.
 
     ``auto`` takes bfloat16 on a GPU that has it, float16 on one that has not, and float32 on a
     CPU, where low precision is emulated on most machines and far slower.

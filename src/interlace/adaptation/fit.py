@@ -1,0 +1,244 @@
+"""From a model and a task to an adapted model."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from interlace import methods
+from interlace._util.files import check_writable, held
+from interlace.adaptation.bundle import already_there, saving
+from interlace.adaptation.header import HEADER, RESULT, SPLIT, read_header
+from interlace.adaptation.load import load_adapted
+from interlace.adaptation.model import AdaptedModel
+from interlace.adaptation.presets import check_preset
+from interlace.backbone.dual import DualEncoder
+from interlace.backbone.load import load
+from interlace.backbone.prompts import Prompts
+from interlace.config import RunConfig, preset_names, resolve
+from interlace.data.task import FewShotTask
+from interlace.data.used import Used
+from interlace.errors import InterlaceError
+from interlace.methods.base import Method
+from interlace.methods.inference import check_distinct
+from interlace.train.callbacks import Tracker
+from interlace.train.checkpoint import Checkpoint
+from interlace.train.memory import MemoryPlan
+from interlace.train.objectives import make_objective
+from interlace.train.optim import autocast_dtype, resolve_device
+from interlace.train.trainer import Progress, train
+
+CHECKPOINT = "checkpoint.safetensors"
+
+
+def fit(
+    clip: DualEncoder | str,
+    task: FewShotTask,
+    method: str = "mmrl++",
+    *,
+    seed: int = 1,
+    preset: str | None = "auto",
+    output: Path | str | None = None,
+    overwrite: bool = False,
+    device: str = "auto",
+    report: Callable[[Progress], None] | None = None,
+    planned: Callable[[MemoryPlan], None] | None = None,
+    tracker: Tracker | None = None,
+    finish: Callable[[AdaptedModel], None] | None = None,
+    class_names: Mapping[str, str] | None = None,
+    **settings: Any,
+) -> AdaptedModel:
+    """Adapt a model to a task.
+
+    Args:
+        clip: the frozen model, or what :func:`interlace.load` takes.
+        task: classes and their shots.
+        method: key of the method; :func:`interlace.list_methods` lists them.
+        seed: decides initial values, order of images and augmentation.
+        preset: name of a preset of defaults; ``auto`` takes the one named after the model where
+            there is one, None none. ``published/few_shot/eurosat`` is what the method's authors
+            published for a protocol and a data set of the field.
+        output: folder to save to. A fit that was interrupted there, at whatever point, is resumed
+            to the same result; it is complete when ``bundle.json`` is there.
+        overwrite: replace what the folder holds.
+        device: ``auto``, ``cpu``, ``cuda``, ...; the model is moved there.
+        report: called after each step, for a progress bar.
+        planned: called before the first step with the memory that a step needs.
+        tracker: takes the figures of each epoch; :func:`interlace.train.callbacks.make_tracker`
+            makes one for TensorBoard or Weights & Biases, and anything with its methods will
+            do. The caller closes it.
+        finish: called with the adapted model when its tensors are in ``output``. What it writes
+            there is part of the run, which is complete only after it has returned.
+        class_names: name of each class by what the data calls it (its folder), kept with the
+            model; by default those of ``task``.
+        **settings: arguments of the method (``n_tokens=...``) and of
+            :class:`~interlace.config.TrainConfig` (``epochs=...``).
+
+    Returns:
+        The adapted model over the task's classes.
+
+    Raises:
+        InterlaceError: naming the setting, file or value that cannot be used.
+    """
+    built, prompts, config = ready(
+        clip, task, method, seed=seed, preset=preset, device=device, **settings
+    )
+    trainable = _is_trained(built)
+    named = dict(zip(task.folders, task.classes, strict=True)) if task.folders else {}
+    used = Used.of((*task.train, *task.val))
+
+    def learnt(checkpoint: Checkpoint | None) -> AdaptedModel:
+        if tracker is not None:
+            tracker.begin({"task": task.name, "model": built.clip.source, **config.to_dict()})
+        history = train(
+            built,
+            prompts,
+            task.train,
+            task.val,
+            config.train,
+            seed=seed,
+            checkpoint=checkpoint,
+            report=report,
+            planned=planned,
+            tracker=tracker,
+        )
+        return AdaptedModel(
+            built,
+            task.classes,
+            task.template,
+            trained_classes=task.classes if trainable else (),
+            config=config,
+            history=history,
+            shots=used,
+            split_hash=task.split_hash,
+            class_names=named if class_names is None else class_names,
+            published=task.published,
+        )
+
+    if output is None:
+        return learnt(None)
+    folder = Path(output)
+    check_writable(folder, folder=True)
+    with held(folder):
+        return _fit_into(folder, task, built, config, learnt, overwrite, finish)
+
+
+def ready(
+    clip: DualEncoder | str,
+    task: FewShotTask,
+    method: str,
+    *,
+    seed: int = 1,
+    preset: str | None = "auto",
+    device: str = "auto",
+    **settings: Any,
+) -> tuple[Method, Prompts, RunConfig]:
+    """Make all that a fit needs before it learns or writes anything; arguments as in :func:`fit`.
+
+    What :func:`fit` refuses because of its arguments, it refuses here.
+
+    Returns:
+        The method with its initial values, the prompts of the classes, and the settings.
+
+    Raises:
+        InterlaceError: naming the setting, class or value that cannot be used.
+    """
+    methods.get(method)
+    check_preset(preset)
+    place = resolve_device(device)
+    if isinstance(clip, str):
+        clip = load(clip)
+    if preset == "auto":
+        preset = clip.source if clip.source in preset_names() else None
+    config = resolve(method, methods.parameters(method), settings, seed=seed, preset=preset)
+    clip.to(place)
+    autocast_dtype(config.train, clip.device)
+    with torch.random.fork_rng():
+        torch.manual_seed(seed)
+        built = methods.create(method, clip, **config.arguments)
+    make_objective(built, config.train)
+    prompts = built.prompts(task.classes, task.template)
+    if not task.published:
+        check_distinct(prompts, task.classes)
+    built.prompt_ids(prompts)
+    if _is_trained(built) and not task.train:
+        raise InterlaceError(f"{method} needs training images, the task {task.name!r} has none")
+    return built, prompts, config
+
+
+def _is_trained(method: Method) -> bool:
+    return bool(list(method.parameters())) or method.fixed_classes
+
+
+def _fit_into(
+    folder: Path,
+    task: FewShotTask,
+    method: Method,
+    config: RunConfig,
+    learnt: Callable[[Checkpoint | None], AdaptedModel],
+    overwrite: bool,
+    finish: Callable[[AdaptedModel], None] | None,
+) -> AdaptedModel:
+    """Fit and save, or go on where an earlier try was interrupted."""
+    checkpoint = Checkpoint(folder / CHECKPOINT, _identity(method.clip, task, config))
+    if (folder / HEADER).exists() and not overwrite:
+        return _completed(folder, task, method.clip, config, checkpoint, finish)
+    if overwrite and not checkpoint.is_ours():
+        checkpoint.remove()
+    folder.mkdir(parents=True, exist_ok=True)
+    adapted = learnt(checkpoint if _is_trained(method) else None)
+    with saving(folder, adapted.header(), adapted.method.state_dict()):
+        task.split().save(folder / SPLIT)
+        if finish is not None:
+            finish(adapted)
+    checkpoint.remove()
+    return adapted
+
+
+def _completed(
+    folder: Path,
+    task: FewShotTask,
+    clip: DualEncoder,
+    config: RunConfig,
+    checkpoint: Checkpoint,
+    finish: Callable[[AdaptedModel], None] | None,
+) -> AdaptedModel:
+    """Return what is missing of a run whose model is there.
+
+    To be rid of its checkpoint, or its results.
+
+    A kill right before the end leaves the checkpoint; earlier versions wrote the results last.
+
+    Raises:
+        InterlaceError: if it is another run, or nothing is missing.
+    """
+    header = read_header(folder)
+    ours = (
+        header["run"] == json.loads(json.dumps(config.to_dict()))
+        and header["split_hash"] == task.split_hash
+        and header["backbone"]["fingerprint"] == clip.fingerprint()
+    )
+    unfinished = checkpoint.is_ours() or (finish is not None and not (folder / RESULT).exists())
+    if not ours or not unfinished:
+        raise already_there(folder)
+    adapted = load_adapted(folder, clip, device=str(clip.device))
+    task.split().save(folder / SPLIT)
+    if finish is not None:
+        finish(adapted)
+    checkpoint.remove()
+    return adapted
+
+
+def _identity(clip: DualEncoder, task: FewShotTask, config: RunConfig) -> str:
+    """Return what a checkpoint must agree with to be continued."""
+    parts = {
+        "run": config.to_dict(),
+        "backbone": clip.fingerprint(),
+        "split": task.split_hash,
+        "template": task.template,
+    }
+    return json.dumps(parts, sort_keys=True)

@@ -1,0 +1,334 @@
+"""An adapted model: predict, evaluate, change the classes, save.
+
+Shapes: N images, C classes.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import torch
+from PIL import Image
+from torch import Tensor
+
+from interlace import methods
+from interlace._util.text import listed
+from interlace.adaptation import bundle
+from interlace.adaptation.merge import merge
+from interlace.backbone.dual import DualEncoder
+from interlace.backbone.prompts import Prompts, Template
+from interlace.backbone.tower import TowerOutput
+from interlace.config import RunConfig
+from interlace.data.images.decode import open_image
+from interlace.data.images.loader import batches
+from interlace.data.records import Record
+from interlace.data.used import Used
+from interlace.errors import InterlaceError
+from interlace.evaluation.classification import Scores
+from interlace.methods.base import Edits, Method
+from interlace.methods.inference import (
+    NotFinite,
+    check_distinct,
+    encode_images,
+    encode_prompts,
+    logits_in_parts,
+)
+
+ImageSource = Path | str | bytes | Image.Image
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """The answer for one image.
+
+    Attributes:
+        label: the most probable class.
+        probability: its probability among the current classes, 0 to 1.
+        ranking: the most probable classes with their probabilities, best first.
+    """
+
+    label: str
+    probability: float
+    ranking: tuple[tuple[str, float], ...]
+
+
+class AdaptedModel:
+    """A dual encoder together with what a method learnt, over a list of classes.
+
+    Args:
+        method: the trained method; it holds the frozen model.
+        classes: names of the current classes.
+        template: prompt with ``{}`` for the class name, or several, which make an ensemble.
+        trained_classes: the classes the method was trained on; empty for a method without
+            training.
+        config: settings of the fit.
+        history: one row per epoch of the fit.
+        shots: the images used for training and validation, or their digests; never to be tested on.
+        split_hash: hash of the split they were drawn in.
+        class_names: what the data of the fit calls each class (its folder), and its name.
+        published: whether ``classes`` are the published names of a standard data set, of which
+            some may be equal.
+
+    Raises:
+        InterlaceError: as :meth:`set_classes`.
+    """
+
+    def __init__(
+        self,
+        method: Method,
+        classes: Sequence[str],
+        template: Template,
+        *,
+        trained_classes: Sequence[str],
+        config: RunConfig,
+        history: Sequence[dict[str, float]] = (),
+        shots: Used | Iterable[str] = (),
+        split_hash: str = "",
+        class_names: Mapping[str, str] | None = None,
+        published: bool = False,
+    ) -> None:
+        self.method = method.eval()
+        self.template = template
+        self.trained_classes = tuple(trained_classes)
+        self.config = config
+        self.history = list(history)
+        self.used = shots if isinstance(shots, Used) else Used(frozenset(shots), None)
+        self.split_hash = split_hash
+        self.class_names = dict(class_names or {})
+        self.set_classes(classes, published)
+
+    @property
+    def clip(self) -> DualEncoder:
+        """The frozen dual encoder."""
+        return self.method.clip
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """Names of the current classes."""
+        return self._classes
+
+    @property
+    def shots(self) -> frozenset[str]:
+        """Digests of the images used for training and validation."""
+        return self.used.digests
+
+    @property
+    def published(self) -> bool:
+        """Whether the current classes are published names, of which some may be equal."""
+        return self._published
+
+    @property
+    def seen(self) -> bool:
+        """Whether the method was trained on all current classes."""
+        return set(self._classes) <= set(self.trained_classes)
+
+    def set_classes(self, classes: Sequence[str], published: bool = False) -> None:
+        """Classify among other classes from now on; no training is needed.
+
+        Args:
+            classes: their names.
+            published: whether these are the published names of a standard data set, of which some
+                may be equal: of such classes the first is answered.
+
+        Raises:
+            InterlaceError: if there are no classes, two of them are the same to the model, or a
+                prompt does not fit.
+        """
+        names = tuple(classes)
+        if not names:
+            raise InterlaceError("set_classes needs at least one class name")
+        twice = sorted(name for name, count in Counter(names).items() if count > 1)
+        if twice and not published:
+            raise InterlaceError(f"class names must differ; more than once: {listed(twice)}")
+        if self.method.fixed_classes and self.trained_classes and names != self.trained_classes:
+            raise InterlaceError(
+                f"{self.method.key} answers only for the {len(self.trained_classes)} classes it "
+                "was fitted on: fit it again for others"
+            )
+        prompts = self.method.prompts(names, self.template)
+        if not published:
+            check_distinct(prompts, names)
+        self._prompts: Prompts = prompts
+        self._classes = names
+        self._published = published
+        self._kept: tuple[tuple[int, ...], Edits, TowerOutput] | None = None
+
+    def text_output(self) -> TowerOutput:
+        """Text features of the current classes, computed once.
+
+        They are computed anew when the method's parameters have changed since.
+        """
+        return self._constants()[1]
+
+    @torch.no_grad()
+    def _constants(self) -> tuple[Edits, TowerOutput]:
+        """Return what is the same for every image: the edits and the output for the classes."""
+        versions = tuple(p._version for p in self.method.parameters())
+        if self._kept is None or self._kept[0] != versions:
+            text = encode_prompts(self.method, self._prompts)
+            self._kept = (versions, self.method.edits(), text)
+        return self._kept[1:]
+
+    def predict(self, images: Sequence[ImageSource], top: int = 5) -> list[Prediction]:
+        """Classify images.
+
+        Args:
+            images: paths, encoded bytes or PIL images.
+            top: how many classes to rank.
+
+        Raises:
+            InterlaceError: if an image cannot be read, or a single path is given in place of a
+                list.
+        """
+        if isinstance(images, str | bytes | Path):
+            raise InterlaceError("predict takes a list of images: predict([image])")
+        transform = self.clip.preprocess.eval_transform()
+        predictions: list[Prediction] = []
+        for start in range(0, len(images), 64):
+            batch = [transform(open_image(image)) for image in images[start : start + 64]]
+            predictions += self.predict_pixels(torch.stack(batch), top, images[start:])
+        return predictions
+
+    def predict_pixels(
+        self, pixels: Tensor, top: int = 5, images: Sequence[object] = ()
+    ) -> list[Prediction]:
+        """Classify preprocessed images [B, 3, H, W].
+
+        Args:
+            pixels: what the model's ``preprocess.eval_transform()`` makes of images.
+            top: how many classes to rank.
+            images: where they are from, for the error.
+
+        Raises:
+            NotFinite: naming an image or a class whose answer is no number.
+        """
+        labels = torch.zeros(len(pixels), dtype=torch.long)
+        try:
+            scores, _ = self.logits([(pixels, labels)])
+        except NotFinite as error:
+            raise self._named(error, images) from None
+        return [self._rank(row, top) for row in scores.softmax(dim=-1)]
+
+    def _named(self, error: NotFinite, images: Sequence[object]) -> NotFinite:
+        """Return the same error with the name of the class, or of the one of ``images``."""
+        if error.what == "class":
+            return NotFinite("class", error.index, self._classes[error.index])
+        image = images[error.index] if images else None
+        return NotFinite("image", error.index, str(image) if isinstance(image, str | Path) else "")
+
+    def _rank(self, probabilities: Tensor, top: int) -> Prediction:
+        values, index = probabilities.topk(min(top, len(self._classes)))
+        ranking = tuple(
+            (self._classes[i], p) for i, p in zip(index.tolist(), values.tolist(), strict=True)
+        )
+        return Prediction(*ranking[0], ranking)
+
+    def logits(
+        self, batched: Iterable[tuple[Tensor, Tensor]], seen: bool | None = None
+    ) -> tuple[Tensor, Tensor]:
+        """Logits [N, C] of preprocessed batches over the current classes, and the labels [N].
+
+        Args:
+            batched: images [B, 3, H, W] and labels [B].
+            seen: whether the method was trained on the classes; by default that is looked up.
+        """
+        parts, labels = self._logits(batched, seen)
+        return torch.cat(list(parts)), labels
+
+    def _logits(
+        self, batched: Iterable[tuple[Tensor, Tensor]], seen: bool | None
+    ) -> tuple[Iterator[Tensor], Tensor]:
+        """Return the logits some rows at a time, and all labels."""
+        edits, text = self._constants()
+        image, labels = encode_images(self.method, batched, edits)
+        known = self.seen if seen is None else seen
+        return logits_in_parts(self.method, image, text, known), labels
+
+    def evaluate(
+        self, records: Sequence[Record], *, seen: bool | None = None, batch_size: int = 64
+    ) -> Scores:
+        """Score the current classes on labelled images, without those that the fit has used.
+
+        Args:
+            records: images whose labels index :attr:`classes`.
+            seen: whether the method was trained on the classes; by default that is looked up.
+            batch_size: images encoded at a time.
+
+        Returns:
+            The scores; ``left_out`` counts the images that the fit has used.
+
+        Raises:
+            InterlaceError: if there are no images, or none that the fit has not used, a label names
+                no class, or an answer is no number.
+        """
+        if not records:
+            raise InterlaceError("nothing to evaluate: no images were given")
+        given, records = len(records), self.used.others(records)
+        if not records:
+            raise InterlaceError(
+                f"nothing to evaluate: all {given} images were used to fit this model"
+            )
+        worst = max(record.label for record in records)
+        if worst >= len(self._classes):
+            raise InterlaceError(f"label {worst}: there are only {len(self._classes)} classes")
+        loader = batches(records, self.clip.preprocess.eval_transform(), batch_size)
+        try:
+            scores = Scores.from_logits(*self._logits(loader, seen))
+        except NotFinite as error:
+            raise self._named(error, [record.key for record in records]) from None
+        return replace(scores, left_out=given - len(records))
+
+    def zero_shot(self) -> AdaptedModel:
+        """Return the unadapted model over the same classes, for comparison on the same images.
+
+        Images of this model's fit are left out of its evaluation too.
+        """
+        return AdaptedModel(
+            methods.create("zero_shot", self.clip),
+            self._classes,
+            self.template,
+            trained_classes=(),
+            config=RunConfig("zero_shot"),
+            shots=self.used,
+            published=self._published,
+        )
+
+    def merge(self) -> DualEncoder:
+        """Return a plain model of the same architecture that computes what this one does.
+
+        Raises:
+            NotMergeable: if there is none, with the reason.
+        """
+        return merge(self.method)
+
+    def header(self) -> dict[str, Any]:
+        """Return what names the rest of the model beside its tensors, as a bundle keeps it."""
+        return {
+            "backbone": {
+                "source": self.clip.source,
+                "fingerprint": self.clip.fingerprint(),
+                "configuration": self.clip.configuration_hash(),
+            },
+            "classes": self.classes,
+            "trained_classes": self.trained_classes,
+            "published": self.published,
+            "class_names": dict(self.class_names),
+            "template": self.template,
+            "run": self.config.to_dict(),
+            "split_hash": self.split_hash,
+            "shots": sorted(self.used.digests),
+            "shot_sizes": None if self.used.sizes is None else sorted(self.used.sizes),
+            "history": self.history,
+        }
+
+    def save(self, folder: Path | str, overwrite: bool = False) -> None:
+        """Write the trained tensors and what names the rest; see :func:`interlace.load_adapted`.
+
+        Raises:
+            InterlaceError: if the folder already holds an adapted model and ``overwrite`` is off.
+        """
+        bundle.save(Path(folder), self.header(), self.method.state_dict(), overwrite)

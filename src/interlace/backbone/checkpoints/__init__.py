@@ -1,0 +1,1 @@
+"""Checkpoints of every family: found, read, checked and written."""

@@ -1,0 +1,52 @@
+"""picto: the embedded model and data set.
+
+A small CLIP trained on pictograms, and drawings of 861 emoji concepts by several hands, most of
+them in styles that the model never saw: enough to try, test and compare adaptation methods on
+real images without a network. ``docs/picto.md`` is the data and model card; ``LICENSES.md`` beside
+this file gives the licence of every drawing set.
+"""
+
+from __future__ import annotations
+
+import json
+from functools import cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+__all__ = ["images", "model_dir", "task", "task_names"]
+
+_HERE = Path(__file__).parent
+
+
+def model_dir() -> Path:
+    """Folder of the checkpoint, in open_clip's local-dir format."""
+    return _HERE / "model"
+
+
+@cache
+def images() -> pa.Table:
+    """All packaged drawings; row i has image_id i."""
+    import pyarrow.parquet as pq
+
+    return pq.read_table(_HERE / "images.parquet")
+
+
+def task(name: str) -> dict[str, Any]:
+    """Read one task, or the description of the drawing styles under the name "styles".
+
+    Raises:
+        KeyError: if there is no such task.
+    """
+    path = _HERE / "tasks" / f"{name}.json"
+    if Path(name).name != name or not path.is_file():
+        raise KeyError(f"picto has no task {name!r}; it has {', '.join(task_names())}")
+    content: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    return content
+
+
+def task_names() -> list[str]:
+    """Names of the classification tasks."""
+    return sorted(p.stem for p in (_HERE / "tasks").glob("*.json") if p.stem != "styles")

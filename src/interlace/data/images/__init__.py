@@ -1,0 +1,1 @@
+"""Images: the one decoder, its limits, and batches of what it decodes."""

@@ -1,0 +1,116 @@
+"""What the pictures share: colours, figures outside pyplot's state, safe labels."""
+
+import warnings
+from functools import cache
+from pathlib import Path
+from typing import Literal
+
+from matplotlib import rc_context
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+from matplotlib.font_manager import FontProperties, findfont, fontManager
+from matplotlib.ft2font import FT2Font
+from matplotlib.text import Text
+
+from interlace._util.files import written_whole
+from interlace._util.text import listed, printable
+
+INK, MUTED, RULE = "#1f2933", "#64717f", "#d9dee3"
+ZERO_SHOT, ADAPTED = "#a9b4c0", "#2563a8"
+RIGHT, WRONG = "#1a7f4b", "#b42318"
+
+_DPI = 150
+
+
+def new_figure(
+    width: float, height: float, layout: Literal["constrained"] | None = "constrained"
+) -> Figure:
+    """Make a figure that pyplot does not know; width and height in inches."""
+    figure = Figure(figsize=(width, height), dpi=_DPI, layout=layout, facecolor="white")
+    FigureCanvasAgg(figure)
+    return figure
+
+
+def save_png(figure: Figure, path: Path | str) -> str:
+    """Write a figure as PNG, in one step.
+
+    Returns:
+        What a reader should know: which characters no font of this machine has; usually ``""``.
+
+    Raises:
+        InterlaceError: The file cannot be written.
+    """
+    families, missing = make_plain(figure)
+    with (
+        rc_context({"text.parse_math": False, "font.family": families}),
+        warnings.catch_warnings(),
+        written_whole(path) as temporary,
+    ):
+        warnings.filterwarnings("ignore", message="Glyph .* missing from font")
+        figure.savefig(temporary, format="png", dpi=_DPI)
+    if not missing:
+        return ""
+    return f"{Path(path).name}: no installed font has {listed(missing)}; they are drawn as boxes"
+
+
+def make_plain(figure: Figure) -> tuple[list[str], list[str]]:
+    """Has every text of a figure drawn as the characters it is: no formulas, no control characters.
+
+    Returns:
+        The families of fonts that together have these characters, for texts that are made while
+        drawing; and the characters that no installed font has.
+    """
+    texts = [text for text in figure.findobj(Text) if isinstance(text, Text)]
+    for text in texts:
+        text.set_parse_math(False)
+        text.set_text(printable(text.get_text(), keep="\n"))
+    families, missing = _fonts({ord(c) for text in texts for c in text.get_text() if c > " "})
+    for text in texts:
+        text.set_fontfamily(families)
+    return families, missing
+
+
+def _fonts(characters: set[int]) -> tuple[list[str], list[str]]:
+    """Families that have these characters, the usual one first; and the characters none has."""
+    usual = FontProperties(family=["sans-serif"])
+    families = [usual.get_name()]
+    left = characters - _characters(findfont(usual))
+    if left:
+        # in the order of their names, so that the same picture takes the same fonts
+        others = sorted(
+            {
+                (font.name, font.fname)
+                for font in fontManager.ttflist
+                # it has every character, each as the sign of its script
+                if not font.name.startswith("Last Resort")
+            }
+        )
+        for family, file in others:
+            found = left & _characters(file)
+            if found:
+                left -= found
+                families.append(family)
+            if not left:
+                break
+    return families, [chr(code) for code in sorted(left)]
+
+
+@cache
+def _characters(file: str) -> frozenset[int]:
+    """Return the characters that a font can draw in any size."""
+    try:
+        font = FT2Font(file)
+        return frozenset(font.get_charmap()) if font.scalable else frozenset()
+    except (OSError, RuntimeError):
+        return frozenset()
+
+
+def percent(value: float, _position: float = 0) -> str:
+    """Format a fraction as whole percent: the form that axes ask for."""
+    return f"{100 * value:.0f} %"
+
+
+def shorten(text: str, most: int) -> str:
+    """Cuts a text to at most ``most`` characters, an ellipsis among them, on one line."""
+    text = printable(text)
+    return text if len(text) <= most else text[: most - 1].rstrip() + "…"

@@ -1,0 +1,1 @@
+"""Experiments: a grid of independent fits, where it runs, and what its cells amount to."""

@@ -1,1 +1,0 @@
-"""Ways out of a fit: bundles of trained tensors."""
