@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import asdict, dataclass, field, fields, replace
 from functools import cache
 from importlib.resources import files
@@ -11,7 +11,7 @@ from typing import Annotated, Any, Literal, get_type_hints
 
 import yaml
 
-from interlace._util.flat_yaml import read_flat_yaml, read_value
+from interlace._util.flat_yaml import read_settings as read_settings
 from interlace._util.schema import Range, check, shown
 from interlace._util.text import did_you_mean, listed
 from interlace.errors import InterlaceError
@@ -62,6 +62,8 @@ class TrainConfig:
         sampler: ``shuffle`` draws images alone, ``domains`` in groups of one class from several
             domains; ``auto`` is ``domains`` for ``objective=retrieve``.
         per_class: images in such a group.
+        drop_last: leave out the last batch of an epoch where it is smaller than ``batch_size``, as
+            Dassl does, the trainer most methods were published with.
     """
 
     epochs: Count = 50
@@ -83,6 +85,7 @@ class TrainConfig:
     margin: Rate = 0.5
     sampler: Sampler = "auto"
     per_class: Annotated[int, Range(2, limit=1_000_000)] = 4
+    drop_last: bool = False
 
     @property
     def groups(self) -> bool:
@@ -116,6 +119,9 @@ def training_hints() -> dict[str, Any]:
     """Return the annotation of each setting of training, by name."""
     return get_type_hints(TrainConfig, include_extras=True)
 
+
+#: Settings that came after the first bundles were written, at the value that acted before.
+_ADDED = {"drop_last": False}
 
 #: Names of the settings of training, which every method takes.
 TRAINING = frozenset(f.name for f in fields(TrainConfig))
@@ -160,8 +166,16 @@ class RunConfig:
         check("tuned", self.tuned, str | None)
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain data for JSON."""
-        return {**asdict(self), "arguments": dict(self.arguments)}
+        """Return plain data for JSON.
+
+        A setting that was added later is written only where it is not at its default, so bundles,
+        checkpoints and records of before compare equal with those of today.
+        """
+        train = asdict(self.train)
+        for name, default in _ADDED.items():
+            if train[name] == default:
+                del train[name]
+        return {**asdict(self), "arguments": dict(self.arguments), "train": train}
 
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> RunConfig:
@@ -328,26 +342,6 @@ def _refuse_unknown(values: Mapping[str, Any], known: Collection[str], where: st
     unknown = sorted(shown(name) for name in values if name not in known)
     if unknown:
         raise InterlaceError(f"unknown keys in {where}: {listed(unknown)}")
-
-
-def read_settings(path: Path | None, assignments: Iterable[str]) -> dict[str, Any]:
-    """Return the settings of a flat YAML file, overridden by ``key=value`` strings.
-
-    Args:
-        path: a YAML file that maps names to plain values or lists of them, or None.
-        assignments: strings such as ``lr=1e-3``; of two for one name the later holds. A value is
-            read as a number, true or false, null, a list in brackets, or else as the text it is.
-
-    Raises:
-        InterlaceError: if the file is missing or no such mapping, or a string has no ``=``.
-    """
-    settings = {} if path is None else read_flat_yaml(path)
-    for assignment in assignments:
-        name, separator, text = assignment.partition("=")
-        if not separator or not name.strip():
-            raise InterlaceError(f"{shown(assignment)}: expected key=value, such as lr=1e-3")
-        settings[name.strip()] = read_value(text)
-    return settings
 
 
 def preset_names() -> list[str]:
