@@ -62,8 +62,7 @@ class TrainConfig:
         sampler: ``shuffle`` draws images alone, ``domains`` in groups of one class from several
             domains; ``auto`` is ``domains`` for ``objective=retrieve``.
         per_class: images in such a group.
-        drop_last: leave out the last batch of an epoch where it is smaller than ``batch_size``, as
-            Dassl does, the trainer most methods were published with.
+        drop_last: leave out the last batch of an epoch where it is not full, as Dassl does.
     """
 
     epochs: Count = 50
@@ -168,13 +167,10 @@ class RunConfig:
     def to_dict(self) -> dict[str, Any]:
         """Return plain data for JSON.
 
-        A setting that was added later is written only where it is not at its default, so bundles,
-        checkpoints and records of before compare equal with those of today.
+        A setting of training that came later stands there only where it is not at its default:
+        bundles, checkpoints and records of before then compare equal with those of today.
         """
-        train = asdict(self.train)
-        for name, default in _ADDED.items():
-            if train[name] == default:
-                del train[name]
+        train = {k: v for k, v in asdict(self.train).items() if (k, v) not in _ADDED.items()}
         return {**asdict(self), "arguments": dict(self.arguments), "train": train}
 
     @classmethod
