@@ -18,7 +18,6 @@ if TYPE_CHECKING:
     from interlace.train.memory import MemoryPlan
 
 TrackerKind = Literal["tensorboard", "wandb"]
-KINDS: tuple[TrackerKind, ...] = ("tensorboard", "wandb")
 
 
 @dataclass(frozen=True)
@@ -186,7 +185,7 @@ def make_tracker(kind: str, folder: Path) -> Tracker:
         "wandb": _WeightsAndBiases,
     }
     if kind not in makers:
-        raise InterlaceError(f"track={kind!r}: must be {' or '.join(KINDS)}")
+        raise InterlaceError(f"track={kind!r}: must be {' or '.join(makers)}")
     try:
         return makers[kind](folder)
     except ImportError:

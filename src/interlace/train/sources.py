@@ -75,7 +75,7 @@ class BatchSource(ABC, Generic[Inputs]):
         return global_batches(self._records, self._config, self._seed, epoch)
 
 
-class ImageSource(BatchSource[Tensor | PrefixState]):
+class ImageBatches(BatchSource[Tensor | PrefixState]):
     """Images that go through the towers in every step.
 
     What is the same in every step is computed once: the blocks before the first edited one, of the
@@ -131,7 +131,7 @@ class ImageSource(BatchSource[Tensor | PrefixState]):
         return self.method(inputs, self.prompts)
 
 
-class FeatureSource(BatchSource[TowerOutput]):
+class FeatureBatches(BatchSource[TowerOutput]):
     """Frozen features of the shots, encoded once without augmentation."""
 
     def __init__(

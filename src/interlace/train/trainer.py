@@ -22,7 +22,7 @@ from interlace.train.finite import advised, check_gradients, check_learnt, check
 from interlace.train.objectives import Objective, make_objective
 from interlace.train.optim import autocast_dtype, learning_rate, make_optimizer
 from interlace.train.randomness import dropout_stream, steps_per_epoch
-from interlace.train.sources import BatchSource, FeatureSource, ImageSource
+from interlace.train.sources import BatchSource, FeatureBatches, ImageBatches
 from interlace.train.validation import Validation
 
 #: Learnt values beyond this are looked at once more: those of a fit that went well are far below.
@@ -244,8 +244,8 @@ class Trainer:
     def _make_source(self) -> BatchSource[Any]:
         given = (self.method, self.prompts, self.records, self.config, self.seed)
         if self.method.uses_frozen_features:
-            return FeatureSource(*given)
-        source = ImageSource(*given)
+            return FeatureBatches(*given)
+        source = ImageBatches(*given)
         if self.method.shortcuts:
             with self._autocast():
                 plan = source.fit_memory()
