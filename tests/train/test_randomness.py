@@ -87,7 +87,11 @@ def test_dropout_follows_from_seed_and_epoch_and_moves_nothing():
 
 
 @pytest.mark.parametrize("method", ["mmrl++", "linear_probe"])
-@pytest.mark.parametrize("fixed", [{}, {"crop_scale": 1, "flip": False}], ids=["crops", "fixed"])
+@pytest.mark.parametrize(
+    "fixed",
+    [{}, {"crop_scale": 1, "flip": False}, GROUPS],
+    ids=["crops", "fixed", "domains"],
+)
 def test_a_fit_counts_its_steps(task, method, fixed):  # noqa: F811
     own = SETTINGS if method == "mmrl++" else {"lr": 1e-2}
     for drop, steps in ((False, 3), (True, 2)):

@@ -72,6 +72,7 @@ class BatchSource(ABC, Generic[Inputs]):
         """Answer for a batch, with all that the loss needs."""
 
     def _batches(self, epoch: int) -> list[list[int]]:
+        # one of several processes would take its shard of each here
         return global_batches(self._records, self._config, self._seed, epoch)
 
 
@@ -98,6 +99,8 @@ class ImageBatches(BatchSource[Tensor | PrefixState]):
         self._prefix: tuple[PrefixState, Tensor] | None = None
         if method.shortcuts and not config.augments:
             self._prefix = image_prefix(method, self._images, method.needs_frozen)
+        if self._prefix is not None:
+            self._images = Images(())  # the decoded images are not needed any more
 
     def fit_memory(self) -> MemoryPlan:
         """Measure what a step needs, and from now on take the texts in parts if they do not fit."""
