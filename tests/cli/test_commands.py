@@ -76,13 +76,15 @@ def test_an_interrupted_fit_says_how_to_go_on(
 ):
     from interlace.adaptation import fit as fitting
     from interlace.train import trainer as loop
+    from interlace.train.callbacks import Callback
 
-    def interrupted(*arguments, report, **rest):
-        def kill(step):
-            if step.epoch == 2:
+    class Kill(Callback):
+        def on_step(self, progress):
+            if progress.epoch == 2:
                 raise KeyboardInterrupt
 
-        return loop.train(*arguments, report=kill, **rest)
+    def interrupted(*arguments, callbacks, **rest):
+        return loop.train(*arguments, callbacks=[*callbacks, Kill()], **rest)
 
     arguments = ["fit", photos, "--model", model, "--shots", 2, "-o", tmp_path / "run", *FAST]
     with monkeypatch.context() as patch:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -25,12 +25,11 @@ from interlace.data.used import Used
 from interlace.errors import InterlaceError
 from interlace.methods.base import Method
 from interlace.methods.inference import check_distinct
-from interlace.train.callbacks import Tracker
+from interlace.train.callbacks import Callback, Progress, Tracker, make_callbacks
 from interlace.train.checkpoint import Checkpoint
 from interlace.train.memory import MemoryPlan
-from interlace.train.objectives import make_objective
-from interlace.train.optim import autocast_dtype, resolve_device
-from interlace.train.trainer import Progress, train
+from interlace.train.optim import resolve_device
+from interlace.train.trainer import check_training, train
 
 CHECKPOINT = "checkpoint.safetensors"
 
@@ -48,6 +47,7 @@ def fit(
     report: Callable[[Progress], None] | None = None,
     planned: Callable[[MemoryPlan], None] | None = None,
     tracker: Tracker | None = None,
+    callbacks: Sequence[Callback] = (),
     finish: Callable[[AdaptedModel], None] | None = None,
     class_names: Mapping[str, str] | None = None,
     **settings: Any,
@@ -68,9 +68,11 @@ def fit(
         device: ``auto``, ``cpu``, ``cuda``, ...; the model is moved there.
         report: called after each step, for a progress bar.
         planned: called before the first step with the memory that a step needs.
-        tracker: takes the figures of each epoch; :func:`interlace.train.callbacks.make_tracker`
+        tracker: takes the metrics of each epoch; :func:`interlace.train.callbacks.make_tracker`
             makes one for TensorBoard or Weights & Biases, and anything with its methods will
             do. The caller closes it.
+        callbacks: hear of the fit after the three above; each is an
+            :class:`interlace.train.callbacks.Callback`.
         finish: called with the adapted model when its tensors are in ``output``. What it writes
             there is part of the run, which is complete only after it has returned.
         class_names: name of each class by what the data calls it (its folder), kept with the
@@ -92,8 +94,7 @@ def fit(
     used = Used.of((*task.train, *task.val))
 
     def learnt(checkpoint: Checkpoint | None) -> AdaptedModel:
-        if tracker is not None:
-            tracker.begin({"task": task.name, "model": built.clip.source, **config.to_dict()})
+        about = {"task": task.name, "model": built.clip.source, **config.to_dict()}
         history = train(
             built,
             prompts,
@@ -102,9 +103,7 @@ def fit(
             config.train,
             seed=seed,
             checkpoint=checkpoint,
-            report=report,
-            planned=planned,
-            tracker=tracker,
+            callbacks=[*make_callbacks(about, report, planned, tracker), *callbacks],
         )
         return AdaptedModel(
             built,
@@ -156,11 +155,10 @@ def ready(
         preset = clip.source if clip.source in preset_names() else None
     config = resolve(method, methods.parameters(method), settings, seed=seed, preset=preset)
     clip.to(place)
-    autocast_dtype(config.train, clip.device)
     with torch.random.fork_rng():
         torch.manual_seed(seed)
         built = methods.create(method, clip, **config.arguments)
-    make_objective(built, config.train)
+    check_training(built, len(task.train), config.train)
     prompts = built.prompts(task.classes, task.template)
     if not task.published:
         check_distinct(prompts, task.classes)

@@ -20,7 +20,7 @@ from interlace.cli._usage import UsageError, usage_line
 from interlace.errors import InterlaceError
 
 if TYPE_CHECKING:
-    from interlace.train.trainer import Progress as Step
+    from interlace.train.callbacks import Progress as Step
 
 #: Results; stays clean of anything else, so it can be piped.
 out = PlainConsole()

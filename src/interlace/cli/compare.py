@@ -81,8 +81,8 @@ def run(
     from interlace.data.task import FewShotTask
     from interlace.experiments.cell import settings_of_each
     from interlace.experiments.compare import compare
+    from interlace.train.callbacks import Progress
     from interlace.train.optim import resolve_device
-    from interlace.train.trainer import Progress
 
     names = split_list(methods)
     own_seeds = numbers(seeds, "seeds")

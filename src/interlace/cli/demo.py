@@ -54,7 +54,7 @@ def run(
     from interlace.data.task import FewShotTask
     from interlace.evaluation.plots import gain_png
     from interlace.experiments.compare import compare
-    from interlace.train.trainer import Progress
+    from interlace.train.callbacks import Progress
 
     if methods.get(method).fixed_classes:
         raise InterlaceError(

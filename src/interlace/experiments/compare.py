@@ -22,7 +22,7 @@ from interlace.experiments.cell import settings_of_each
 from interlace.protocols import base_to_novel
 from interlace.protocols.base import check_targets
 from interlace.protocols.base_to_novel import BaseNovelScores
-from interlace.train.trainer import Progress
+from interlace.train.callbacks import Progress
 
 MEASURES = ("base", "novel", "harmonic", "joint")
 
