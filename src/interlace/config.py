@@ -62,7 +62,8 @@ class TrainConfig:
         sampler: ``shuffle`` draws single images, ``domains`` groups of one class from several
             domains; ``auto`` is ``domains`` for ``objective=retrieve``.
         per_class: images in such a group.
-        drop_last: leave out the last batch of an epoch if it is not full, as Dassl does.
+        drop_last: leave out the last batch of an epoch if it is not full and not the only one, as
+            Dassl does.
     """
 
     epochs: Count = 50

@@ -110,25 +110,15 @@ def test_a_fit_counts_its_steps(task, method, fixed):  # noqa: F811
         assert fitted.config.train.drop_last is drop
 
 
-def test_where_no_batch_is_left_the_fit_is_refused_before_anything_is_written(
-    task,  # noqa: F811
-    tmp_path,
-):
-    wanted = "drop_last=True: 16 training images do not fill one batch of 17"
-    for method in ("mmrl++", "linear_probe"):
-        own = {"n_tokens": 2} if method == "mmrl++" else {}
-        with pytest.raises(InterlaceError, match=wanted) as caught:
-            interlace.fit(
-                models.tiny(),
-                task,
-                method,
-                output=tmp_path / "run",
-                batch_size=17,
-                drop_last=True,
-                **own,
-            )
-        assert "\n" not in str(caught.value)
-        assert not (tmp_path / "run").exists()
+def test_the_only_batch_is_never_dropped(task):  # noqa: F811
+    for method, own in (("mmrl++", {"n_tokens": 2}), ("linear_probe", {})):
+        seen = []
+        small = {"batch_size": 17, "epochs": 1, **own}
+        dropped = interlace.fit(
+            models.tiny(), task, method, report=seen.append, drop_last=True, **small
+        )
+        assert [(one.step, one.steps) for one in seen] == [(1, 1)]
+        assert dropped.history == interlace.fit(models.tiny(), task, method, **small).history
     # what is not trained in batches has none to drop
     for method in ("zero_shot", "tip_adapter"):
         interlace.fit(models.tiny(), task, method, batch_size=17, drop_last=True)

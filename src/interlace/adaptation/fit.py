@@ -158,7 +158,7 @@ def ready(
     with torch.random.fork_rng():
         torch.manual_seed(seed)
         built = methods.create(method, clip, **config.arguments)
-    check_training(built, len(task.train), config.train)
+    check_training(built, config.train)
     prompts = built.prompts(task.classes, task.template)
     if not task.published:
         check_distinct(prompts, task.classes)

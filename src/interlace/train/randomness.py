@@ -30,7 +30,6 @@ import torch
 from interlace.config import TrainConfig
 from interlace.data.images.loader import epoch_order, grouped_order
 from interlace.data.records import Record
-from interlace.errors import InterlaceError
 
 
 def global_batches(
@@ -60,18 +59,10 @@ def steps_per_epoch(count: int, config: TrainConfig) -> int:
     Args:
         count: images.
         config: its ``batch_size`` and ``drop_last``.
-
-    Raises:
-        InterlaceError: if ``drop_last`` leaves none.
     """
-    if not config.drop_last:
-        return -(-count // config.batch_size)
-    if count < config.batch_size:
-        raise InterlaceError(
-            f"drop_last=True: {count} training images do not fill one batch of "
-            f"{config.batch_size}, so no batch is left; lower batch_size or set drop_last=false"
-        )
-    return count // config.batch_size
+    full, rest = divmod(count, config.batch_size)
+    # a batch that is not full is kept where it is the only one: one shot of ten classes, say
+    return full + bool(rest and not (config.drop_last and full))
 
 
 def shard(batch: Sequence[int], rank: int, world: int) -> list[int]:

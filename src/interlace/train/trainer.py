@@ -21,7 +21,7 @@ from interlace.train.encoding import encode
 from interlace.train.finite import advised, check_gradients, check_learnt, check_loss, largest
 from interlace.train.objectives import Objective, make_objective
 from interlace.train.optim import autocast_dtype, learning_rate, make_optimizer
-from interlace.train.randomness import dropout_stream, steps_per_epoch
+from interlace.train.randomness import dropout_stream
 from interlace.train.sources import BatchSource, FeatureBatches, ImageBatches
 from interlace.train.validation import Validation
 
@@ -61,12 +61,11 @@ def train(
     return trainer.fit()
 
 
-def check_training(method: Method, count: int, config: TrainConfig) -> None:
+def check_training(method: Method, config: TrainConfig) -> None:
     """Refuse before a fit what it would refuse.
 
     Args:
         method: the method, on the model's device.
-        count: images to train on.
         config: how to fit.
 
     Raises:
@@ -74,8 +73,6 @@ def check_training(method: Method, count: int, config: TrainConfig) -> None:
     """
     autocast_dtype(config, method.clip.device)
     make_objective(method, config)
-    if count and _learns(method, config):
-        steps_per_epoch(count, config)
 
 
 class Trainer:
