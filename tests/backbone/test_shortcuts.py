@@ -87,7 +87,7 @@ def same(fast, plain):
 
 def check(tower, inputs, plain_inputs, edit, tensors):
     fast, plain = (
-        tower(x, edit, frozen=True, shortcuts=shortcuts)
+        tower(x, edit, return_frozen=True, shortcuts=shortcuts)
         for x, shortcuts in ((inputs, True), (plain_inputs, False))
     )
     same(fast.features, plain.features)
@@ -126,7 +126,7 @@ def test_images(kind, which):
 def test_texts_in_parts_that_were_begun(kind, chunk, which):
     tower, ids = double(kind).text, models.ids(TEXTS["ragged"])
     edit, tensors = edits(tower)[which]
-    prefix = replace(tower.run_prefix(ids, edit, frozen=True), chunk=chunk)
+    prefix = replace(tower.run_prefix(ids, edit, return_frozen=True), chunk=chunk)
     assert prefix.block == min(edit.first_block(tower.depth), tower.depth - 1)
     check(tower, prefix, ids, edit, tensors)
     check(tower, prefix, ids, edit, tensors)  # nothing of it is used up

@@ -565,7 +565,7 @@ def nothing_runs(monkeypatch: pytest.MonkeyPatch) -> None:
     from interlace.search.encoder import Encoder
 
     monkeypatch.setattr(fitting, "train", _late)
-    monkeypatch.setattr(ImageTower, "_embed", _late)
+    monkeypatch.setattr(ImageTower, "embed", _late)
     monkeypatch.setattr(Local, "run", _late)
     monkeypatch.setattr(Encoder, "text", _late)
     monkeypatch.setattr(open_clip.pretrained, "download_pretrained", _late)

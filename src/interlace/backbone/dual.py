@@ -21,7 +21,7 @@ from interlace.backbone.edits import Edit
 from interlace.backbone.preprocess import Preprocess
 from interlace.backbone.prompts import Prompts, Tokenizer, fill
 from interlace.backbone.spec import Activation, Spec
-from interlace.backbone.tower import ImageTower, TextTower
+from interlace.backbone.prefix import FastImageTower, FastTextTower
 from interlace.errors import InterlaceError
 
 
@@ -51,8 +51,8 @@ class DualEncoder(nn.Module):
         self.tokenizer = tokenizer
         self.preprocess = preprocess or Preprocess(size=spec.image.image_size)
         self.template = template
-        self.image = ImageTower(spec.image, spec.embed_dim)
-        self.text = TextTower(spec.text, spec.embed_dim)
+        self.image = FastImageTower(spec.image, spec.embed_dim)
+        self.text = FastTextTower(spec.text, spec.embed_dim)
         self.logit_scale = nn.Parameter(torch.tensor(100.0).log())
         self.logit_bias = nn.Parameter(torch.tensor(0.0)) if spec.logit_bias else None
         self.requires_grad_(False)
@@ -166,23 +166,13 @@ class DualEncoder(nn.Module):
         """
         from torch._dynamo.exc import BackendCompilerFailed  # slow to import, seldom needed
 
-        towers: tuple[Any, ...] = (self.image, self.text)
-        steps = ("_advance", "_resume")
-        for tower in towers:
-            for step in steps:
-                # an attribute of the object stands before the method of the class
-                compiled = torch.compile(getattr(tower, step), dynamic=True, backend=backend)
-                setattr(tower, step, compiled)
         try:
-            yield
+            with self.image.compile_blocks(backend), self.text.compile_blocks(backend):
+                yield
         except BackendCompilerFailed as error:
             cause = error.inner_exception
             reason = f"{type(cause).__name__}: {cause}".splitlines()[0]
             raise InterlaceError(f"torch.compile fails here, leave compile off: {reason}") from None
-        finally:
-            for tower in towers:
-                for step in steps:
-                    delattr(tower, step)
 
     def configuration_hash(self) -> str:
         """SHA-256 over what the weights do not say and a changed file would, 16 hex digits.

@@ -84,21 +84,19 @@ class Packing:
             ends = self.ends[first:last] - own.start
             yield Packing(self.shared, last - first, self.longest, slots, ends), own
 
-    def mix(self, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
-        """Every position [1, P + N, H, d] attends to those before it in its own text."""
-        shared, kept = (
-            self.shared,
-            torch.ones(self.longest, self.shared + self.longest, dtype=torch.bool, device=q.device),
-        )
-        own = attend(self._grid(q), self._keys(k), self._keys(v), kept.tril(shared))
+    def attend(self, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
+        """Let every position [1, P + N, H, d] attend to those before it in its own text."""
+        shared = self.shared
+        seen = torch.ones(self.longest, shared + self.longest, dtype=torch.bool, device=q.device)
+        own = attend(self._grid(q), self._keys(k), self._keys(v), seen.tril(shared))
         own = own.flatten(0, 1) if self.slots is None else own.flatten(0, 1)[self.slots]
         if not shared:
             return own[None]
         common = attend_causally(q[:, :shared], k[:, :shared], v[:, :shared])
         return torch.cat([common, own[None]], dim=1)
 
-    def mix_ends(self, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
-        """Return the position each text is read at, [1, C, H, d], attends to its whole text."""
+    def attend_ends(self, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
+        """Let the position each text is read at, [1, C, H, d], attend to its whole text."""
         mask = None
         if self.slots is not None:
             there = torch.ones(

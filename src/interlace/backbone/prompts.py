@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor
 
-from interlace.backbone.tower import PrefixState
+from interlace.backbone.prefix import PrefixState
 from interlace.errors import InterlaceError
 
 #: A prompt with ``{}`` in the place of the class name, or several whose features are averaged.

@@ -9,8 +9,9 @@ from functools import partial
 
 import torch
 
+from interlace.backbone.prefix import PrefixState
 from interlace.backbone.prompts import Prompts
-from interlace.backbone.tower import PrefixState, TowerOutput
+from interlace.backbone.tower import TowerOutput
 from interlace.config import TrainConfig
 from interlace.data.images.loader import Images, batches, epoch_order, grouped_order
 from interlace.data.records import Record
