@@ -7,7 +7,6 @@ import json
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -18,10 +17,10 @@ from interlace.backbone.checkpoints.families.names import plain_names
 from interlace.backbone.checkpoints.folder import own_tokenizer
 from interlace.backbone.checkpoints.save import CheckpointFormat, save_model
 from interlace.backbone.edits import Edit
+from interlace.backbone.prefix import FastImageTower, FastTextTower
 from interlace.backbone.preprocess import Preprocess
 from interlace.backbone.prompts import Prompts, Tokenizer, fill
 from interlace.backbone.spec import Activation, Spec
-from interlace.backbone.prefix import FastImageTower, FastTextTower
 from interlace.errors import InterlaceError
 
 

@@ -4,13 +4,13 @@ The towers here compute the features and gradients of :class:`~interlace.backbon
 less time:
 
 - **Frozen prefix.** The blocks before the first one that an edit changes always compute the same:
-  they run once, without a graph, and their output (:class:`PrefixState`) is an input of later calls.
-- **Packing.** Texts of a causal tower share the positions they begin with, and have no padding; see
-  :mod:`~interlace.backbone.packing`.
+  they run once, without a graph, and later calls take their output (:class:`PrefixState`).
+- **Packing.** Texts of a causal tower share the positions of their common prefix, and have no
+  padding; see :mod:`~interlace.backbone.packing`.
 - **Last block.** Only the positions that are read are query positions of the last block.
 - **Shared teacher pass.** The features of the tower without the edit start from the same prefix.
-- **Parts.** Texts that do not fit into memory at once run some at a time, and are computed again for
-  their gradient.
+- **Parts.** Texts that do not fit into memory at once run some at a time, and are computed again
+  for their gradient (activation checkpointing).
 - **Compilation** of the blocks, on request.
 
 Shapes: B images or texts, L positions, D width, E embedding, P + N positions of packed texts.

@@ -1,8 +1,8 @@
 """The towers: one image tower and one text tower that serve every checkpoint family.
 
 A tower is frozen. What a method changes arrives as an :class:`~interlace.backbone.edits.Edit` with
-each call. This file is the definition of what a tower computes: every position of every input, block
-by block. :mod:`~interlace.backbone.prefix` computes the same in less time, and is what a
+each call. This file defines what a tower computes: every position of every input, block by block.
+:mod:`~interlace.backbone.prefix` computes the same in less time, and is what a
 :class:`~interlace.backbone.dual.DualEncoder` runs.
 
 Shapes: B images or texts, L positions, D width, E embedding, K inserted tokens.

@@ -67,7 +67,7 @@ class Method(nn.Module):
     #: One sentence and the paper, for ``interlace show``.
     summary: ClassVar[str] = ""
     #: Whether :meth:`loss` compares with the frozen model's features.
-    needs_return_frozen: bool = False
+    needs_frozen: bool = False
     #: Whether the towers leave out what does not change the result; see
     #: :mod:`interlace.backbone.prefix`.
     shortcuts: bool = True
