@@ -11,7 +11,7 @@ import torch
 from safetensors.torch import save_file
 
 from interlace import InterlaceError, load
-from interlace.backbone.checkpoints.files import HubRepository, LocalFolder
+from interlace.backbone.files import HubRepository, LocalFolder
 from interlace.backbone.load import known_names
 from interlace.backbone.preprocess import Preprocess
 from tests.backbone.families import CLIP_VOCABULARY, FAMILIES, of_open_clip

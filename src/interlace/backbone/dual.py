@@ -7,6 +7,7 @@ import json
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -14,9 +15,11 @@ from torch.nn import functional as F
 
 from interlace.backbone.checkpoints.families import from_native, native_spec
 from interlace.backbone.checkpoints.families.names import plain_names
-from interlace.backbone.checkpoints.folder import own_tokenizer
+from interlace.backbone.checkpoints.live import read_open_clip_model, read_transformers_model
+from interlace.backbone.checkpoints.loaded import TEMPLATE, LoadedModel, own_tokenizer
 from interlace.backbone.checkpoints.save import CheckpointFormat, save_model
 from interlace.backbone.edits import Edit
+from interlace.backbone.hollow import hollow
 from interlace.backbone.prefix import FastImageTower, FastTextTower
 from interlace.backbone.preprocess import Preprocess
 from interlace.backbone.prompts import Prompts, Tokenizer, fill
@@ -42,7 +45,7 @@ class DualEncoder(nn.Module):
         source: str = "",
         tokenizer: Tokenizer | None = None,
         preprocess: Preprocess | None = None,
-        template: str = "a photo of a {}.",
+        template: str = TEMPLATE,
     ) -> None:
         super().__init__()
         self.spec = spec
@@ -56,6 +59,62 @@ class DualEncoder(nn.Module):
         self.logit_bias = nn.Parameter(torch.tensor(0.0)) if spec.logit_bias else None
         self.requires_grad_(False)
         self.eval()
+
+    @classmethod
+    def from_parts(cls, parts: LoadedModel) -> DualEncoder:
+        """Build from what a reader of checkpoints returned; the tensors are taken as they are."""
+        with hollow():  # random values would be overwritten at once
+            clip = cls(
+                parts.spec,
+                source=parts.source,
+                tokenizer=parts.tokenizer,
+                preprocess=parts.preprocess,
+                template=parts.template,
+            )
+        clip.load_state_dict(parts.state, assign=True)
+        return clip
+
+    @classmethod
+    def from_open_clip(
+        cls,
+        model: nn.Module,
+        tokenizer: Any = None,
+        preprocess: Preprocess | None = None,
+    ) -> DualEncoder:
+        """Build from a model of the open_clip library that is in memory.
+
+        Heads, activations, epsilons and pooling are read from its modules. The model itself is
+        neither changed nor shared: its tensors are copied, in float32 and to the CPU, as
+        :func:`interlace.load` returns them.
+
+        Args:
+            model: an ``open_clip.CLIP`` or ``open_clip.CustomTextCLIP``.
+            tokenizer: what ``open_clip.get_tokenizer`` returned, or any function from texts to ids
+                [n, L]. By default OpenAI's where the vocabulary has its size, else none.
+            preprocess: image constants; by default those of ``model.visual.preprocess_cfg``, which
+                open_clip sets when it makes a model, else OpenAI's.
+
+        Raises:
+            InterlaceError: if the towers cannot express the model, or an argument does not fit it.
+        """
+        return cls.from_parts(read_open_clip_model(model, tokenizer, preprocess))
+
+    @classmethod
+    def from_transformers(cls, model: nn.Module, processor: Any = None) -> DualEncoder:
+        """Build from a model of the transformers library that is in memory.
+
+        The tensors are copied, as in :meth:`from_open_clip`.
+
+        Args:
+            model: a ``CLIPModel`` or ``SiglipModel``.
+            processor: its ``CLIPProcessor`` or ``SiglipProcessor``, which holds the tokenizer and
+                the image constants. Without one the constants are the family's defaults, and the
+                tokenizer is OpenAI's where a CLIP has a vocabulary of its size, else none.
+
+        Raises:
+            InterlaceError: if the towers cannot express the model, or the processor does not fit.
+        """
+        return cls.from_parts(read_transformers_model(model, processor))
 
     @classmethod
     def from_openai_state_dict(
@@ -154,7 +213,18 @@ class DualEncoder(nn.Module):
         Raises:
             InterlaceError: if the format cannot express the model, or the folder is not free.
         """
-        return save_model(self, folder, format, overwrite)
+        return save_model(self.parts(), folder, format, overwrite)
+
+    def parts(self) -> LoadedModel:
+        """Return what the model is made of, :meth:`from_parts` undone; tensors are not copied."""
+        return LoadedModel(
+            self.spec,
+            self.state_dict(),
+            self.tokenizer,
+            self.preprocess,
+            self.source,
+            self.template,
+        )
 
     @contextmanager
     def compiled(self, backend: str = "inductor") -> Iterator[None]:

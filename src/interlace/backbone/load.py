@@ -10,25 +10,23 @@ from pathlib import Path
 
 from interlace._util.reading import check_regular
 from interlace._util.text import first_line, printable
-from interlace.backbone.checkpoints.bare import file_checkpoint
 from interlace.backbone.checkpoints.configs import check_open_clip
 from interlace.backbone.checkpoints.families import from_open_clip, open_clip_spec, refuse
-from interlace.backbone.checkpoints.files import HubRepository, LocalFolder
-from interlace.backbone.checkpoints.folder import (
+from interlace.backbone.checkpoints.image_processor import open_clip_preprocess
+from interlace.backbone.checkpoints.loaded import TEMPLATE, LoadedModel
+from interlace.backbone.checkpoints.model_folder import (
     HUGGING_FACE_WEIGHTS,
     OPEN_CLIP_CONFIG,
     OPEN_CLIP_WEIGHTS,
-    TEMPLATE,
-    LoadedModel,
     hugging_face_checkpoint,
     open_clip_checkpoint,
     open_clip_tokenizer,
 )
-from interlace.backbone.checkpoints.image_processor import open_clip_preprocess
 from interlace.backbone.checkpoints.pickles import PICKLED, is_pickled
 from interlace.backbone.checkpoints.tensors import read_weights
+from interlace.backbone.checkpoints.weights_file import file_checkpoint
 from interlace.backbone.dual import DualEncoder
-from interlace.backbone.hollow import hollow
+from interlace.backbone.files import HubRepository, LocalFolder
 from interlace.backbone.spec import Activation
 from interlace.errors import InterlaceError
 
@@ -88,16 +86,7 @@ def load(
             loaded, or nothing says which heads and activation a weights file means.
     """
     found = _find(name, arch, activation, cache_dir)
-    with hollow():  # random values would be overwritten at once
-        clip = DualEncoder(
-            found.spec,
-            source=found.source,
-            tokenizer=found.tokenizer,
-            preprocess=found.preprocess,
-            template=template or found.template,
-        )
-    clip.load_state_dict(found.state, assign=True)
-    return clip
+    return DualEncoder.from_parts(replace(found, template=template or found.template))
 
 
 def _find(

@@ -13,8 +13,8 @@ from interlace._util.reading import check_regular, read_json_object
 from interlace._util.text import first_line, printable
 from interlace.backbone.checkpoints.configs import about
 from interlace.backbone.checkpoints.families.names import plain_names
-from interlace.backbone.checkpoints.files import CheckpointFiles
 from interlace.backbone.checkpoints.pickles import is_pickled, read_pickled
+from interlace.backbone.files import CheckpointFiles
 from interlace.errors import InterlaceError
 
 _MOST_SHARDS = 1000

@@ -98,7 +98,21 @@ def timm_image_spec(state: Mapping[str, Tensor] | None, config: Mapping[str, Any
         InterlaceError: if it is not a plain vision transformer.
     """
     name = config["timm_model_name"]
-    trunk: Any = _trunk(name, config.get("timm_pool", "avg"), config.get("timm_proj", "linear"))
+    trunk = _trunk(name, config.get("timm_pool", "avg"), config.get("timm_proj", "linear"))
+    return trunk_spec(trunk, name, state)
+
+
+def trunk_spec(trunk: Any, name: str, state: Mapping[str, Tensor] | None) -> ImageSpec:
+    """Return the image tower that a timm module is.
+
+    Args:
+        trunk: the module.
+        name: what messages call it.
+        state: see :func:`timm_image_spec`.
+
+    Raises:
+        InterlaceError: if it is not a plain vision transformer.
+    """
     difference = _difference(trunk)
     if difference:
         raise InterlaceError(

@@ -17,17 +17,16 @@ from torch import Tensor
 from interlace._util.text import did_you_mean, listed, printable
 from interlace.backbone.checkpoints.configs import about, check_open_clip
 from interlace.backbone.checkpoints.families import from_open_clip, open_clip_spec, refuse
-from interlace.backbone.checkpoints.files import LocalFolder
-from interlace.backbone.checkpoints.folder import (
+from interlace.backbone.checkpoints.image_processor import open_clip_preprocess
+from interlace.backbone.checkpoints.loaded import LoadedModel, own_tokenizer
+from interlace.backbone.checkpoints.model_folder import (
     OPEN_CLIP_CONFIG,
-    LoadedModel,
     hugging_face_checkpoint,
     open_clip_checkpoint,
     open_clip_tokenizer,
-    own_tokenizer,
 )
-from interlace.backbone.checkpoints.image_processor import open_clip_preprocess
 from interlace.backbone.checkpoints.tensors import read_weights
+from interlace.backbone.files import LocalFolder
 from interlace.backbone.preprocess import Preprocess
 from interlace.backbone.spec import Activation, Spec
 from interlace.errors import InterlaceError

@@ -1,9 +1,8 @@
-"""Checkpoints of the supported formats: everything that makes a model, read from its files."""
+"""A model folder or hub repository: weights beside the configuration that describes them."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path, PurePath
 from typing import Any
 
@@ -26,13 +25,13 @@ from interlace.backbone.checkpoints.families import (
     open_clip_spec,
     refuse,
 )
-from interlace.backbone.checkpoints.files import CheckpointFiles, LocalFolder
 from interlace.backbone.checkpoints.image_processor import (
     hugging_face_preprocess,
     open_clip_preprocess,
 )
+from interlace.backbone.checkpoints.loaded import TEMPLATE, LoadedModel
 from interlace.backbone.checkpoints.tensors import read_tensors
-from interlace.backbone.preprocess import Preprocess
+from interlace.backbone.files import CheckpointFiles, LocalFolder
 from interlace.backbone.spec import Spec
 from interlace.backbone.tokenizer import (
     MERGES_FILE,
@@ -42,8 +41,6 @@ from interlace.backbone.tokenizer import (
     transformers_tokenizer,
 )
 from interlace.errors import InterlaceError
-
-TEMPLATE = "a photo of a {}."
 
 OPEN_CLIP_CONFIG = "open_clip_config.json"
 #: What Interlace remembers beside a checkpoint, and no other tool needs.
@@ -65,27 +62,6 @@ HUGGING_FACE_WEIGHTS = (
 Weights = Mapping[str, Tensor] | tuple[str, ...]
 
 _TOKENIZER_FILES = ("tokenizer.json", "tokenizer_config.json", "vocab.json", "spiece.model")
-
-
-@dataclass(frozen=True)
-class LoadedModel:
-    """Everything that makes a model.
-
-    Attributes:
-        spec: the architecture.
-        state: the tensors, under our names and in float32.
-        tokenizer: texts to ids, where the checkpoint has one.
-        preprocess: image constants.
-        source: where it came from, as :func:`interlace.load` takes it.
-        template: the default prompt.
-    """
-
-    spec: Spec
-    state: dict[str, Tensor]
-    tokenizer: TextTokenizer | None
-    preprocess: Preprocess
-    source: str = ""
-    template: str = TEMPLATE
 
 
 def _settings(files: CheckpointFiles) -> dict[str, Any]:
@@ -127,13 +103,6 @@ def open_clip_checkpoint(files: CheckpointFiles, weights: Weights) -> LoadedMode
         preprocess,
         template=_settings(files).get("template", TEMPLATE),
     )
-
-
-def own_tokenizer(spec: Spec) -> TextTokenizer | None:
-    """OpenAI's byte pairs, for tensors without a config; None for another vocabulary."""
-    if spec.text.vocab_size != CLIP_VOCABULARY:
-        return None
-    return byte_pair_tokenizer(spec.text.context_length)
 
 
 def open_clip_tokenizer(
