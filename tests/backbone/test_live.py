@@ -15,6 +15,7 @@ from torch import nn
 from transformers import CLIPImageProcessor, CLIPTokenizer, SiglipImageProcessor
 
 from interlace import DualEncoder, InterlaceError, load
+from interlace.backbone.byte_pairs import BytePairs
 from interlace.backbone.preprocess import Preprocess
 from interlace.backbone.tokenizer import TextTokenizer, byte_pair_tokenizer
 from tests.backbone.families import (
@@ -115,9 +116,7 @@ class TestArguments:
 
     def test_own_merges_and_other_special_tokens(self, tmp_path: Path) -> None:
         merges = tmp_path / "merges.txt.gz"
-        merges.write_bytes(
-            byte_pair_tokenizer(12, 600).encode.__closure__[0].cell_contents.packed()
-        )
+        merges.write_bytes(BytePairs(600).packed())
         theirs = open_clip.SimpleTokenizer(str(merges), context_length=12)
         clip = live(of_open_clip(NATIVE), theirs)
         texts = ["a cat", "snow"]
@@ -127,7 +126,7 @@ class TestArguments:
         assert again.tokenizer is not None
         assert torch.equal(again.tokenizer(texts), theirs(texts))
         special = open_clip.SimpleTokenizer(additional_special_tokens=["<mask>"])
-        with pytest.raises(InterlaceError, match="special tokens of its own"):
+        with pytest.raises(InterlaceError, match="more than CLIP's two special tokens"):
             live(of_open_clip(NATIVE), special)
 
     def test_open_clips_wrapper_of_transformers(self, tmp_path: Path, stock: Stock) -> None:
@@ -181,10 +180,12 @@ class TestArguments:
         with pytest.raises(InterlaceError, match="reads at most 12"):
             clip.prompts(["cat " * 20])
 
-    def test_a_processor_that_does_not_fit(self) -> None:
+    def test_a_processor_that_does_not_fit(self, tmp_path: Path) -> None:
+        byte_pair_tokenizer(12).save(tmp_path, "hf")
+        tokenizer = CLIPTokenizer.from_pretrained(tmp_path)
         stock = FAMILIES["hf_siglip"]()
         with pytest.raises(InterlaceError, match="supported are resizing to 32 x 32"):
-            live(stock, _Processor(SiglipImageProcessor(), object()))
+            live(stock, _Processor(SiglipImageProcessor(), tokenizer))
         with pytest.raises(InterlaceError, match="is no processor .* has no tokenizer"):
             live(stock, _Processor(SiglipImageProcessor(), None))
 
@@ -199,13 +200,10 @@ class TestModulesCount:
 
     def test_open_clip(self) -> None:
         stock = of_open_clip(NATIVE)
-        for tower, layer in (
-            ("image", open_clip.transformer.QuickGELU()),
-            ("text", nn.GELU("tanh")),
-        ):
-            model = stock.model.visual if tower == "image" else stock.model
-            for block in model.transformer.resblocks:
-                block.mlp.gelu = layer
+        for block in stock.model.visual.transformer.resblocks:
+            block.mlp.gelu = open_clip.transformer.QuickGELU()
+        for block in stock.model.transformer.resblocks:
+            block.mlp.gelu = nn.GELU("tanh")
         clip = live(stock)
         assert (clip.spec.image.activation, clip.spec.text.activation) == (
             "quick_gelu",
@@ -281,11 +279,11 @@ class TestRefused:
                 ),
                 "appended class token",
             ),
-            (lambda: _with(lambda m: m.attn_mask.zero_()), "a mask that is not causal|not causal"),
+            (lambda: _with(lambda m: m.attn_mask.zero_()), "attention mask that is not causal"),
             (lambda: _with(lambda m: setattr(_first(m).mlp, "gelu", nn.ReLU())), "activation ReLU"),
             (
                 lambda: _with(lambda m: setattr(_first(m).ln_1, "eps", 0.1)),
-                "epsilons 1e-05 and 0.1",
+                "epsilons 1e-05 and",
             ),
             (
                 lambda: _with(lambda m: setattr(m.visual, "pool_type", "none")),
