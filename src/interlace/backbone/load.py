@@ -173,20 +173,19 @@ def _only_weights(folder: Path) -> tuple[str, ...]:
 def _from_tag(text: str, cache_dir: str | None) -> LoadedModel:
     """Return an open_clip ``model:pretrained`` pair, or OpenAI's name of one of its models."""
     import open_clip
-    from open_clip.pretrained import download_pretrained, get_pretrained_cfg
 
     model, _, tag = text.replace("/", "-").replace("@", "-").removesuffix("px").partition(":")
     by_openai = "/" in text or model.startswith("RN")
-    if not tag and by_openai and get_pretrained_cfg(model, "openai"):
+    if not tag and by_openai and open_clip.get_pretrained_cfg(model, "openai"):
         tag = "openai"
-    pretrained = get_pretrained_cfg(model, tag)
+    pretrained = open_clip.get_pretrained_cfg(model, tag)
     config = open_clip.get_model_config(model) if pretrained else None
     if not pretrained or config is None:
         raise InterlaceError(_unknown(text, model))
     check_open_clip(config, f"architecture {model}")
     refuse(config)
     try:
-        weights = download_pretrained(pretrained, cache_dir=cache_dir)
+        weights = open_clip.download_pretrained(pretrained, cache_dir=cache_dir)
     except Exception as error:  # whatever carries the download
         raise InterlaceError(
             f"cannot fetch {model}:{tag}: {type(error).__name__}: {first_line(error)}"

@@ -152,12 +152,19 @@ def _config(model: Any) -> dict[str, Any]:
 def _as_computed(spec: _TowerSpec, tower: Any) -> _TowerSpec:
     """Return ``spec`` with what the modules of a tower compute, whatever its configuration says."""
     layers = list(tower.encoder.layers)
-    activations = [layer.mlp.activation_fn for layer in layers]
+    head = getattr(
+        tower, "head", None
+    )  # SigLIP's pooling; its text tower has a linear of that name
+    pool = [head] if hasattr(head, "attention") else []
+    heads = [layer.self_attn.num_heads for layer in layers]
+    heads += [part.attention.num_heads for part in pool]
+    activations = [activation_of(part.mlp.activation_fn) for part in (*layers, *pool)]
     norms = [norm for layer in layers for norm in (layer.layer_norm1, layer.layer_norm2)]
+    norms += [part for part in tower.modules() if isinstance(part, nn.LayerNorm)]
     return replace(
         spec,
-        heads=common((layer.self_attn.num_heads for layer in layers), "attention heads"),
-        activation=common(map(activation_of, activations), "activations"),
+        heads=common(heads, "attention heads"),
+        activation=common(activations, "activations"),
         norm_eps=epsilon_of(norms),
     )
 

@@ -171,12 +171,12 @@ def _known(path: Path, state: Mapping[str, Tensor], stated: str | None) -> tuple
 
 def _image_constants(arch: str) -> dict[str, Any]:
     """Return the image constants of an architecture's published weights; none where they differ."""
-    from open_clip.pretrained import get_pretrained_cfg, list_pretrained_tags_by_model
+    import open_clip
 
     keys = ("mean", "std", "interpolation", "resize_mode")
     found = []
-    for tag in list_pretrained_tags_by_model(arch):
-        config = get_pretrained_cfg(arch, tag)
+    for tag in open_clip.list_pretrained_tags_by_model(arch):
+        config = open_clip.get_pretrained_cfg(arch, tag)
         constants = {key: config[key] for key in keys if config.get(key) is not None}
         if constants not in found:
             found.append(constants)
