@@ -3,12 +3,22 @@
 from __future__ import annotations
 
 import copy
+from dataclasses import fields, replace
 
 import pytest
 import torch
 from torch.nn import functional as F
 
-from interlace.backbone.edits import NO_BLOCK_EDIT, Affine, Edit, LowRank, Tokens
+from interlace.backbone.edits import (
+    BLOCK_SITES,
+    LINEARS,
+    NO_BLOCK_EDIT,
+    Affine,
+    BlockEdit,
+    Edit,
+    LowRank,
+    Tokens,
+)
 from interlace.backbone.layers import attend, attend_causally
 from interlace.errors import InterlaceError
 from tests import models
@@ -210,6 +220,35 @@ def test_frozen_features_come_from_the_same_pass(kind, name, first):
     assert not torch.allclose(output.features, output.frozen, atol=1e-3)
     alone = tower(inputs, None, return_frozen=True)
     assert torch.equal(alone.frozen, alone.features)
+
+
+def test_a_block_takes_its_part_as_attributes():
+    affine, pair = Affine(random(3)), LowRank(random(3, 1), random(1, 3))
+    edit = Edit(
+        affine={"blocks.2.mlp": affine, "blocks.2.ln_1": affine, "ln_final": affine},
+        low_rank={"blocks.2.q": pair, "blocks.0.proj": pair},
+    )
+    assert edit.block(2) == BlockEdit(mlp=affine, ln_1=affine, q=pair)
+    assert edit.block(0) == BlockEdit(proj=pair)
+    assert edit.block(1) is NO_BLOCK_EDIT is Edit().block(0)
+    assert edit.after_ln_final is affine and edit.after_projection is None
+    moved = replace(edit, affine={"projection": affine})
+    assert moved.block(2) == BlockEdit(q=pair) and moved.after_projection is affine
+
+
+def test_every_part_of_a_block_has_a_site():
+    assert {field.name for field in fields(BlockEdit)} == {*BLOCK_SITES, *LINEARS}
+
+
+def test_names_are_parsed_once(monkeypatch):
+    tower, inputs = setup("clip", "image")
+    edit = Edit(
+        affine={f"blocks.{i}.attn": Affine(random(tower.width)) for i in range(tower.depth)}
+    )
+    expected = tower(inputs, edit).features
+    monkeypatch.setattr(Edit, "check", lambda *_: None)
+    monkeypatch.setattr("interlace.backbone.edits._parse", None)
+    assert torch.equal(tower(inputs, edit).features, expected)
 
 
 def test_first_block_of_an_edit():

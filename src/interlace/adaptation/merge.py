@@ -28,7 +28,7 @@ TOLERANCE = 1e-6
 
 
 class NotMergeable(InterlaceError):
-    """The adapted model is no plain model of the same architecture; the message says why."""
+    """The adapted model cannot become a plain model; the message says why."""
 
 
 def merge(method: Method) -> DualEncoder:

@@ -34,7 +34,7 @@ _WORDS = rf"{BEGIN}|{END}|'s|'t|'re|'ve|'m|'ll|'d|" + r"[\p{L}]+|[\p{N}]|[^\s\p{
 
 
 class BytePairs:
-    """The encoding that a list of merges means.
+    """The encoding that a list of merges defines.
 
     A vocabulary smaller than OpenAI's keeps the first merges; the begin and end tokens are always
     its last two ids.
@@ -118,7 +118,7 @@ class BytePairs:
 
 
 def read_merges(path: Path) -> list[str]:
-    """Return lines of a gzipped file of merges, its header first, and no more than CLIP can use.
+    """Read the lines of a gzipped file of merges, header first; at most as many as CLIP can use.
 
     Raises:
         InterlaceError: if it cannot be read, or unpacks to more than a vocabulary can need.
@@ -140,7 +140,7 @@ def read_merges(path: Path) -> list[str]:
 
 
 def openai_merges() -> Path:
-    """OpenAI's merges, found without importing the package that they come with.
+    """Find the file of OpenAI's merges without importing the package that contains it.
 
     Raises:
         InterlaceError: if open_clip is not installed.

@@ -150,15 +150,15 @@ class DualEncoder(nn.Module):
         return self.logit_scale.device
 
     def encode_image(self, images: Tensor, edit: Edit | None = None) -> Tensor:
-        """Image features [B, E] of ``images`` [B, 3, H, W], not normalised."""
+        """Return the image features [B, E] of ``images`` [B, 3, H, W], not normalised."""
         return self.image(images, edit).features
 
     def encode_text(self, ids: Tensor, edit: Edit | None = None) -> Tensor:
-        """Text features [C, E] of token ids [C, L], not normalised."""
+        """Return the text features [C, E] of token ids [C, L], not normalised."""
         return self.text(ids, edit).features
 
     def forward(self, images: Tensor, ids: Tensor) -> Tensor:
-        """Logits [B, C]: scaled cosine similarities, plus the bias where the model has one."""
+        """Return logits [B, C]: scaled cosine similarities, plus the bias if the model has one."""
         image = F.normalize(self.encode_image(images), dim=-1)
         text = F.normalize(self.encode_text(ids), dim=-1)
         logits = self.scale * image @ text.T
@@ -244,7 +244,7 @@ class DualEncoder(nn.Module):
             raise InterlaceError(f"torch.compile fails here, leave compile off: {reason}") from None
 
     def configuration_hash(self) -> str:
-        """SHA-256 over what the weights do not say and a changed file would, 16 hex digits.
+        """Hash what the weights do not say and a changed file would: SHA-256, 16 hex digits.
 
         That is heads, activation and epsilon of each tower, and the image constants.
         """
@@ -253,7 +253,7 @@ class DualEncoder(nn.Module):
         return hashlib.sha256(content.encode()).hexdigest()[:16]
 
     def fingerprint(self) -> str:
-        """SHA-256 over names, shapes and values of all weights, 16 hex digits."""
+        """Hash names, shapes and values of all weights: SHA-256, 16 hex digits."""
         digest = hashlib.sha256()
         for name, tensor in sorted(self.state_dict().items()):
             digest.update(f"{name}{tuple(tensor.shape)}".encode())

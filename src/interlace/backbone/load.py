@@ -134,7 +134,7 @@ def _is_path(text: str) -> bool:
 
 
 def _named_file(text: str) -> tuple[str, Path] | None:
-    """Return what stands before and after the colon of ``ARCHITECTURE[,ACTIVATION]:FILE``."""
+    """Split ``ARCHITECTURE[,ACTIVATION]:FILE`` at the colon; None for another form."""
     words, colon, place = text.partition(":")
     if not colon or words in ("hf", "hf-hub", "local-dir"):
         return None
@@ -143,9 +143,9 @@ def _named_file(text: str) -> tuple[str, Path] | None:
 
 
 def _from_folder(files: LocalFolder) -> LoadedModel:
-    """Return a folder of either kind.
+    """Read a folder of either kind.
 
-    Open_clip's config counts where both are there with its weights.
+    open_clip's config counts where both are there with its weights.
     """
     open_clip_weights = any(
         files.find(name) for name in OPEN_CLIP_WEIGHTS if name.startswith("open_clip")
@@ -161,7 +161,7 @@ def _from_folder(files: LocalFolder) -> LoadedModel:
 
 
 def _only_weights(folder: Path) -> tuple[str, ...]:
-    """Return weights of a folder that has one such file: as in open_clip, it may have any name."""
+    """Return the one weights file of a folder: as in open_clip, it may have any name."""
     names = [name for name in os.listdir(folder) if name not in _NO_WEIGHTS]
     for fits in (lambda name: name.endswith(".safetensors"), is_pickled):
         found = tuple(name for name in names if fits(name))
@@ -171,7 +171,7 @@ def _only_weights(folder: Path) -> tuple[str, ...]:
 
 
 def _from_tag(text: str, cache_dir: str | None) -> LoadedModel:
-    """Return an open_clip ``model:pretrained`` pair, or OpenAI's name of one of its models."""
+    """Load an open_clip ``model:pretrained`` pair, or OpenAI's name of one of its models."""
     import open_clip
 
     model, _, tag = text.replace("/", "-").replace("@", "-").removesuffix("px").partition(":")
@@ -204,7 +204,7 @@ def _from_tag(text: str, cache_dir: str | None) -> LoadedModel:
 
 
 def known_names() -> list[str]:
-    """``picto`` and every ``model:pretrained`` pair of open_clip."""
+    """Return ``picto`` and every ``model:pretrained`` pair of open_clip."""
     import open_clip
 
     return [PICTO, *open_clip.list_pretrained(as_str=True)]

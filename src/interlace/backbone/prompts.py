@@ -49,7 +49,7 @@ class Prompts:
             raise InterlaceError(f"{len(self.names)} class names for {len(self)} prompts")
 
     def __len__(self) -> int:
-        """C, the number of classes."""
+        """Return C, the number of classes."""
         return len(self.ids) // self.templates
 
 

@@ -1,4 +1,4 @@
-"""Tokenizers: texts to padded ids, and never a text cut short in silence."""
+"""Tokenizers: texts to padded ids; a text that is too long is an error, never cut."""
 
 from __future__ import annotations
 
@@ -71,7 +71,7 @@ class TextTokenizer:
     save: Callable[[Path, str], dict[str, Any]]
 
     def __call__(self, texts: Sequence[str]) -> Tensor:
-        """Ids [n, L] of ``texts``.
+        """Return the ids [n, L] of ``texts``.
 
         Raises:
             InterlaceError: if a text has more tokens than the context holds.
@@ -96,7 +96,7 @@ def byte_pair_tokenizer(
     merges_file: Path | None = None,
     clean: str = "lower",
 ) -> TextTokenizer:
-    """CLIP's byte-pair tokenizer, open_clip's ``SimpleTokenizer``.
+    """Return CLIP's byte-pair tokenizer, open_clip's ``SimpleTokenizer``.
 
     A vocabulary smaller than OpenAI's keeps the first merges; the begin and end tokens are always
     its last two ids.
@@ -144,7 +144,7 @@ def as_text_tokenizer(
 
 
 def has_clip_merges(path: Path) -> bool:
-    """Whether the ``merges.txt`` of a transformers tokenizer holds OpenAI's merges."""
+    """Return whether the ``merges.txt`` of a transformers tokenizer holds OpenAI's merges."""
     found = read_text(path, "list of merges", _TOKENIZER_BYTES).split("\n")[1:]
     expected = [line.strip() for line in read_merges(openai_merges())[1:]]
     return [line.strip() for line in found if line.strip()] == expected

@@ -36,7 +36,7 @@ Edits = tuple[Edit | None, Edit | None]
 
 @dataclass(frozen=True)
 class Output:
-    """What a method says about a batch.
+    """What a method computes for a batch.
 
     Attributes:
         image_features: [B, E], L2-normalised.
@@ -229,7 +229,7 @@ class Method(nn.Module):
         return self.score(image, self.encode_text(prompts, return_frozen, edits), seen)
 
     def loss(self, out: Output, labels: Tensor) -> Tensor:
-        """Cross-entropy of ``out.logits`` [B, C] with ``labels`` [B]."""
+        """Return the cross-entropy of ``out.logits`` [B, C] with ``labels`` [B]."""
         return F.cross_entropy(out.logits, labels)
 
     def regularization(self, out: Output) -> Tensor:
@@ -241,5 +241,5 @@ class Method(nn.Module):
 
 
 def _ensemble(features: Tensor, templates: int) -> Tensor:
-    """Mean of the normalised features [C * T, E] of each class, [C, E]."""
+    """Average the normalised features [C * T, E] of each class to [C, E]."""
     return F.normalize(features, dim=-1).unflatten(0, (-1, templates)).mean(dim=1)

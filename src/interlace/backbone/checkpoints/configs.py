@@ -197,7 +197,7 @@ _SETTINGS: dict[str, Rule] = {
 
 
 def read_open_clip(path: Path) -> tuple[dict[str, Any], dict[str, Any]]:
-    """``model_cfg`` and ``preprocess_cfg`` of an ``open_clip_config.json``, checked.
+    """Read ``model_cfg`` and ``preprocess_cfg`` of an ``open_clip_config.json`` and check them.
 
     Raises:
         InterlaceError: naming the file and the field.
@@ -243,7 +243,7 @@ def check_hugging_face(config: Mapping[str, Any], where: str) -> dict[str, Any]:
 
 
 def read_processor(path: Path) -> dict[str, Any]:
-    """Return the image processor of transformers' ``preprocessor_config.json``, checked.
+    """Read the image processor of transformers' ``preprocessor_config.json`` and check it.
 
     Raises:
         InterlaceError: naming the file and the field.
@@ -270,7 +270,7 @@ def check_processor(config: Any, where: str) -> dict[str, Any]:
 
 
 def read_settings(path: Path) -> dict[str, Any]:
-    """Return what Interlace keeps beside a checkpoint, checked.
+    """Read what Interlace keeps beside a checkpoint and check it.
 
     Raises:
         InterlaceError: naming the file and the field.
@@ -316,7 +316,7 @@ def check(
 
 @contextmanager
 def about(what: Path | str) -> Iterator[None]:
-    """Begin the line of an error with the file, or whatever else it is about."""
+    """Prefix the message of an error with the file, or whatever else it is about."""
     try:
         yield
     except InterlaceError as error:
@@ -337,5 +337,5 @@ def _short(value: Any) -> str:
 
 
 def sides(value: Any) -> Sequence[int]:
-    """One side of a square, or two, as a pair."""
+    """Return one side of a square, or two sides, as a pair."""
     return (value, value) if isinstance(value, int) else tuple(value)

@@ -152,10 +152,8 @@ def _config(model: Any) -> dict[str, Any]:
 def _as_computed(spec: _TowerSpec, tower: Any) -> _TowerSpec:
     """Return ``spec`` with what the modules of a tower compute, whatever its configuration says."""
     layers = list(tower.encoder.layers)
-    head = getattr(
-        tower, "head", None
-    )  # SigLIP's pooling; its text tower has a linear of that name
-    pool = [head] if hasattr(head, "attention") else []
+    head: Any = getattr(tower, "head", None)
+    pool = [head] if hasattr(head, "attention") else []  # SigLIP's text tower has a linear there
     heads = [layer.self_attn.num_heads for layer in layers]
     heads += [part.attention.num_heads for part in pool]
     activations = [activation_of(part.mlp.activation_fn) for part in (*layers, *pool)]

@@ -74,7 +74,7 @@ def _state(files: CheckpointFiles, weights: Weights) -> Mapping[str, Tensor]:
 
 
 def open_clip_checkpoint(files: CheckpointFiles, weights: Weights) -> LoadedModel:
-    """Return a checkpoint beside open_clip's config.
+    """Read a checkpoint beside open_clip's config.
 
     Args:
         files: the folder or repository.
@@ -111,7 +111,7 @@ def open_clip_tokenizer(
     files: CheckpointFiles | None,
     cache_dir: str | None = None,
 ) -> TextTokenizer | None:
-    """Return the tokenizer that an open_clip ``text_cfg`` means; None where nothing says which.
+    """Return the tokenizer that an open_clip ``text_cfg`` names; None where it names none.
 
     Raises:
         InterlaceError: if it cannot be made.
@@ -147,7 +147,7 @@ def open_clip_tokenizer(
 
 
 def hugging_face_checkpoint(files: CheckpointFiles, weights: Weights) -> LoadedModel:
-    """Return a checkpoint beside transformers' ``config.json``.
+    """Read a checkpoint beside transformers' ``config.json``.
 
     Args:
         files: the folder or repository.
@@ -180,7 +180,7 @@ def hugging_face_checkpoint(files: CheckpointFiles, weights: Weights) -> LoadedM
 
 
 def _processor(files: CheckpointFiles) -> dict[str, Any]:
-    """``preprocessor_config.json``, or newer ``processor_config.json``; empty without either."""
+    """Read ``preprocessor_config.json``, or newer ``processor_config.json``; empty without both."""
     for file in ("preprocessor_config.json", "processor_config.json"):
         path = files.find(file)
         if path is not None and (config := read_processor(path)):

@@ -181,7 +181,7 @@ def _check_instructions(file: IO[bytes], largest: int | None = None) -> None:
 
 
 def _popped(stack: list[Any], code: pickletools.OpcodeInfo) -> list[Any]:
-    """Take off the stack what an instruction takes, in the order in which it lay there."""
+    """Pop the operands of an instruction off the stack, in the order they were pushed."""
     before = code.stack_before
     parts: list[Any] = []
     if pickletools.markobject in before:
@@ -194,5 +194,5 @@ def _popped(stack: list[Any], code: pickletools.OpcodeInfo) -> list[Any]:
 
 
 def is_pickled(path: str | Path) -> bool:
-    """Whether a file's ending is one of PyTorch's."""
+    """Return whether a file's ending is one of PyTorch's."""
     return Path(path).suffix.lower() in PICKLED

@@ -47,7 +47,7 @@ def save_model(
 
 
 def check_free(target: Path, overwrite: bool) -> None:
-    """See that a model can be saved to a folder.
+    """Check that a model can be saved to a folder.
 
     Raises:
         InterlaceError: if it holds something that is not to be replaced, or takes no files.

@@ -33,7 +33,7 @@ from interlace.errors import InterlaceError
 
 
 def file_checkpoint(path: Path, arch: str | None, activation: Activation | None) -> LoadedModel:
-    """Return the model of one weights file.
+    """Read the model of one weights file.
 
     Args:
         path: a safetensors or PyTorch file.
@@ -83,7 +83,7 @@ def file_checkpoint(path: Path, arch: str | None, activation: Activation | None)
 
 
 def architecture(name: str) -> dict[str, Any]:
-    """open_clip's ``model_cfg`` of an architecture.
+    """Return open_clip's ``model_cfg`` of an architecture.
 
     Raises:
         InterlaceError: if open_clip knows none of that name, or the towers cannot express it.
@@ -105,7 +105,7 @@ def architecture(name: str) -> dict[str, Any]:
 
 
 def _is_name(name: str) -> bool:
-    """Whether it is a plain name: open_clip takes others as folders or hub repositories."""
+    """Return whether it is a plain name: open_clip takes others as folders or repositories."""
     return bool(name) and not set(name) & set(":/\\\0")
 
 
@@ -140,7 +140,7 @@ def _as_configured(
 
 
 def _known(path: Path, state: Mapping[str, Tensor], stated: str | None) -> tuple[str, Spec]:
-    """Return one architecture of open_clip that tensors of these sizes and this activation mean."""
+    """Find the one architecture of open_clip with tensors of these sizes and this activation."""
     import open_clip
 
     fitting: dict[str, Spec] = {}

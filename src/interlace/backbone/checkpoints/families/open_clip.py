@@ -224,7 +224,7 @@ def from_open_clip(state: Mapping[str, Tensor], spec: Spec) -> dict[str, Tensor]
 
 
 def native_spec(state: Mapping[str, Tensor], activation: Activation = "quick_gelu") -> Spec:
-    """Return architecture of an OpenAI-format CLIP, from its tensors alone; heads are width / 64.
+    """Return the architecture of an OpenAI-format CLIP, from its tensors alone; heads are 64 wide.
 
     Raises:
         InterlaceError: if ``state`` is no vision-transformer CLIP under OpenAI's key names.
