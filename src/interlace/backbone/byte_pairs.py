@@ -150,7 +150,7 @@ def openai_merges() -> Path:
         path = Path(folder, OPENAI_MERGES)
         if path.is_file():
             return path
-    raise InterlaceError("OpenAI's merges are not there: pip install open_clip_torch")
+    raise InterlaceError("OpenAI's merges are missing: pip install open_clip_torch")
 
 
 def cleaning(name: object) -> Callable[[str], str]:

@@ -44,7 +44,7 @@ class Prompts:
         if self.ids.ndim != 2 or not len(self.ids):
             raise InterlaceError(f"prompt ids have shape {list(self.ids.shape)}, expected [C, L]")
         if self.templates < 1 or len(self.ids) % self.templates:
-            raise InterlaceError(f"{len(self.ids)} prompts are no {self.templates} for each class")
+            raise InterlaceError(f"{len(self.ids)} prompts are not {self.templates} for each class")
         if self.names and len(self.names) != len(self):
             raise InterlaceError(f"{len(self.names)} class names for {len(self)} prompts")
 

@@ -77,8 +77,8 @@ def _tensors(model: nn.Module) -> dict[str, Tensor]:
 def _given(preprocess: Any, spec: Spec) -> Preprocess:
     if not isinstance(preprocess, Preprocess):
         raise InterlaceError(
-            f"preprocess is a {type(preprocess).__name__}: expected interlace.data.Preprocess, or "
-            "None for the model's own constants"
+            f"expected preprocess to be an interlace.data.Preprocess, or None for the model's own "
+            f"constants, got a {type(preprocess).__name__}"
         )
     if preprocess.size != spec.image.image_size:
         side = spec.image.image_size
@@ -139,8 +139,8 @@ def _config(model: Any) -> dict[str, Any]:
         hugging_face_family(model.config.to_dict())  # says what relatives are
     if type(model) not in (CLIPModel, SiglipModel):
         raise InterlaceError(
-            f"a {type(model).__name__} is no transformers CLIPModel or SiglipModel; give the model "
-            "itself, without wrappers"
+            f"expected a transformers CLIPModel or SiglipModel, got a {type(model).__name__}; pass "
+            "the model itself, without wrappers"
         )
     config = model.config.to_dict()
     # the id is read when the model is made
@@ -175,8 +175,8 @@ def _processor(processor: Any, spec: Spec) -> tuple[Mapping[str, Any], TextToken
     texts = getattr(processor, "tokenizer", None)
     if images is None or texts is None:
         raise InterlaceError(
-            f"a {type(processor).__name__} is no processor of a CLIPModel or SiglipModel: it has "
-            f"no {'image_processor' if images is None else 'tokenizer'}"
+            f"a {type(processor).__name__} is not a processor of a CLIPModel or SiglipModel: it "
+            f"has no {'image_processor' if images is None else 'tokenizer'}"
         )
     constants = check_processor(images.to_dict(), "the image processor")
     name = str(getattr(texts, "name_or_path", "") or "tokenizer")

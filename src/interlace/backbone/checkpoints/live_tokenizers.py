@@ -34,8 +34,8 @@ def from_open_clip_tokenizer(tokenizer: Any, context_length: int) -> Tokenizer:
         return _transformers(tokenizer, context_length)
     if not callable(tokenizer):
         raise InterlaceError(
-            f"tokenizer is a {type(tokenizer).__name__}: expected what open_clip.get_tokenizer "
-            "returns, or a function from texts to ids"
+            "expected what open_clip.get_tokenizer returns, or a function from texts to ids, got "
+            f"a tokenizer of class {type(tokenizer).__name__}"
         )
     return tokenizer
 

@@ -84,8 +84,8 @@ def _unwrapped(found: Any, shown: str) -> dict[str, Tensor]:
             f"{shown}: holds no state dict, alone or under {', '.join(map(repr, _WRAPPED))}"
         )
     if not all(isinstance(name, str) for name in found):
-        raise InterlaceError(f"{shown}: the names of its tensors are no text")
-    # integers and the like that some training code keeps beside the tensors are no weights
+        raise InterlaceError(f"{shown}: the names of its tensors are not text")
+    # integers and the like that some training code keeps beside the tensors are not weights
     return {name: value.detach() for name, value in found.items() if isinstance(value, Tensor)}
 
 

@@ -121,6 +121,6 @@ def _is_plain(name: Any) -> bool:
 def _check_stored(name: str, tensor: Tensor) -> None:
     """Refuse tensors that are not dense, or whose elements share memory."""
     if tensor.layout != torch.strided or tensor.device.type != "cpu" or tensor.is_quantized:
-        raise InterlaceError(f"{printable(name)!r} is no ordinary tensor")
+        raise InterlaceError(f"{printable(name)!r} is not an ordinary dense CPU tensor")
     if tensor.numel() * tensor.element_size() > tensor.untyped_storage().nbytes():
         raise InterlaceError(f"{printable(name)!r} has fewer values than its shape says")

@@ -102,7 +102,7 @@ def size(state: Mapping[str, Tensor], name: str, dimension: int) -> int:
         raise InterlaceError(f"no vision-transformer CLIP or SigLIP: tensor {name!r} is missing")
     shape = state[name].shape
     if dimension >= len(shape) or not 0 < shape[dimension] <= _MOST:
-        raise InterlaceError(f"tensor {name!r} has shape {list(shape)}, of no such model")
+        raise InterlaceError(f"tensor {name!r} has shape {list(shape)}, which no such model has")
     return shape[dimension]
 
 

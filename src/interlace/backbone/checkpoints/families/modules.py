@@ -52,7 +52,7 @@ def epsilon_of(norms: Iterable[nn.Module]) -> float:
     """Return the epsilon of LayerNorms.
 
     Raises:
-        InterlaceError: if one is no LayerNorm, or they differ.
+        InterlaceError: if one is not a LayerNorm, or they differ.
     """
     norms = list(norms)
     for norm in norms:

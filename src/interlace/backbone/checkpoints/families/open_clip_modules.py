@@ -26,7 +26,7 @@ from interlace.errors import InterlaceError
 
 
 def check_open_clip_class(model: Any) -> None:
-    """Refuse what is no plain open_clip model.
+    """Refuse anything but a plain open_clip model.
 
     Raises:
         InterlaceError: naming its class.
@@ -35,7 +35,7 @@ def check_open_clip_class(model: Any) -> None:
 
     if type(model) not in (open_clip.CLIP, open_clip.CustomTextCLIP):
         raise InterlaceError(
-            f"a {type(model).__name__} is no open_clip.CLIP or open_clip.CustomTextCLIP; give the "
+            f"expected an open_clip.CLIP or CustomTextCLIP, got a {type(model).__name__}; pass the "
             "model itself, without wrappers"
         )
 
@@ -98,7 +98,7 @@ def _native_image(visual: Any) -> tuple[dict[str, Any], Activation]:
     height, width = visual.image_size
     if height != width:
         raise InterlaceError(
-            f"the image tower reads images of {height} x {width} pixels: no square"
+            f"the image tower reads images of {height} x {width} pixels, not a square"
         )
     norms = [visual.ln_post] if isinstance(visual.ln_pre, nn.Identity) else [visual.ln_pre]
     config, activation = _blocks(visual.transformer, [*norms, visual.ln_post])

@@ -33,7 +33,7 @@ def _trunk(name: str, pool: str, projection: str) -> Any:
     # a name such as hf-hub:..., which timm would fetch, is no architecture
     if not isinstance(name, str) or not timm.is_model(name):
         raise InterlaceError(
-            f"the image tower {printable(repr(name))} is no vision transformer of this timm: "
+            f"the image tower {printable(repr(name))} is not a vision transformer of this timm: "
             "unknown name"
         )
     try:
@@ -45,7 +45,8 @@ def _trunk(name: str, pool: str, projection: str) -> Any:
             return trunk
     except Exception as error:  # timm checks with whatever comes to hand
         raise InterlaceError(
-            f"the image tower {name!r} is no vision transformer of this timm: {first_line(error)}"
+            f"the image tower {name!r} is not a vision transformer of this timm: "
+            f"{first_line(error)}"
         ) from None
 
 
