@@ -353,6 +353,8 @@ def _resnet() -> dict[str, Any]:
 
 def test_parts_make_the_same_model_again() -> None:
     clip = live(FAMILIES["native_gelu"]())
+    with pytest.raises(InterlaceError, match="has no name to load it by"):
+        load(clip.source)
     again = DualEncoder.from_parts(replace(clip.parts(), source="somewhere"))
     assert again.fingerprint() == clip.fingerprint() and again.source == "somewhere"
 

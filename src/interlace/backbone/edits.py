@@ -147,6 +147,8 @@ def _nothing() -> Mapping:
 class Edit:
     """Everything that is to change in one tower. The empty edit changes nothing, bit for bit.
 
+    The mappings are read when the edit is made; make another edit instead of changing them.
+
     Attributes:
         affine: site name to :class:`Affine`.
         low_rank: linear name to :class:`LowRank`.
@@ -161,18 +163,26 @@ class Edit:
     tokens: Tokens | None = None
     projection: Tensor | None = None
     token_projection: Tensor | None = None
-
     _blocks: Mapping[int, BlockEdit] = field(init=False, repr=False, compare=False)
+    _unknown: bool = field(init=False, repr=False, compare=False)  # whether a name is no site
 
     def __post_init__(self) -> None:
-        """Sort the changes by block."""
+        """Sort the changes by block; a name that is unknown waits for :meth:`check`."""
         parts: dict[int, dict[str, Any]] = {}
-        for changes, known in ((self.affine, BLOCK_SITES), (self.low_rank, LINEARS)):
+        unknown = False
+        for changes, known, others in self._named():
             for name, change in changes.items():
                 index, part = _parse(name)
-                if index is not None and part in known:  # check() refuses the others
+                if index is not None and part in known:
                     parts.setdefault(index, {})[part] = change
+                else:
+                    unknown |= name not in others
         object.__setattr__(self, "_blocks", {i: BlockEdit(**own) for i, own in parts.items()})
+        object.__setattr__(self, "_unknown", unknown)
+
+    def _named(self) -> tuple[tuple[Mapping[str, Any], tuple[str, ...], tuple[str, ...]], ...]:
+        """Return the changes by name, with the names of a block and of a tower they may have."""
+        return (self.affine, BLOCK_SITES, TOWER_SITES), (self.low_rank, LINEARS, ())
 
     def block(self, index: int) -> BlockEdit:
         """Return what is to change in block ``index``, counted from 0."""
@@ -207,10 +217,10 @@ class Edit:
         Raises:
             InterlaceError: if a site is unknown or a tensor does not fit it.
         """
-        for name in self.affine:
-            _check_name(name, BLOCK_SITES, TOWER_SITES, depth)
-        for name in self.low_rank:
-            _check_name(name, LINEARS, (), depth)
+        if self._unknown or max(self._blocks, default=0) >= depth:
+            for changes, block, tower in self._named():
+                for name in changes:
+                    _check_name(name, block, tower, depth)
         if self.token_projection is not None and self.tokens is None:
             raise InterlaceError("an edit with token_projection needs tokens")
         if self.tokens is not None:

@@ -93,6 +93,10 @@ def _find(
     name: str | Path, arch: str | None, activation: Activation | None, cache_dir: str | None
 ) -> LoadedModel:
     text = str(name)
+    if not text:
+        raise InterlaceError(
+            "a model made in memory has no name to load it by: save it, or give the model itself"
+        )
     path = Path(os.path.expanduser(text.removeprefix("local-dir:")))
     if os.path.isfile(path) and name != PICTO:
         return file_checkpoint(path, arch, activation)
