@@ -100,7 +100,7 @@ def _native_image(visual: Any) -> tuple[dict[str, Any], Activation]:
         raise InterlaceError(
             f"the image tower reads images of {height} x {width} pixels, not a square"
         )
-    norms = [visual.ln_post] if isinstance(visual.ln_pre, nn.Identity) else [visual.ln_pre]
+    norms = [] if isinstance(visual.ln_pre, nn.Identity) else [visual.ln_pre]
     config, activation = _blocks(visual.transformer, [*norms, visual.ln_post])
     heads = config.pop("heads")
     return {
