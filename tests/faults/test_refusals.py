@@ -556,7 +556,7 @@ def _late(*_: object, **__: object) -> None:
 @pytest.fixture
 def nothing_runs(monkeypatch: pytest.MonkeyPatch) -> None:
     """Whatever is learnt, encoded, started or fetched is a failure of the test."""
-    import open_clip.pretrained
+    import open_clip
     import torchvision.datasets
 
     from interlace.adaptation import fit as fitting
@@ -565,10 +565,10 @@ def nothing_runs(monkeypatch: pytest.MonkeyPatch) -> None:
     from interlace.search.encoder import Encoder
 
     monkeypatch.setattr(fitting, "train", _late)
-    monkeypatch.setattr(ImageTower, "_embed", _late)
+    monkeypatch.setattr(ImageTower, "embed", _late)
     monkeypatch.setattr(Local, "run", _late)
     monkeypatch.setattr(Encoder, "text", _late)
-    monkeypatch.setattr(open_clip.pretrained, "download_pretrained", _late)
+    monkeypatch.setattr(open_clip, "download_pretrained", _late)
     monkeypatch.setattr(torchvision.datasets, "DTD", _late)
     monkeypatch.setattr(torchvision.datasets, "EuroSAT", _late)
     monkeypatch.delenv("INTERLACE_DATA", raising=False)

@@ -11,8 +11,9 @@ import torch
 from torch import Tensor
 
 from interlace._util.text import printable
+from interlace.backbone.prefix import PrefixState
 from interlace.backbone.prompts import Prompts
-from interlace.backbone.tower import PrefixState, TowerOutput
+from interlace.backbone.tower import TowerOutput
 from interlace.errors import InterlaceError
 from interlace.methods.base import Edits, Method
 

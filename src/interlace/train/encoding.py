@@ -7,8 +7,9 @@ from __future__ import annotations
 
 from torch import Tensor, cat
 
+from interlace.backbone.prefix import PrefixState
 from interlace.backbone.prompts import Prompts
-from interlace.backbone.tower import PrefixState, TowerOutput
+from interlace.backbone.tower import TowerOutput
 from interlace.data.images.loader import Images, batches
 from interlace.methods.base import Method
 from interlace.methods.inference import encode_images, encode_prompts

@@ -12,8 +12,8 @@ import torch
 from torch import Tensor
 
 from interlace.backbone.edits import Edit
+from interlace.backbone.prefix import PrefixState
 from interlace.backbone.prompts import Prompts
-from interlace.backbone.tower import PrefixState
 from interlace.methods.base import Method
 
 #: Share of the free memory a step may fill; the rest is for temporary tensors and other processes.

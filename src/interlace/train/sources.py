@@ -13,8 +13,9 @@ from typing import Generic, TypeVar
 import torch
 from torch import Tensor
 
+from interlace.backbone.prefix import PrefixState
 from interlace.backbone.prompts import Prompts
-from interlace.backbone.tower import PrefixState, TowerOutput
+from interlace.backbone.tower import TowerOutput
 from interlace.config import TrainConfig
 from interlace.data.images.loader import Images, batches
 from interlace.data.records import Record
