@@ -19,7 +19,7 @@ from interlace.adaptation.presets import check_preset
 from interlace.backbone.dual import DualEncoder
 from interlace.backbone.load import load
 from interlace.backbone.prompts import Prompts
-from interlace.config import RunConfig, preset_names, resolve
+from interlace.config import RunConfig, preset_names
 from interlace.data.task import FewShotTask
 from interlace.data.used import Used
 from interlace.errors import InterlaceError
@@ -154,7 +154,7 @@ def ready(
         clip = load(clip)
     if preset == "auto":
         preset = clip.source if clip.source in preset_names() else None
-    config = resolve(method, methods.parameters(method), settings, seed=seed, preset=preset)
+    config = methods.configure(method, settings, seed=seed, preset=preset)
     clip.to(place)
     autocast_dtype(config.train, clip.device)
     with torch.random.fork_rng():

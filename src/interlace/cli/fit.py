@@ -105,7 +105,7 @@ def run(
     from interlace.adaptation.fit import fit
     from interlace.adaptation.presets import check_preset, preset_name
     from interlace.backbone.load import load
-    from interlace.config import PUBLISHED, read_settings, resolve
+    from interlace.config import PUBLISHED, read_settings
     from interlace.data.datasets.registry import is_known
     from interlace.data.task import FewShotTask
     from interlace.data.used import Used
@@ -119,7 +119,7 @@ def run(
         protocol = "base_to_novel" if classes == "base" else "few_shot"
         chosen = None if classes == "novel" else preset_name(protocol, data, data_root)
     check_preset(chosen)
-    resolve(method, methods.parameters(method), values)  # a misspelt name fails before any reading
+    methods.configure(method, values)  # a misspelt name fails before any reading
     resolve_device(device)
     check_writable(output, folder=True)
     tracker = make_tracker(track, output) if track else None

@@ -100,9 +100,9 @@ def _method(name: str) -> dict[str, Any]:
     from interlace import methods
     from interlace._util.schema import describe
     from interlace.backbone.spec import VIT_B_16
-    from interlace.config import method_defaults, training_hints
+    from interlace.config import training_hints
 
-    cls, defaults = methods.get(name), method_defaults(name)
+    cls, defaults = methods.get(name), methods.defaults(name)
     hints = {**methods.parameters(name), **training_hints()}
     return {
         "method": name,

@@ -20,7 +20,7 @@ from interlace.adaptation.fit import fit, ready
 from interlace.adaptation.presets import check_preset, preset_name
 from interlace.backbone.dual import DualEncoder
 from interlace.backbone.load import load
-from interlace.config import PUBLISHED, TRAINING, Count, check_seed, read_settings, resolve
+from interlace.config import PUBLISHED, TRAINING, Count, check_seed, read_settings
 from interlace.data.datasets.registry import is_known
 from interlace.errors import InterlaceError
 from interlace.experiments.details import details
@@ -164,7 +164,7 @@ def settings_of_each(
         if not any(setting in own for own in known):
             raise InterlaceError(f"none of {', '.join(names)} takes a setting {shown(setting)}")
     for name, own in found.items():
-        resolve(keys[name], methods.parameters(keys[name]), own)
+        methods.configure(keys[name], own)
     return found
 
 
