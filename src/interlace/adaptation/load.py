@@ -10,6 +10,7 @@ from interlace import methods
 from interlace._util.text import first_line, printable
 from interlace.adaptation.header import TENSORS, read_header
 from interlace.adaptation.model import AdaptedModel
+from interlace.adaptation.placement import on_device
 from interlace.backbone.dual import DualEncoder
 from interlace.backbone.load import load
 from interlace.config import RunConfig
@@ -27,7 +28,8 @@ def load_adapted(
     Args:
         folder: what :meth:`AdaptedModel.save` wrote.
         clip: the backbone; by default it is loaded from where the bundle says it came from.
-        device: ``auto``, ``cpu``, ``cuda``, ...; the model is moved there.
+        device: ``auto``, ``cpu``, ``cuda``, ...; a ``clip`` that is elsewhere is copied there and
+            stays where it is.
 
     Raises:
         InterlaceError: if there is no bundle, it is damaged, or it belongs to another backbone.
@@ -55,7 +57,7 @@ def load_adapted(
             f"{folder} was made for backbone {source!r} "
             f"({fingerprint}), not for {clip.source!r} ({found})"
         )
-    clip.to(place)
+    clip = on_device(clip, place)
     tensors, _ = read_tensors(folder / TENSORS)
     try:
         run = RunConfig.from_dict(header["run"])
@@ -75,7 +77,7 @@ def load_adapted(
         trained_classes=header["trained_classes"],
         config=run,
         history=header["history"],
-        shots=Used(frozenset(header["shots"]), None if sizes is None else frozenset(sizes)),
+        used=Used(frozenset(header["shots"]), None if sizes is None else frozenset(sizes)),
         split_hash=header["split_hash"],
         class_names=header["class_names"],
         published=header["published"],
@@ -83,7 +85,11 @@ def load_adapted(
 
 
 def _check_labels(tensors: dict[str, torch.Tensor], classes: int) -> None:
-    """Whole numbers among the tensors of a method are labels of shots."""
+    """See that the whole numbers among a method's tensors, labels of shots, name classes.
+
+    Raises:
+        InterlaceError: naming the tensor that holds others.
+    """
     for name, tensor in tensors.items():
         whole = not (tensor.is_floating_point() or tensor.is_complex())
         if whole and len(tensor) and not 0 <= int(tensor.min()) <= int(tensor.max()) < classes:

@@ -7,23 +7,22 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import torch
-from PIL import Image
 from torch import Tensor
 
 from interlace import methods
 from interlace._util.text import listed
 from interlace.adaptation import bundle
 from interlace.adaptation.merge import merge
+from interlace.adaptation.prediction import ImageSource, Prediction, pixel_batches, ranked
 from interlace.backbone.dual import DualEncoder
 from interlace.backbone.prompts import Prompts, Template
 from interlace.backbone.tower import TowerOutput
 from interlace.config import RunConfig
-from interlace.data.images.decode import open_image
 from interlace.data.images.loader import batches
 from interlace.data.records import Record
 from interlace.data.used import Used
@@ -38,22 +37,7 @@ from interlace.methods.inference import (
     logits_in_parts,
 )
 
-ImageSource = Path | str | bytes | Image.Image
-
-
-@dataclass(frozen=True)
-class Prediction:
-    """The answer for one image.
-
-    Attributes:
-        label: the most probable class.
-        probability: its probability among the current classes, 0 to 1.
-        ranking: the most probable classes with their probabilities, best first.
-    """
-
-    label: str
-    probability: float
-    ranking: tuple[tuple[str, float], ...]
+__all__ = ["AdaptedModel", "ImageSource", "Prediction"]
 
 
 class AdaptedModel:
@@ -67,7 +51,7 @@ class AdaptedModel:
             training.
         config: settings of the fit.
         history: one row per epoch of the fit.
-        shots: the images used for training and validation, or their digests; never to be tested on.
+        used: the images used for training and validation, or their digests; never to be tested on.
         split_hash: hash of the split they were drawn in.
         class_names: what the data of the fit calls each class (its folder), and its name.
         published: whether ``classes`` are the published names of a standard data set, of which
@@ -86,7 +70,7 @@ class AdaptedModel:
         trained_classes: Sequence[str],
         config: RunConfig,
         history: Sequence[dict[str, float]] = (),
-        shots: Used | Iterable[str] = (),
+        used: Used | Iterable[str] = (),
         split_hash: str = "",
         class_names: Mapping[str, str] | None = None,
         published: bool = False,
@@ -96,7 +80,7 @@ class AdaptedModel:
         self.trained_classes = tuple(trained_classes)
         self.config = config
         self.history = list(history)
-        self.used = shots if isinstance(shots, Used) else Used(frozenset(shots), None)
+        self.used = used if isinstance(used, Used) else Used(frozenset(used), None)
         self.split_hash = split_hash
         self.class_names = dict(class_names or {})
         self.set_classes(classes, published)
@@ -113,7 +97,7 @@ class AdaptedModel:
 
     @property
     def shots(self) -> frozenset[str]:
-        """Digests of the images used for training and validation."""
+        """The former name of ``used.digests``."""
         return self.used.digests
 
     @property
@@ -173,25 +157,47 @@ class AdaptedModel:
             self._kept = (versions, self.method.edits(), text)
         return self._kept[1:]
 
-    def predict(self, images: Sequence[ImageSource], top: int = 5) -> list[Prediction]:
+    def predict(
+        self, images: Sequence[ImageSource], top: int = 5, batch_size: int = 64
+    ) -> list[Prediction]:
         """Classify images.
 
         Args:
             images: paths, encoded bytes or PIL images.
             top: how many classes to rank.
+            batch_size: images encoded at a time.
 
         Raises:
-            InterlaceError: if an image cannot be read, or a single path is given in place of a
+            InterlaceError: if an image cannot be read, or a single one is given in place of a
                 list.
+            NotFinite: as :meth:`predict_pixels`.
         """
-        if isinstance(images, str | bytes | Path):
-            raise InterlaceError("predict takes a list of images: predict([image])")
+        parts = self._probabilities(images, batch_size)
+        return [ranked(row, self._classes, top) for part in parts for row in part]
+
+    def predict_proba(self, images: Sequence[ImageSource], batch_size: int = 64) -> Tensor:
+        """Return the probability of each class for each image.
+
+        Args:
+            images: paths, encoded bytes or PIL images.
+            batch_size: images encoded at a time.
+
+        Returns:
+            [N, C], float32 on the CPU: rows in the order of ``images``, columns in that of
+            :attr:`classes`; each row sums to 1.
+
+        Raises:
+            InterlaceError: as :meth:`predict`.
+            NotFinite: as :meth:`predict_pixels`.
+        """
+        parts = [part.float().cpu() for part in self._probabilities(images, batch_size)]
+        return torch.cat(parts) if parts else torch.empty(0, len(self._classes))
+
+    def _probabilities(self, images: Sequence[ImageSource], batch_size: int) -> Iterator[Tensor]:
+        """Go through the probabilities [B, C] of images, a batch at a time."""
         transform = self.clip.preprocess.eval_transform()
-        predictions: list[Prediction] = []
-        for start in range(0, len(images), 64):
-            batch = [transform(open_image(image)) for image in images[start : start + 64]]
-            predictions += self.predict_pixels(torch.stack(batch), top, images[start:])
-        return predictions
+        for pixels, own in pixel_batches(images, transform, batch_size):
+            yield self._pixel_probabilities(pixels, own)
 
     def predict_pixels(
         self, pixels: Tensor, top: int = 5, images: Sequence[object] = ()
@@ -206,12 +212,16 @@ class AdaptedModel:
         Raises:
             NotFinite: naming an image or a class whose answer is no number.
         """
+        rows = self._pixel_probabilities(pixels, images)
+        return [ranked(row, self._classes, top) for row in rows]
+
+    def _pixel_probabilities(self, pixels: Tensor, images: Sequence[object]) -> Tensor:
         labels = torch.zeros(len(pixels), dtype=torch.long)
         try:
             scores, _ = self.logits([(pixels, labels)])
         except NotFinite as error:
             raise self._named(error, images) from None
-        return [self._rank(row, top) for row in scores.softmax(dim=-1)]
+        return scores.softmax(dim=-1)
 
     def _named(self, error: NotFinite, images: Sequence[object]) -> NotFinite:
         """Return the same error with the name of the class, or of the one of ``images``."""
@@ -219,13 +229,6 @@ class AdaptedModel:
             return NotFinite("class", error.index, self._classes[error.index])
         image = images[error.index] if images else None
         return NotFinite("image", error.index, str(image) if isinstance(image, str | Path) else "")
-
-    def _rank(self, probabilities: Tensor, top: int) -> Prediction:
-        values, index = probabilities.topk(min(top, len(self._classes)))
-        ranking = tuple(
-            (self._classes[i], p) for i, p in zip(index.tolist(), values.tolist(), strict=True)
-        )
-        return Prediction(*ranking[0], ranking)
 
     def logits(
         self, batched: Iterable[tuple[Tensor, Tensor]], seen: bool | None = None
@@ -293,7 +296,7 @@ class AdaptedModel:
             self.template,
             trained_classes=(),
             config=RunConfig("zero_shot"),
-            shots=self.used,
+            used=self.used,
             published=self._published,
         )
 

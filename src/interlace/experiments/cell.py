@@ -27,6 +27,7 @@ from interlace.experiments.details import details
 from interlace.experiments.measure import Measured, environment
 from interlace.experiments.record import CELL_FORMAT
 from interlace.protocols.base import CLEAN, Condition, Scored, Setting, check_targets
+from interlace.train.optim import resolve_device
 
 _load = lru_cache(maxsize=1)(load)
 
@@ -275,7 +276,7 @@ def prepared(
 
 
 def _run(spec: CellSpec, root: Path | str | None, device: str) -> dict[str, Any]:
-    clip = _load(spec.model)
+    clip = _load(spec.model).to(resolve_device(device))  # once for all cells of this process
     cell = prepared(spec, clip, root, device)
     plan = cell.plan
     cost = Measured(device)
