@@ -178,8 +178,9 @@ def _load(key: str, found: list[Extension]) -> type[Method]:
         raise InterlaceError(f"two packages offer a method {key!r}: {listed(packages)}")
     loaded = found[0].load()
     try:
-        if inspect.isclass(loaded) and getattr(loaded, "key", key) != key:
-            raise InterlaceError(f"its key is {shown(loaded.key)}")
+        own_key = getattr(loaded, "key", key)
+        if own_key != key:
+            raise InterlaceError(f"its key is {shown(own_key)}")
         return register(loaded)
     except InterlaceError as error:
         raise InterlaceError(
@@ -204,10 +205,10 @@ def _check_contract(cls: Any) -> None:
         )
     if not isinstance(cls.summary, str) or not cls.summary.strip():
         raise InterlaceError(f"{where}: a method needs a summary, one sentence")
-    model, *others = list(inspect.signature(cls).parameters.values()) or [None]
-    if model is None or model.kind not in _POSITIONAL:
+    arguments = list(inspect.signature(cls).parameters.values())
+    if not arguments or arguments[0].kind not in _POSITIONAL:
         raise InterlaceError(f"{where}: __init__ must take the model first: __init__(self, clip)")
-    wrong = [one.name for one in others if one.kind is not one.KEYWORD_ONLY]
+    wrong = [one.name for one in arguments[1:] if one.kind is not one.KEYWORD_ONLY]
     if wrong:
         raise InterlaceError(f"{where}: the argument {wrong[0]} must be keyword-only (after a *)")
     _check_settings(cls, where)
