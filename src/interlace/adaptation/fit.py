@@ -143,6 +143,23 @@ def ready(
     return built, prompts, config
 
 
+def count_reused(task: FewShotTask) -> int:
+    """Count the test images that are copies of images of the fit, and are not scored therefore.
+
+    Raises:
+        InterlaceError: if there are test images and none would be left.
+    """
+    if not task.test:
+        return 0
+    left = len(Used.of((*task.train, *task.val)).others(task.test))
+    if not left:
+        raise InterlaceError(
+            f"{task.name}: all {len(task.test)} test images are copies of images that the fit "
+            "uses: nothing is left to score"
+        )
+    return len(task.test) - left
+
+
 def _is_trained(method: Method) -> bool:
     return bool(list(method.parameters())) or method.fixed_classes
 

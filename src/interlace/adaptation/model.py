@@ -101,6 +101,11 @@ class AdaptedModel:
         return self.used.digests
 
     @property
+    def trained_parameters(self) -> int:
+        """Number of parameters that the method trained."""
+        return sum(parameter.numel() for parameter in self.method.parameters())
+
+    @property
     def published(self) -> bool:
         """Whether the current classes are published names, of which some may be equal."""
         return self._published
