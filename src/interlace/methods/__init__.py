@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from interlace._util.schema import shown
+from interlace._util.schema import Range, shown
 from interlace.backbone.dual import DualEncoder
 from interlace.backbone.hollow import hollow
 from interlace.backbone.spec import Spec
@@ -25,6 +25,7 @@ from interlace.methods.registry import (
 __all__ = [
     "Method",
     "Output",
+    "Range",
     "available",
     "configure",
     "count_parameters",
