@@ -76,11 +76,11 @@ RunFolder = Annotated[Path, typer.Argument(metavar="RUN", help="Folder that `fit
 #: The forms of a model's name that help texts list.
 MODELS = "picto, ViT-B-16:openai, hf:NAME, a path"
 ModelName = Annotated[str, typer.Option(help=f"{MODELS.replace(', a', ', or a')}.")]
-ClassNames = Annotated[
+ClassNamesOption = Annotated[
     Path | None,
     typer.Option(help="File of class names: one per line, `folder: name` lines, or JSON."),
 ]
-Template = Annotated[str | None, typer.Option(help="Prompt with {} for the class name.")]
+TemplateOption = Annotated[str | None, typer.Option(help="Prompt with {} for the class name.")]
 Settings = Annotated[
     list[str] | None, typer.Option("--set", help="key=value, such as lr=1e-3; repeatable.")
 ]

@@ -14,7 +14,7 @@ from interlace._util.text import count_of
 from interlace.adaptation.header import PICTURE, RESULT, SPLIT
 from interlace.cli._many import tell_data
 from interlace.cli._options import (
-    ClassNames,
+    ClassNamesOption,
     Data,
     DataRoot,
     Device,
@@ -28,7 +28,7 @@ from interlace.cli._options import (
     SplitColumn,
     SplitOption,
     Strict,
-    Template,
+    TemplateOption,
     columns_of,
 )
 from interlace.cli._output import (
@@ -68,8 +68,8 @@ def run(
     classes: Annotated[
         Literal["all", "base", "novel"], typer.Option(help="Fit all classes, or one half.")
     ] = "all",
-    class_names: ClassNames = None,
-    template: Template = None,
+    class_names: ClassNamesOption = None,
+    template: TemplateOption = None,
     settings: Settings = None,
     config: SettingsFile = None,
     preset: Annotated[
