@@ -13,8 +13,6 @@ import interlace
 SOURCES = Path(interlace.__file__).parent
 CLASS = re.compile(r"[A-Z][A-Za-z0-9]*[a-z][A-Za-z0-9]*")
 CONSTANT = re.compile(r"[A-Z][A-Z0-9]*(?:_[A-Z0-9]+)*")
-#: What each command of the command line has: its name, as ``cli/__init__`` reads it.
-PER_COMMAND = {"NAME"}
 #: Still to be renamed; a name that is no longer defined twice must go from here.
 EXPECTED = {
     "AVERAGE",
@@ -52,7 +50,7 @@ def defined_in() -> dict[str, list[str]]:
     found: dict[str, list[str]] = defaultdict(list)
     for path in sorted(SOURCES.rglob("*.py")):
         for name in definitions(path):
-            if (CLASS.fullmatch(name) or CONSTANT.fullmatch(name)) and name not in PER_COMMAND:
+            if CLASS.fullmatch(name) or CONSTANT.fullmatch(name):
                 found[name].append(str(path.relative_to(SOURCES)))
     return found
 

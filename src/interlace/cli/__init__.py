@@ -49,9 +49,9 @@ for command in (
     show,
     demo,
 ):
-    app.command(command.NAME)(command.run)
-app.add_typer(data.app, name=data.NAME)
-app.add_typer(search.app, name=search.NAME)
+    app.command(command.__name__.rpartition(".")[2])(command.run)
+app.add_typer(data.app)
+app.add_typer(search.app)
 
 
 def _version(wanted: bool) -> None:

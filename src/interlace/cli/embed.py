@@ -19,8 +19,6 @@ from interlace.cli._options import (
 )
 from interlace.cli._output import out, print_json
 
-NAME = "embed"
-
 
 def run(
     source: Annotated[

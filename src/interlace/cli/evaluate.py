@@ -31,8 +31,6 @@ if TYPE_CHECKING:
     from interlace.adaptation.model import AdaptedModel
     from interlace.data.task import FewShotTask
 
-NAME = "evaluate"
-
 
 def run(
     bundle: RunFolder,

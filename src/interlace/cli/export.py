@@ -10,8 +10,6 @@ import typer
 from interlace.cli._options import Json, RunFolder
 from interlace.cli._output import out, print_json
 
-NAME = "export"
-
 
 def run(
     bundle: RunFolder,

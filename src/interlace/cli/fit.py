@@ -47,8 +47,6 @@ if TYPE_CHECKING:
     from interlace.evaluation.classification import Scores
     from interlace.protocols import Comparison
 
-NAME = "fit"
-
 
 def run(
     data: Data,

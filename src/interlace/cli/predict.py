@@ -19,7 +19,6 @@ if TYPE_CHECKING:
     from interlace.adaptation.model import AdaptedModel, Prediction
     from interlace.data.records import Skipped
 
-NAME = "predict"
 #: Images whose pixels are held at a time.
 _BATCH = 64
 

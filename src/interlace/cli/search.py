@@ -23,10 +23,9 @@ if TYPE_CHECKING:
     from interlace.search import Gallery
     from interlace.search.gallery import QueryKind
 
-NAME = "search"
 
 app = typer.Typer(
-    name=NAME,
+    name="search",
     help="Search your own images, by an image or by words.\n\n"
     "Example: interlace search build photos/ -o gallery/ --model run/",
     no_args_is_help=True,

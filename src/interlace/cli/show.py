@@ -18,8 +18,6 @@ if TYPE_CHECKING:
     from interlace.backbone.spec import Spec
     from interlace.data.datasets.benchmarks import BenchmarkDataset
 
-NAME = "show"
-
 
 def run(
     what: Annotated[
