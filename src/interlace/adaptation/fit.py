@@ -62,20 +62,20 @@ def fit(
         method: key of the method; :func:`interlace.list_methods` lists them.
         seed: decides initial values, order of images and augmentation.
         preset: name of a preset of defaults; ``auto`` takes the one named after the model where
-            there is one, None none. ``published/few_shot/eurosat`` is what the method's authors
-            published for a protocol and a data set of the field.
-        output: folder to save to. A fit that was interrupted there, at whatever point, is resumed
-            to the same result; it is complete when ``bundle.json`` is there.
+            there is one, None none. ``published/few_shot/eurosat`` holds the values that the
+            method's authors published for a protocol and a standard benchmark.
+        output: folder to save to. A fit that was interrupted there, at any point, resumes and ends
+            with the same result; it is complete when ``bundle.json`` is there.
         overwrite: replace what the folder holds.
         device: ``auto``, ``cpu``, ``cuda``, ...; a ``clip`` that is elsewhere is copied there and
             stays where it is. To share one copy among several fits, move it first.
         report: called after each step, for a progress bar.
         planned: called before the first step with the memory that a step needs.
-        tracker: takes the figures of each epoch; :func:`interlace.train.callbacks.make_tracker`
-            makes one for TensorBoard or Weights & Biases, and anything with its methods will
-            do. The caller closes it.
-        finish: called with the adapted model when its tensors are in ``output``. What it writes
-            there is part of the run, which is complete only after it has returned.
+        tracker: takes the metrics of each epoch; :func:`interlace.train.callbacks.make_tracker`
+            makes one for TensorBoard or Weights & Biases, and any object with its methods works.
+            The caller closes it.
+        finish: called with the adapted model when its tensors are in ``output``. Files it writes
+            there are part of the run, which is complete only after it has returned.
         class_names: name of each class by what the data calls it (its folder), kept with the
             model; by default those of ``task``.
         **settings: arguments of the method (``n_tokens=...``) and of
@@ -110,9 +110,9 @@ def ready(
     device: str = "auto",
     **settings: Any,
 ) -> tuple[Method, Prompts, RunConfig]:
-    """Make all that a fit needs before it learns or writes anything; arguments as in :func:`fit`.
+    """Prepare a fit, before anything is trained or written; the arguments are those of :func:`fit`.
 
-    What :func:`fit` refuses because of its arguments, it refuses here.
+    Arguments that :func:`fit` refuses are refused here.
 
     Returns:
         The method with its initial values, the prompts of the classes, and the settings.
@@ -144,7 +144,7 @@ def ready(
 
 
 def count_reused(task: FewShotTask) -> int:
-    """Count the test images that are copies of images of the fit, and are not scored therefore.
+    """Count the test images that are copies of images of the fit, which are not scored.
 
     Raises:
         InterlaceError: if there are test images and none would be left.
@@ -176,7 +176,7 @@ class _Fit:
         config: all settings.
         report: called after each step.
         planned: called with the memory that a step needs.
-        tracker: takes the figures of each epoch.
+        tracker: takes the metrics of each epoch.
         class_names: name of each class by what the data calls it; None for those of the task.
     """
 

@@ -23,7 +23,7 @@ from interlace.train.optim import resolve_device
 def load_adapted(
     folder: Path | str, clip: DualEncoder | None = None, *, device: str = "auto"
 ) -> AdaptedModel:
-    """Read a bundle.
+    """Read an adapted model from its bundle.
 
     Args:
         folder: what :meth:`AdaptedModel.save` wrote.
@@ -45,7 +45,7 @@ def load_adapted(
                 f"{folder} does not say where its backbone came from: give it as clip"
             )
         clip = load(source)
-        # the weights may be the same and what they mean another: heads, activation, constants
+        # equal weights may still mean another model: heads, activation, constants
         if configuration and clip.configuration_hash() != configuration:
             raise InterlaceError(
                 f"{printable(str(folder))}: the configuration of its backbone {source!r} (heads, "

@@ -41,7 +41,7 @@ __all__ = ["AdaptedModel", "ImageSource", "Prediction"]
 
 
 class AdaptedModel:
-    """A dual encoder together with what a method learnt, over a list of classes.
+    """A dual encoder and a trained method, with the classes it answers for.
 
     Args:
         method: the trained method; it holds the frozen model.
@@ -51,9 +51,9 @@ class AdaptedModel:
             training.
         config: settings of the fit.
         history: one row per epoch of the fit.
-        used: the images used for training and validation, or their digests; never to be tested on.
+        used: the images used for training and validation, or their digests; never tested on.
         split_hash: hash of the split they were drawn in.
-        class_names: what the data of the fit calls each class (its folder), and its name.
+        class_names: name of each class by what the data of the fit calls it (its folder).
         published: whether ``classes`` are the published names of a standard data set, of which
             some may be equal.
 
@@ -116,15 +116,15 @@ class AdaptedModel:
         return set(self._classes) <= set(self.trained_classes)
 
     def set_classes(self, classes: Sequence[str], published: bool = False) -> None:
-        """Classify among other classes from now on; no training is needed.
+        """Change the classes to choose from; no training is needed.
 
         Args:
             classes: their names.
             published: whether these are the published names of a standard data set, of which some
-                may be equal: of such classes the first is answered.
+                may be equal: of equal ones the first is predicted.
 
         Raises:
-            InterlaceError: if there are no classes, two of them are the same to the model, or a
+            InterlaceError: if there are no classes, the model cannot distinguish two of them, or a
                 prompt does not fit.
         """
         names = tuple(classes)
@@ -147,15 +147,15 @@ class AdaptedModel:
         self._kept: tuple[tuple[int, ...], Edits, TowerOutput] | None = None
 
     def text_output(self) -> TowerOutput:
-        """Text features of the current classes, computed once.
+        """Return the text features of the current classes.
 
-        They are computed anew when the method's parameters have changed since.
+        They are computed once, and again when the method's parameters have changed.
         """
         return self._constants()[1]
 
     @torch.no_grad()
     def _constants(self) -> tuple[Edits, TowerOutput]:
-        """Return what is the same for every image: the edits and the output for the classes."""
+        """Return the part that is the same for every image: the edits and the text output."""
         versions = tuple(p._version for p in self.method.parameters())
         if self._kept is None or self._kept[0] != versions:
             text = encode_prompts(self.method, self._prompts)
@@ -210,12 +210,12 @@ class AdaptedModel:
         """Classify preprocessed images [B, 3, H, W].
 
         Args:
-            pixels: what the model's ``preprocess.eval_transform()`` makes of images.
+            pixels: outputs of the model's ``preprocess.eval_transform()``.
             top: how many classes to rank.
-            images: where they are from, for the error.
+            images: their sources, for the error.
 
         Raises:
-            NotFinite: naming an image or a class whose answer is no number.
+            NotFinite: naming the first image or class whose answer is not finite.
         """
         rows = self._pixel_probabilities(pixels, images)
         return [ranked(row, self._classes, top) for row in rows]
@@ -229,7 +229,7 @@ class AdaptedModel:
         return scores.softmax(dim=-1)
 
     def _named(self, error: NotFinite, images: Sequence[object]) -> NotFinite:
-        """Return the same error with the name of the class, or of the one of ``images``."""
+        """Return the error with the name of the class or image."""
         if error.what == "class":
             return NotFinite("class", error.index, self._classes[error.index])
         image = images[error.index] if images else None
@@ -238,11 +238,11 @@ class AdaptedModel:
     def logits(
         self, batched: Iterable[tuple[Tensor, Tensor]], seen: bool | None = None
     ) -> tuple[Tensor, Tensor]:
-        """Logits [N, C] of preprocessed batches over the current classes, and the labels [N].
+        """Return logits [N, C] of preprocessed batches over the current classes, and labels [N].
 
         Args:
             batched: images [B, 3, H, W] and labels [B].
-            seen: whether the method was trained on the classes; by default that is looked up.
+            seen: whether the method was trained on the classes; by default :attr:`seen`.
         """
         parts, labels = self._logits(batched, seen)
         return torch.cat(list(parts)), labels
@@ -250,7 +250,7 @@ class AdaptedModel:
     def _logits(
         self, batched: Iterable[tuple[Tensor, Tensor]], seen: bool | None
     ) -> tuple[Iterator[Tensor], Tensor]:
-        """Return the logits some rows at a time, and all labels."""
+        """Return an iterator over rows of logits, and all labels."""
         edits, text = self._constants()
         image, labels = encode_images(self.method, batched, edits)
         known = self.seen if seen is None else seen
@@ -263,7 +263,7 @@ class AdaptedModel:
 
         Args:
             records: images whose labels index :attr:`classes`.
-            seen: whether the method was trained on the classes; by default that is looked up.
+            seen: whether the method was trained on the classes; by default :attr:`seen`.
             batch_size: images encoded at a time.
 
         Returns:
@@ -271,7 +271,7 @@ class AdaptedModel:
 
         Raises:
             InterlaceError: if there are no images, or none that the fit has not used, a label names
-                no class, or an answer is no number.
+                no class, or an answer is not finite.
         """
         if not records:
             raise InterlaceError("nothing to evaluate: no images were given")
@@ -291,9 +291,9 @@ class AdaptedModel:
         return replace(scores, left_out=given - len(records))
 
     def zero_shot(self) -> AdaptedModel:
-        """Return the unadapted model over the same classes, for comparison on the same images.
+        """Return the frozen model over the same classes, for comparison on the same images.
 
-        Images of this model's fit are left out of its evaluation too.
+        Its evaluation leaves out the images of this model's fit too.
         """
         return AdaptedModel(
             methods.create("zero_shot", self.clip),
@@ -306,15 +306,15 @@ class AdaptedModel:
         )
 
     def merge(self) -> DualEncoder:
-        """Return a plain model of the same architecture that computes what this one does.
+        """Merge the method into the weights of a plain model with the same features.
 
         Raises:
-            NotMergeable: if there is none, with the reason.
+            NotMergeable: with the reason, if there is no such model.
         """
         return merge(self.method)
 
     def header(self) -> dict[str, Any]:
-        """Return what names the rest of the model beside its tensors, as a bundle keeps it."""
+        """Return everything but the tensors, as ``bundle.json`` stores it."""
         return {
             "backbone": {
                 "source": self.clip.source,
@@ -334,7 +334,11 @@ class AdaptedModel:
         }
 
     def save(self, folder: Path | str, overwrite: bool = False) -> None:
-        """Write the trained tensors and what names the rest; see :func:`interlace.load_adapted`.
+        """Write a bundle, which :func:`interlace.load_adapted` reads.
+
+        Args:
+            folder: where to; made if it does not exist.
+            overwrite: whether an adapted model that is there may be replaced.
 
         Raises:
             InterlaceError: if the folder already holds an adapted model and ``overwrite`` is off.
