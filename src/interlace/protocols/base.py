@@ -14,10 +14,9 @@ from typing import Protocol as StructuralType
 import torch
 
 from interlace.adaptation.model import AdaptedModel
-from interlace.adaptation.templates import choose_template
 from interlace.backbone.prompts import Prompts, Template
 from interlace.data.datasets.benchmarks import data_root
-from interlace.data.datasets.registry import expand, open_source
+from interlace.data.datasets.registry import expand, is_known, open_source
 from interlace.data.images.loader import Images, batches
 from interlace.data.source import Source
 from interlace.data.task import FewShotTask
@@ -106,7 +105,9 @@ class Setting:
         drawn = FewShotTask.from_source(
             source or self.source(), self.shots, self.seed, split=self.split
         )
-        template = choose_template(self.template, self.data, self.root, self.own_template)
+        template = self.template
+        if template is None and not is_known(self.data, self.root):
+            template = self.own_template
         return drawn if template is None else replace(drawn, template=template)
 
     def other(self, name: str) -> FewShotTask:
