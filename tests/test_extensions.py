@@ -133,6 +133,11 @@ def test_fit_and_load_adapted(run, interlace, tmp_path, data):
     )
     assert code == 0, err
     assert out.split() == ["gain", str(result["trained_parameters"])]
+    (folder / "bundle.json").write_text(
+        (folder / "bundle.json").read_text().replace('"gain"', '"gone"')
+    )
+    code, _, err = run("-m", "interlace", "predict", folder, folder / "confusion.png")
+    assert code == 2 and f"{folder} needs a method that cannot be used here: 'gone' of the" in err
     code, _, err = run("-m", "interlace", "fit", data, "--method", "gain", "--set", "start=9")
     assert code == 2 and err.startswith("error: start=9: must be a number between 0.5 and 2")
 

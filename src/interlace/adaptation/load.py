@@ -36,28 +36,9 @@ def load_adapted(
     """
     folder = Path(folder)
     header = read_header(folder)
+    _check_method(folder, header["run"]["method"])
     place = resolve_device(device)
-    source, fingerprint = header["backbone"]["source"], header["backbone"]["fingerprint"]
-    configuration = header["backbone"]["configuration"]
-    if clip is None:
-        if not source:
-            raise InterlaceError(
-                f"{folder} does not say where its backbone came from: give it as clip"
-            )
-        clip = load(source)
-        # equal weights may still mean another model: heads, activation, constants
-        if configuration and clip.configuration_hash() != configuration:
-            raise InterlaceError(
-                f"{printable(str(folder))}: the configuration of its backbone {source!r} (heads, "
-                "activation, epsilon or image constants) was changed since the fit"
-            )
-    found = clip.fingerprint()
-    if found != fingerprint:
-        raise InterlaceError(
-            f"{folder} was made for backbone {source!r} "
-            f"({fingerprint}), not for {clip.source!r} ({found})"
-        )
-    clip = on_device(clip, place)
+    clip = on_device(_backbone(folder, header["backbone"], clip), place)
     tensors, _ = read_tensors(folder / TENSORS)
     try:
         run = RunConfig.from_dict(header["run"])
@@ -82,6 +63,48 @@ def load_adapted(
         class_names=header["class_names"],
         published=header["published"],
     )
+
+
+def _check_method(folder: Path, name: str) -> None:
+    """Check that the method of a bundle is there, before its backbone is loaded.
+
+    Raises:
+        InterlaceError: if it is not; it may be one of a package that is not installed here.
+    """
+    try:
+        methods.get(name)
+    except InterlaceError as error:
+        raise InterlaceError(
+            f"{printable(str(folder))} needs a method that cannot be used here: {error}"
+        ) from None
+
+
+def _backbone(folder: Path, stated: dict[str, str], clip: DualEncoder | None) -> DualEncoder:
+    """Return the backbone that a bundle was made for.
+
+    Raises:
+        InterlaceError: if it cannot be found, or is another one.
+    """
+    source, fingerprint = stated["source"], stated["fingerprint"]
+    if clip is None:
+        if not source:
+            raise InterlaceError(
+                f"{folder} does not say where its backbone came from: give it as clip"
+            )
+        clip = load(source)
+        # equal weights may still mean another model: heads, activation, constants
+        if stated["configuration"] and clip.configuration_hash() != stated["configuration"]:
+            raise InterlaceError(
+                f"{printable(str(folder))}: the configuration of its backbone {source!r} (heads, "
+                "activation, epsilon or image constants) was changed since the fit"
+            )
+    found = clip.fingerprint()
+    if found != fingerprint:
+        raise InterlaceError(
+            f"{folder} was made for backbone {source!r} "
+            f"({fingerprint}), not for {clip.source!r} ({found})"
+        )
+    return clip
 
 
 def _check_labels(tensors: dict[str, torch.Tensor], classes: int) -> None:

@@ -30,6 +30,7 @@ from interlace.cli._run_files import drawn, note, picture_of, tell_twins
 if TYPE_CHECKING:
     from interlace.adaptation.model import AdaptedModel
     from interlace.data.task import FewShotTask
+    from interlace.evaluation.classification import Scores
 
 
 def run(
@@ -102,19 +103,23 @@ def run(
     if isinstance(before, BaseNovelScores) or isinstance(after, BaseNovelScores):
         out.print(_halves_table(task.name, before, after, method, left_out))
         return
-    rows = [
-        ("top-1 accuracy, %", before.top1, after.top1),
-        ("mean per class, %", before.mean_per_class, after.mean_per_class),
-        ("calibration error, %", before.ece, after.ece),
-    ]
-    classes = adapted.classes  # a method with fixed classes answers with all of them
     trained = "trained on these classes" if result.seen else "not trained on all of these classes"
+    classes = adapted.classes  # a method with fixed classes answers with all of them
     title = f"{task.name}: {after.n} images, {len(classes)} classes"
-    out.print(accuracy_table(title, rows, method, f"{method}: {trained}{left_out}"))
+    caption = f"{method}: {trained}{left_out}"
+    out.print(accuracy_table(title, _rows(before, after), method, caption))
     picture = confusion or bundle / picture_of(task.name)
     title = f"{method} on {task.name}"
     if drawn(picture, lambda: confusion_png(picture, after.counts, classes, title)):
         out.print(f"confusion matrix in {picture}")
+
+
+def _rows(before: Scores, after: Scores) -> list[tuple[str, float | None, float | None]]:
+    return [
+        ("top-1 accuracy, %", before.top1, after.top1),
+        ("mean per class, %", before.mean_per_class, after.mean_per_class),
+        ("calibration error, %", before.ece, after.ece),
+    ]
 
 
 def _tell_unknown(adapted: AdaptedModel, task: FewShotTask, known: int) -> None:

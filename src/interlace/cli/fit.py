@@ -43,6 +43,7 @@ from interlace.cli._run_files import drawn, note, prompted, tell_twins
 
 if TYPE_CHECKING:
     from interlace.adaptation.model import AdaptedModel
+    from interlace.backbone.dual import DualEncoder
     from interlace.data.task import FewShotTask
     from interlace.evaluation.classification import Scores
     from interlace.protocols import Comparison
@@ -101,7 +102,6 @@ def run(
     from interlace.backbone.load import load
     from interlace.config import PUBLISHED, read_settings
     from interlace.data.task import FewShotTask
-    from interlace.methods.inference import check_distinct
     from interlace.train.callbacks import make_tracker
     from interlace.train.optim import resolve_device
 
@@ -126,13 +126,7 @@ def run(
     task = whole.classes_subset(classes)
     clip = load(model).to(place)
     task = prompted(task, clip, data, data_root, template)
-    err.print(task.describe())
-    tell_data(task)
-    # zero-shot is scored with these prompts after the training, whatever the method makes of them
-    prompts = clip.prompts(task.classes, task.template)
-    if not task.published:
-        check_distinct(prompts, task.classes)
-    tell_twins(clip, [task])
+    _tell_task(task, clip)
     if whole.test and not task.test:
         note(f"no test image is of the {classes} classes: nothing will be scored")
     left_out = count_reused(task)
@@ -163,6 +157,23 @@ def run(
     if tracker is not None:
         tracker.close()
     results.close()
+
+
+def _tell_task(task: FewShotTask, clip: DualEncoder) -> None:
+    """Print what will be fitted.
+
+    Raises:
+        InterlaceError: if zero-shot, which is scored after the training, cannot distinguish two
+            classes; the method may use other prompts.
+    """
+    from interlace.methods.inference import check_distinct
+
+    err.print(task.describe())
+    tell_data(task)
+    prompts = clip.prompts(task.classes, task.template)
+    if not task.published:
+        check_distinct(prompts, task.classes)
+    tell_twins(clip, [task])
 
 
 @dataclass
