@@ -88,8 +88,3 @@ def tell_notes(notes: Sequence[str]) -> None:
     """Print how data was understood, a line for each note."""
     for note in notes:
         err.print(f"  note: {note}")
-
-
-def tell(line: str) -> None:
-    """Print a message."""
-    err.print(line)
