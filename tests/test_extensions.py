@@ -39,15 +39,55 @@ class Gain(Method):
     def edits(self):
         return None, Edit(affine={"projection": Affine(self.scale, self.shift)})
 '''
+SHAPES = '''
+"""A data set of another package."""
+
+from io import BytesIO
+
+from PIL import Image, ImageDraw
+
+from interlace.data import Record, Source
+
+CLASSES = ("circle", "square", "triangle", "line")
+DRAW = (
+    lambda pen, box: pen.ellipse(box, fill="red"),
+    lambda pen, box: pen.rectangle(box, fill="red"),
+    lambda pen, box: pen.polygon([box[:2], box[2:], (box[0], box[3])], fill="red"),
+    lambda pen, box: pen.line(box, fill="red", width=3),
+)
+
+
+def picture(label, number):
+    image = Image.new("RGB", (64, 64), "white")
+    DRAW[label](ImageDraw.Draw(image), (4 + number, 6 + 2 * number, 40 + number, 50))
+    encoded = BytesIO()
+    image.save(encoded, "PNG")
+    return encoded.getvalue()
+
+
+def shapes(root):
+    pools = {
+        part: [
+            Record(picture(label, number), label, f"{part}/{label}/{number}")
+            for label in range(4)
+            for number in numbers
+        ]
+        for part, numbers in (("train", range(4)), ("test", range(4, 8)))
+    }
+    return Source("shapes", CLASSES, pools, template="a drawing of a {}.")
+'''
 ENTRIES = """
 [interlace.methods]
 gain = tiny_package.method:Gain
+
+[interlace.datasets]
+shapes = tiny_package.data:shapes
 """
 BROKEN = """
 [interlace.methods]
 gone = no_such_module:Gone
 """
-DATA = ["picto/food-drink"]
+DATA = ["picto/food-drink", "shapes"]
 
 
 def install(site: Path, package: str, entries: str, **modules: str) -> None:
@@ -66,7 +106,7 @@ def install(site: Path, package: str, entries: str, **modules: str) -> None:
 def run(tmp_path_factory):
     """Run Python in a process in which the packages are installed; returns code, out and err."""
     site = tmp_path_factory.mktemp("site")
-    install(site, "tiny_package", ENTRIES, method=METHOD)
+    install(site, "tiny_package", ENTRIES, method=METHOD, data=SHAPES)
     install(site, "broken_package", BROKEN)
     path = os.pathsep.join([str(site), *filter(None, [os.environ.get("PYTHONPATH")])])
 
@@ -102,6 +142,13 @@ def test_show_knows_the_method_its_defaults_and_its_size(interlace):
     assert facts["allowed"]["start"] == "a number between 0.5 and 2"
     assert facts["parameters at ViT-B/16"] == 2 * 512
     assert "gain" in json.loads(interlace("show", "--json"))["methods"]
+
+
+def test_show_and_list_know_the_data_set(interlace):
+    facts = json.loads(interlace("show", "shapes", "--json"))
+    assert facts["classes"] == ["circle", "square", "triangle", "line"]
+    assert facts["test images"] == 16
+    assert "shapes" in interlace("data", "list")
 
 
 def test_a_broken_package_is_one_line_and_the_others_work(run):
