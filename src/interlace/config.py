@@ -271,6 +271,7 @@ def resolve(
     *,
     seed: int = 1,
     preset: str | None = None,
+    defaults: MethodDefaults | None = None,
 ) -> RunConfig:
     """Merge defaults, a preset and the caller's settings; later ones override earlier ones.
 
@@ -282,6 +283,7 @@ def resolve(
             training's.
         seed: of the run.
         preset: name of a preset as in :func:`preset_defaults`, or None.
+        defaults: the method's defaults; by default its block in ``methods.yaml``.
 
     Raises:
         InterlaceError: if a setting or the preset is unknown, or a value is of another type or out
@@ -299,7 +301,7 @@ def resolve(
     layers = [] if preset is None else preset_defaults(preset, method)
     arguments: dict[str, Any] = {}
     train: dict[str, Any] = {}
-    for layer in (method_defaults(method), *layers):
+    for layer in (defaults or method_defaults(method), *layers):
         arguments |= layer.method
         train |= layer.train
     arguments |= {k: v for k, v in settings.items() if k in known}

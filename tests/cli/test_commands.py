@@ -90,7 +90,7 @@ def test_an_interrupted_fit_says_how_to_go_on(
     with monkeypatch.context() as patch:
         patch.setattr(fitting, "train", interrupted)
         code, _, err = interlace_command(*arguments)
-    assert code == 130 and "the same command goes on" in err
+    assert code == 130 and "the same command resumes" in err
     assert [path.name for path in (tmp_path / "run").iterdir()] == ["checkpoint.safetensors"]
     code, out, err = interlace_command(*arguments)
     assert code == 0, err
@@ -144,7 +144,8 @@ def test_base_and_novel(interlace_command, photos, model, tmp_path):
     assert adapted["harmonic"] == pytest.approx(expected)
 
 
-def test_predict_takes_folders_and_other_classes(interlace_command, fitted, photos):
+def test_predict_takes_folders_and_other_classes(interlace_command, fitted, photos, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "200")  # so that no path is folded
     code, out, _ = interlace_command("predict", fitted, photos / "blue", "--classes", "sky,sea")
     assert code == 0
     assert out.count(".png") == 8

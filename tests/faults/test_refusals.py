@@ -413,7 +413,7 @@ def _cases() -> dict[str, tuple[tuple[str, ...], str]]:
         "search build",
         ("search", "build"),
         {
-            "no model": (("photos", "-o", "new"), "say which model"),
+            "no model": (("photos", "-o", "new"), "a new gallery needs a model"),
             "nothing there": (("nowhere", *MODEL, "-o", "new"), "nowhere"),
             "an empty folder": (("empty", *MODEL, "-o", "new"), "empty"),
             "a pipe": (("pipe", *MODEL, "-o", "new"), "pipe"),

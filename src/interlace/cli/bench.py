@@ -29,8 +29,6 @@ if TYPE_CHECKING:
     from interlace.data.task import FewShotTask
     from interlace.experiments.engines import local as engines
 
-NAME = "bench"
-
 
 def run(
     protocol: Annotated[

@@ -30,7 +30,6 @@ if TYPE_CHECKING:
     from interlace.adaptation.model import AdaptedModel
     from interlace.experiments.compare import Cell, Summary
 
-NAME = "compare"
 MEASURES = {"base": "base", "novel": "novel", "harmonic": "HM", "joint": "all"}
 GAINS = "paired difference to zero-shot in points, ± half its 95 % t-interval over seeds"
 

@@ -20,7 +20,6 @@ if TYPE_CHECKING:
     from interlace.evaluation.plots import GainRow
     from interlace.experiments.compare import Cell
 
-NAME = "demo"
 TITLES = {
     "base": "base classes",
     "novel": "novel classes",

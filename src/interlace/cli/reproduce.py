@@ -33,8 +33,6 @@ if TYPE_CHECKING:
     from interlace.experiments.reproduce import Reproduction
     from interlace.experiments.store import Store
 
-NAME = "reproduce"
-
 
 def run(
     name: Annotated[

@@ -20,13 +20,14 @@ from interlace.adaptation.fit import fit, ready
 from interlace.adaptation.presets import check_preset, preset_name
 from interlace.backbone.dual import DualEncoder
 from interlace.backbone.load import load
-from interlace.config import PUBLISHED, TRAINING, Count, check_seed, read_settings, resolve
+from interlace.config import PUBLISHED, TRAINING, Count, check_seed, read_settings
 from interlace.data.datasets.registry import is_known
 from interlace.errors import InterlaceError
 from interlace.experiments.details import details
 from interlace.experiments.measure import Measured, environment
 from interlace.experiments.record import CELL_FORMAT
 from interlace.protocols.base import CLEAN, Condition, Scored, Setting, check_targets
+from interlace.train.optim import resolve_device
 
 _load = lru_cache(maxsize=1)(load)
 
@@ -164,7 +165,7 @@ def settings_of_each(
         if not any(setting in own for own in known):
             raise InterlaceError(f"none of {', '.join(names)} takes a setting {shown(setting)}")
     for name, own in found.items():
-        resolve(keys[name], methods.parameters(keys[name]), own)
+        methods.configure(keys[name], own)
     return found
 
 
@@ -275,7 +276,7 @@ def prepared(
 
 
 def _run(spec: CellSpec, root: Path | str | None, device: str) -> dict[str, Any]:
-    clip = _load(spec.model)
+    clip = _load(spec.model).to(resolve_device(device))  # once for all cells of this process
     cell = prepared(spec, clip, root, device)
     plan = cell.plan
     cost = Measured(device)

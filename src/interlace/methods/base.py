@@ -5,7 +5,7 @@ Shapes: B images, C classes, E embedding.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Annotated, Any, ClassVar
 
@@ -62,10 +62,13 @@ class Method(nn.Module):
         clip: the frozen dual encoder; every size comes from it.
     """
 
-    #: The name users call the method by; a class without one is not offered.
+    #: The name users call the method by; see :func:`interlace.methods.register`.
     key: ClassVar[str] = ""
     #: One sentence and the paper, for ``interlace show``.
     summary: ClassVar[str] = ""
+    #: Settings of training that differ from those of :class:`~interlace.config.TrainConfig`, for
+    #: methods outside this package; those of this package's methods are in ``methods.yaml``.
+    train_defaults: ClassVar[Mapping[str, Any]] = {}
     #: Whether :meth:`loss` compares with the frozen model's features.
     needs_frozen: bool = False
     #: Whether the towers leave out what does not change the result; see
