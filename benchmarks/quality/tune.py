@@ -35,7 +35,8 @@ import torch
 import interlace
 from interlace.cli._options import numbers
 from interlace.config import read_settings
-from interlace.data.datasets.retrieval_sets import PICTO_UNSEEN_SHARE, open_retrieval
+from interlace.data.datasets.embedded import PICTO_UNSEEN_SHARE
+from interlace.data.datasets.retrieval_sets import open_retrieval
 from interlace.data.retrieval import RetrievalSet, RetrievalSetting, unseen_by_hash
 from interlace.errors import InterlaceError
 from interlace.experiments.compare import summarize

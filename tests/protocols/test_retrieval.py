@@ -41,7 +41,7 @@ def test_an_unknown_setting_is_named():
 @pytest.fixture(scope="module")
 def sketchy(tmp_path_factory):
     """A tiny Sketchy-extended: one class of the 21 unseen ones would not do."""
-    from interlace.data.datasets.retrieval_sets import SKETCHY_UNSEEN
+    from interlace.data.datasets.retrieval_table import SKETCHY_UNSEEN
 
     root = tmp_path_factory.mktemp("data")
     for d, folder in enumerate(("sketch", "extended_photo")):

@@ -14,6 +14,8 @@ from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Literal, get_args
 
+from interlace._util.schema import check
+from interlace.config import Size, check_seed
 from interlace.data.names import resolve_class_names
 from interlace.data.records import Record
 from interlace.data.retrieval import RetrievalSet, RetrievalSetting, share_count
@@ -30,7 +32,7 @@ _TEST_SEED = 0  # what is tested on is the same for every seed of the shots
 
 
 @dataclass(frozen=True, slots=True)
-class Target:
+class RetrievalTarget:
     """Images that ask, and images that are searched; labels index the classes of the task."""
 
     queries: tuple[Record, ...]
@@ -51,7 +53,7 @@ class RetrievalTask:
 
     fit: FewShotTask
     classes: tuple[str, ...]
-    targets: Mapping[str, Target] = field(default_factory=dict)
+    targets: Mapping[str, RetrievalTarget] = field(default_factory=dict)
     measures: tuple[str, str] = ("map_200", "prec_200")
 
     @property
@@ -119,9 +121,6 @@ def draw_retrieval(
     """
     if protocol not in get_args(RetrievalKey):
         raise InterlaceError(f"protocol '{protocol}': must be ucdr, uccdr or udcdr")
-    from interlace._util.schema import check
-    from interlace.config import Size, check_seed
-
     check("shots", shots, Size)
     check_seed(seed)
     if not isinstance(setting, RetrievalSetting):
@@ -165,7 +164,7 @@ def draw_retrieval(
     return RetrievalTask(
         _shots(data, classes, known, pools, setting, shots, seed),
         classes,
-        {name: Target(tuple(q), tuple(g)) for name, (q, g) in targets.items()},
+        {name: RetrievalTarget(tuple(q), tuple(g)) for name, (q, g) in targets.items()},
         data.measures,
     )
 
