@@ -85,8 +85,8 @@ class FewShotTask(ClassificationTask):
 
         Args:
             dataset: Items are pairs of an image and a label. An image is a PIL image, a path,
-                encoded bytes, or a uint8 array or tensor [H, W], [H, W, C] or [C, H, W] with 1, 3
-                or 4 channels; floats are refused. A label is a whole number from 0.
+                encoded bytes, or a uint8 array or tensor [H, W], [H, W, 1|3|4] or [1|3, H, W];
+                floats are refused. A label is a whole number from 0.
             class_names: Names of the classes, which the labels index; None takes
                 ``dataset.classes``.
             shots: Training images per class.

@@ -119,7 +119,7 @@ class AddedDataset:
             raise InterlaceError(f"{where}: returned {type(source).__name__}, not a Source")
         if wrong := next(_faults(source), ""):
             raise InterlaceError(f"{where}: {wrong}")
-        return replace(source, name=name)
+        return replace(source, name=name, classes=tuple(source.classes))
 
 
 _registered: dict[str, Any] = {}

@@ -22,10 +22,9 @@ from interlace.data.source import Source
 from interlace.errors import InterlaceError, UnreadableImage
 
 _ACCEPTED = (
-    "a PIL image, a path, encoded bytes, or uint8 values of shape [H, W], [H, W, C] or [C, H, W] "
-    "with 1, 3 or 4 channels"
+    "a PIL image, a path, encoded bytes, or uint8 values of shape [H, W], [H, W, 1|3|4] or "
+    "[1|3, H, W]"
 )
-_CHANNELS = (1, 3, 4)
 
 
 class MapDataset(Protocol):
@@ -184,16 +183,16 @@ def _from_values(values: Any) -> Image.Image:
         raise InterlaceError(f"{dtype}: must be {_ACCEPTED}{hint}")
     array = np.asarray(values.cpu() if hasattr(values, "cpu") else values)
     shape = list(array.shape)
-    if array.ndim == 3 and shape[-1] not in _CHANNELS and shape[0] in _CHANNELS:
-        array = np.moveaxis(array, 0, -1)
-    elif array.ndim == 3 and shape[-1] in _CHANNELS and shape[0] in _CHANNELS:
+    channels_last = array.ndim == 2 or (array.ndim == 3 and shape[-1] in (1, 3, 4))
+    channels_first = array.ndim == 3 and shape[0] in (1, 3)
+    if array.size == 0 or not (channels_last or channels_first):
+        raise InterlaceError(f"shape {shape}: must be {_ACCEPTED}")
+    if channels_last and channels_first:
         raise InterlaceError(f"shape {shape}: it does not say which side is the channels")
-    if array.ndim == 3 and array.shape[-1] == 1:
+    if channels_first:
+        array = np.moveaxis(array, 0, -1)
+    if array.shape[2:] == (1,):
         array = array[..., 0]
-    if array.ndim not in (2, 3) or array.size == 0:
-        raise InterlaceError(f"shape {shape}: must be {_ACCEPTED}")
-    if array.ndim == 3 and array.shape[-1] not in _CHANNELS:
-        raise InterlaceError(f"shape {shape}: must be {_ACCEPTED}")
     return Image.fromarray(np.ascontiguousarray(array))
 
 
