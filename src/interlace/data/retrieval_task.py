@@ -33,8 +33,15 @@ _TEST_SEED = 0  # what is tested on is the same for every seed of the shots
 
 @dataclass(frozen=True, slots=True)
 class RetrievalTarget:
-    """Images that ask, and images that are searched; labels index the classes of the task."""
+    """Images that ask, and images that are searched.
 
+    Attributes:
+        name: Protocol and route, such as ``"ucdr/sketch->real"``.
+        queries: Images that ask; their labels index the classes of the task.
+        gallery: Images that are searched, labelled likewise.
+    """
+
+    name: str
     queries: tuple[Record, ...]
     gallery: tuple[Record, ...]
 
@@ -164,7 +171,7 @@ def draw_retrieval(
     return RetrievalTask(
         _shots(data, classes, known, pools, setting, shots, seed),
         classes,
-        {name: RetrievalTarget(tuple(q), tuple(g)) for name, (q, g) in targets.items()},
+        {name: RetrievalTarget(name, tuple(q), tuple(g)) for name, (q, g) in targets.items()},
         data.measures,
     )
 
