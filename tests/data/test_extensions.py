@@ -24,7 +24,7 @@ from interlace.data.records import Record
 from interlace.data.source import Source
 from interlace.data.task import FewShotTask
 from interlace.errors import InterlaceError
-from interlace.protocols.base import Setting
+from interlace.protocols import Setting
 from interlace.protocols.cross_dataset import default_targets
 from tests.data.trees import image_bytes
 

@@ -146,4 +146,5 @@ def compare(adapted: AdaptedModel, task: FewShotTask) -> Comparison[BaseNovelSco
     """
     task, left_out = without_shots(adapted, task)
     frozen = evaluate(adapted.zero_shot(), task)
-    return Comparison(frozen, evaluate(adapted, task), seen=False, left_out=left_out)
+    scores = evaluate(adapted, task)
+    return Comparison(frozen, scores, seen=False, left_out=left_out, classes=task.classes)

@@ -43,7 +43,7 @@ class DomainGeneralization(Protocol[Target]):
                 neither a domain nor a data set.
         """
         source = setting.source()
-        targets = setting.targets or _variants(setting)
+        targets = setting.targets or default_targets(setting)
         domains = _domains(source.records())
         if targets and not set(targets) & domains:
             return self._data_sets(setting, targets)
@@ -95,7 +95,8 @@ class DomainGeneralization(Protocol[Target]):
         return ClassificationPlan(task, tuple(found))
 
 
-def _variants(setting: Setting) -> tuple[str, ...]:
+def default_targets(setting: Setting) -> tuple[str, ...]:
+    """Return ImageNet's variants where the source is ImageNet, and none for any other source."""
     entry = find_benchmark(setting.data) if is_known(setting.data, setting.root) else None
     is_source = entry is not None and entry.name == SOURCE_DATA_SET
     return DOMAIN_GENERALIZATION_TARGETS if is_source else ()

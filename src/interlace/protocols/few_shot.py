@@ -45,4 +45,4 @@ def compare(adapted: AdaptedModel, task: FewShotTask) -> Comparison[Scores]:
     own = copy(adapted)  # the same tensors over other classes
     own.set_classes(task.classes, task.published)
     frozen = own.zero_shot().evaluate(task.test)
-    return Comparison(frozen, own.evaluate(task.test), own.seen, left_out)
+    return Comparison(frozen, own.evaluate(task.test), own.seen, left_out, task.classes)

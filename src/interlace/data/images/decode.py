@@ -104,16 +104,6 @@ def image_size(source: EncodedImage) -> tuple[int, int]:
         return image.size
 
 
-def read_encoded(path: Path | str) -> bytes:
-    """Read an image file without decoding it.
-
-    Raises:
-        UnreadableImage: It is missing, no regular file, empty, or larger than is read.
-    """
-    with _file(path) as (file, _):
-        return file.read()
-
-
 def add_noise(image: Image.Image, deviation: float, key: str) -> Image.Image:
     """Lays Gaussian noise on an RGB image, each channel of each pixel by itself.
 
