@@ -89,7 +89,7 @@ class RetrievalTask:
         return hashlib.sha256(content.encode()).hexdigest()
 
     def describe(self) -> str:
-        """Says in one line what trains, what asks and what is searched."""
+        """Say in one line what trains, what asks and what is searched."""
         domains = sorted({record.domain for record in self.fit.train})
         parts = [
             f"{self.name}: {len(self.fit.train)} training images of {len(self.fit.classes)} "
@@ -109,7 +109,7 @@ def draw_retrieval(
     seed: int = 1,
     setting: RetrievalSetting | str | None = None,
 ) -> RetrievalTask:
-    """Draws shots, queries and galleries.
+    """Draw shots, queries and galleries.
 
     The shots depend on the seed and the held-out domain, and not on the protocol: one fit serves
     all protocols of a setting. Queries and galleries do not depend on the seed. A class that has
@@ -185,7 +185,7 @@ def _shots(
     shots: int,
     seed: int,
 ) -> FewShotTask:
-    """Draws the shots of every training class in every training domain."""
+    """Draw the shots of every training class in every training domain."""
     aside = max(data.mixed_share, data.query_share(setting))
     labels = [label for label, seen in enumerate(known) if seen]
     train: list[Record] = []

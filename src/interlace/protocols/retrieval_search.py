@@ -91,7 +91,7 @@ def retrieval_features(
     report: EncodeProgress | None = None,
     batch_size: int = 64,
 ) -> Tensor:
-    """Return the image features by which a method searches: [N, E], normalised.
+    """Return the image features that a method searches with: [N, E], normalised.
 
     They are the ``image_features`` of its output, as for classes it has not been trained on. So a
     method that decouples (MMRL) searches by its class features, and one that adapts features
