@@ -18,7 +18,7 @@ from interlace.methods.base import Method
 from interlace.protocols.condition import CLEAN, Condition
 from interlace.protocols.setting import Setting
 
-T = TypeVar("T")
+TargetT = TypeVar("TargetT")
 
 #: Makes the images of records ready to be decoded. Who scores several models on the same images
 #: passes one that remembers what it made, such as ``lru_cache(maxsize=1)(Images)``.
@@ -34,7 +34,7 @@ class TargetFigures(StructuralType):
 
 
 @dataclass(frozen=True)
-class Plan(ABC, Generic[T]):
+class Plan(ABC, Generic[TargetT]):
     """What to fit on and what to score; it scores a model itself, since it knows its targets.
 
     No image is scored that the fit uses, under whatever name it comes.
@@ -45,7 +45,7 @@ class Plan(ABC, Generic[T]):
     """
 
     task: FewShotTask
-    targets: tuple[T, ...] = field(repr=False)
+    targets: tuple[TargetT, ...] = field(repr=False)
 
     @property
     def split_hash(self) -> str:
@@ -84,7 +84,7 @@ class Plan(ABC, Generic[T]):
         """
 
 
-class Protocol(ABC, Generic[T]):
+class Protocol(ABC, Generic[TargetT]):
     """Decides which images are fitted and scored; knows no method by name."""
 
     #: The name users call it by.
@@ -103,7 +103,7 @@ class Protocol(ABC, Generic[T]):
         return expand(name)
 
     @abstractmethod
-    def plan(self, setting: Setting) -> Plan[T]:
+    def plan(self, setting: Setting) -> Plan[TargetT]:
         """Draw the images to fit on and to score.
 
         Raises:

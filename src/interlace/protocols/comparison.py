@@ -18,11 +18,11 @@ class _Plain(Protocol):
         ...
 
 
-T = TypeVar("T", bound=_Plain)
+ScoresT = TypeVar("ScoresT", bound=_Plain)
 
 
 @dataclass(frozen=True)
-class Comparison(Generic[T]):
+class Comparison(Generic[ScoresT]):
     """What both models reached on the same images.
 
     Attributes:
@@ -34,8 +34,8 @@ class Comparison(Generic[T]):
             that answers only for these.
     """
 
-    zero_shot: T
-    adapted: T
+    zero_shot: ScoresT
+    adapted: ScoresT
     seen: bool
     left_out: int = 0
     classes: tuple[str, ...] = ()

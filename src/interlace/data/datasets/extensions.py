@@ -48,7 +48,7 @@ class Collection:
     read: Callable[[str, Path | None], Source]
 
 
-E = TypeVar("E", bound=DatasetReader | Collection)
+EntryT = TypeVar("EntryT", bound=DatasetReader | Collection)
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,7 +125,7 @@ class AddedDataset:
 _registered: dict[str, Any] = {}
 
 
-def register(name: str) -> Callable[[E], E]:
+def register(name: str) -> Callable[[EntryT], EntryT]:
     """Make a data set known by name in this process: ``@register("birds")``.
 
     Worker processes do not see it: for ``interlace bench`` and the command line, a package names
@@ -144,7 +144,7 @@ def register(name: str) -> Callable[[E], E]:
     if wrong := _not_a_name(name):
         raise InterlaceError(f"data set {wrong}")
 
-    def add(entry: E) -> E:
+    def add(entry: EntryT) -> EntryT:
         other = find_added(name)
         # not another one: a notebook's cell run again, or the function an entry point names
         if other is not None and other.place != _place(entry):

@@ -131,7 +131,7 @@ def _wrapped(node: Node) -> str | None:
 
 
 def _class_level(node: Node, name: str) -> tuple[str, ...]:
-    """Return the path of the class folders of a part: ``seg_train/seg_train`` as archives nest it."""
+    """Return the path of a part's class folders: ``seg_train/seg_train`` as archives nest it."""
     path: tuple[str, ...] = (name,)
     while (inner := _wrapped(node.at(path))) is not None:
         path = (*path, inner)
