@@ -1,4 +1,4 @@
-"""Retrieval data: the field's layouts, and what is drawn from them."""
+"""Retrieval data: the benchmarks' layouts, and what is drawn from them."""
 
 import math
 from collections import Counter
@@ -27,7 +27,7 @@ TRAINED = ("The_Eiffel_Tower", "aircraft_carrier", "zebra")
 
 
 def plant(root: Path, classes: Iterable[str], count: int, suffix: str = ".jpg") -> None:
-    """Files that are named like images; the field's sets are not decoded when they are read."""
+    """Files that are named like images; benchmarks are not decoded when they are read."""
     for name in classes:
         (root / name).mkdir(parents=True)
         for number in range(count):
