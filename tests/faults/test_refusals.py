@@ -225,7 +225,7 @@ def _cases() -> dict[str, tuple[tuple[str, ...], str]]:
         "bench",
         ("bench",),
         {
-            "a protocol that is none": (("few_shots", *BENCH[2:], "-o", "new"), "few_shot?"),
+            "a protocol that is none": (("few_shots", *BENCH[2:], "-o", "new"), "'few_shot'?"),
             "a target that is missing": (
                 ("cross_dataset", *BENCH[2:], "--targets", "nowhere", "-o", "new"),
                 "no such folder: nowhere",
