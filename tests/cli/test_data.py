@@ -90,6 +90,9 @@ def test_split_is_drawn_stored_and_fitted(command, root, tmp_path):
     code, out, err = command("evaluate", run, "imagenet-a", "--device", "cpu", "--json", *place)
     assert code == 0, err
     assert json.loads(out)["adapted"]["n"] == 2
+    # scored among its own classes, and not those of the fit
+    code, out, err = command("evaluate", run, "imagenet-a", "--device", "cpu", *place)
+    assert code == 0 and "imagenet-a: 2 images, 2 classes" in out, err
 
 
 def test_what_only_tests_cannot_be_fitted(command, root, tmp_path):
