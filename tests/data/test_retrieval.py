@@ -191,7 +191,9 @@ def test_domainnet_by_its_lists(tmp_path: Path) -> None:
         open_retrieval("domainnet", root=tmp_path)
 
 
-def test_an_incomplete_copy(benchmarks: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_incomplete_copy(
+    benchmarks: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.delenv("INTERLACE_DATA", raising=False)
     with pytest.raises(InterlaceError, match="DomainNet: where is it"):
         open_retrieval("domainnet")
