@@ -20,9 +20,7 @@ from statistics import median
 from typing import Any
 
 HERE = Path(__file__).resolve().parent
-METHODS = (
-    "mmrl,mmrl++,mail,mail++,multimodal_adapter,coop,maple,clip_lora,clip_adapter"
-)
+METHODS = "mmrl,mmrl++,mail,mail++,multimodal_adapter,coop,maple,clip_lora,clip_adapter"
 
 
 class Worker:

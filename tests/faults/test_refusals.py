@@ -74,7 +74,7 @@ SOURCES = {
     "a pipe": ("pipe", "pipe"),
     "a text": ("text.txt", "text.txt"),
     "a name with a NUL": ("a\0b", "a\\x00b"),
-    "no such set": ("picto/food", "did you mean picto/food-drink"),
+    "no such set": ("picto/food", "did you mean 'picto/food-drink'"),
     "a set without its root": ("eurosat", "eurosat"),
     "names that differ by case": ("twins", "'Ant' and 'ant' give the same prompt"),
 }
@@ -225,7 +225,7 @@ def _cases() -> dict[str, tuple[tuple[str, ...], str]]:
         "bench",
         ("bench",),
         {
-            "a protocol that is none": (("few_shots", *BENCH[2:], "-o", "new"), "few_shot?"),
+            "a protocol that is none": (("few_shots", *BENCH[2:], "-o", "new"), "'few_shot'?"),
             "a target that is missing": (
                 ("cross_dataset", *BENCH[2:], "--targets", "nowhere", "-o", "new"),
                 "no such folder: nowhere",

@@ -104,7 +104,7 @@ def run(
         out.print(_halves_table(task.name, before, after, method, left_out))
         return
     trained = "trained on these classes" if result.seen else "not trained on all of these classes"
-    classes = adapted.classes  # a method with fixed classes answers with all of them
+    classes = result.classes  # a method with fixed classes answers with all of them
     title = f"{task.name}: {after.n} images, {len(classes)} classes"
     caption = f"{method}: {trained}{left_out}"
     out.print(accuracy_table(title, _rows(before, after), method, caption))

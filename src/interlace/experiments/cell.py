@@ -22,14 +22,19 @@ from interlace.backbone.dual import DualEncoder
 from interlace.backbone.load import load
 from interlace.config import PUBLISHED, TRAINING, Count, check_seed, read_settings
 from interlace.data.datasets.registry import is_known
+from interlace.data.images.loader import Images
 from interlace.errors import InterlaceError
 from interlace.experiments.details import details
 from interlace.experiments.measure import Measured, environment
 from interlace.experiments.record import CELL_FORMAT
-from interlace.protocols.base import CLEAN, Condition, Scored, Setting, check_targets
+from interlace.protocols.classification import Scored
+from interlace.protocols.condition import CLEAN, Condition
+from interlace.protocols.setting import Setting
 from interlace.train.optim import resolve_device
 
 _load = lru_cache(maxsize=1)(load)
+#: The images of the last cell stay decoded for the next one: methods and seeds share them.
+_decoded = lru_cache(maxsize=1)(Images)
 
 
 @dataclass(frozen=True)
@@ -250,7 +255,7 @@ class PreparedCell:
         settings: those that the method takes.
     """
 
-    plan: protocols.Plan
+    plan: protocols.Plan[Any]
     preset: str | None
     settings: Mapping[str, Any]
 
@@ -271,7 +276,7 @@ def prepared(
     built, *_ = ready(
         clip, plan.task, spec.key, seed=spec.seed, preset=preset, device=device, **settings
     )
-    check_targets(built, plan.targets)  # what cannot be scored is not fitted
+    plan.check(built)  # what cannot be scored is not fitted
     return PreparedCell(plan, preset, settings)
 
 
@@ -291,7 +296,7 @@ def _run(spec: CellSpec, root: Path | str | None, device: str) -> dict[str, Any]
             **cell.settings,
         )
     with cost.measure("score"):
-        scored = protocols.get(spec.protocol).score(adapted, plan)
+        scored = plan.score(adapted, _decoded)
     own = not is_known(spec.data, root)
     return {
         "run": adapted.config.to_dict(),

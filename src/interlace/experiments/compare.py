@@ -21,7 +21,6 @@ from interlace.evaluation.classification import harmonic_mean
 from interlace.evaluation.statistics import PairedDifference, mean_interval, paired_difference
 from interlace.experiments.cell import settings_of_each
 from interlace.protocols import base_to_novel
-from interlace.protocols.base import check_targets
 from interlace.protocols.base_to_novel import BaseNovelScores
 from interlace.train.callbacks import Progress
 from interlace.train.optim import resolve_device
@@ -122,7 +121,7 @@ def compare(
             built, *_ = ready(
                 clip, plan.task, key, seed=seed, preset=preset, device=device, **own[name]
             )
-            check_targets(built, plan.targets)
+            plan.check(built)
     decoded: dict[tuple[Record, ...], Images] = {}  # seeds often share their test images
     cells = []
     for seed, plan in plans.items():

@@ -12,18 +12,22 @@ from typing import Any
 from interlace import methods
 from interlace.config import PUBLISHED
 from interlace.data.check import check
-from interlace.data.datasets.benchmarks import BENCHMARKS, data_root, find_benchmark
+from interlace.data.datasets.benchmark_table import (
+    BENCHMARKS,
+    CROSS_DATASET_TARGETS,
+    DOMAIN_GENERALIZATION_TARGETS,
+    SOURCE_DATA_SET,
+)
+from interlace.data.datasets.benchmarks import data_root, find_benchmark
 from interlace.errors import InterlaceError
 from interlace.evaluation.classification import harmonic_mean
 from interlace.evaluation.statistics import Interval, mean_interval
 from interlace.experiments.cell import CellSpec, grid
 from interlace.experiments.published import AVERAGE, Recipe, Value, recipe, values
 
-#: The data set that protocols with targets are fitted on.
-SOURCE = "imagenet"
 _TARGETS = {
-    "cross_dataset": tuple(n for n, e in BENCHMARKS.items() if e.totals.train and n != SOURCE),
-    "domain_generalization": tuple(n for n, e in BENCHMARKS.items() if not e.totals.train),
+    "cross_dataset": CROSS_DATASET_TARGETS,
+    "domain_generalization": DOMAIN_GENERALIZATION_TARGETS,
 }
 #: What is reported of each protocol, in this order.
 MEASURES = {"base_to_novel": ("base", "novel", "HM")}
@@ -91,7 +95,7 @@ class Reproduction:
 
     def needed(self, chosen: Sequence[str]) -> tuple[str, ...]:
         """Return the data sets that must be on disk to score ``chosen``."""
-        return ((SOURCE,) if self.protocol in _TARGETS else ()) + tuple(chosen)
+        return ((SOURCE_DATA_SET,) if self.protocol in _TARGETS else ()) + tuple(chosen)
 
     def cells(
         self,
@@ -119,7 +123,7 @@ class Reproduction:
         transfer = self.protocol in _TARGETS
         cells = grid(
             self.protocol,
-            [SOURCE] if transfer else chosen,
+            [SOURCE_DATA_SET] if transfer else chosen,
             [self.method],
             shots,
             seeds,

@@ -12,7 +12,7 @@ from interlace._util.reading import read_json
 from interlace.errors import InterlaceError
 from interlace.experiments.cell import CellSpec
 from interlace.experiments.record import check
-from interlace.protocols.base import CLEAN
+from interlace.protocols.condition import CLEAN
 
 
 class Store:
