@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import Literal
 
 import torch
 from torch import Tensor, nn
@@ -18,6 +19,8 @@ from interlace.backbone.edits import Edit, Tokens
 from interlace.backbone.tower import TowerOutput
 from interlace.errors import InterlaceError
 from interlace.methods.base import Blocks, Method, Output, Rank, Share, TokenCount, Weight, Width
+
+SecondProjection = Literal["copied", "random"]
 
 
 @dataclass(frozen=True)
@@ -186,9 +189,11 @@ class MMRL(_SharedSpace):
     through the trained ``rep_projection``.
 
     Deviations: logits use the model's own temperature where the released code writes 100 (the two
-    are the same for OpenAI's CLIP). Towers of unequal depth take tokens in the same number of last
-    blocks. A tower with attention pooling (SigLIP) pools the tokens with it, and ``rep_projection``
-    starts as the identity where the tower has no projection.
+    are the same for OpenAI's CLIP). ``rep_projection`` starts as a copy of the frozen projection;
+    in the released code it starts at random, which ``second_projection="random"`` does. Towers of
+    unequal depth take tokens in the same number of last blocks. A tower with attention pooling
+    (SigLIP) pools the tokens with it, and ``rep_projection`` starts as the identity where the tower
+    has no projection to copy.
 
     Args:
         clip: the frozen dual encoder.
@@ -198,6 +203,8 @@ class MMRL(_SharedSpace):
             None for the middle (6 of 12).
         alpha: weight of the class path in the loss and in fused logits.
         reg: weight of staying close to the frozen model.
+        second_projection: how ``rep_projection`` starts: ``copied`` from the frozen projection, or
+            ``random``, normal with standard deviation ``D ** -0.5``.
 
     Raises:
         InterlaceError: if the towers have no such block.
@@ -215,13 +222,17 @@ class MMRL(_SharedSpace):
         first_block: Blocks | None,
         alpha: Share,
         reg: Weight,
+        second_projection: SecondProjection,
     ) -> None:
         super().__init__(
             clip, n_tokens=n_tokens, dim=dim, first_block=first_block, alpha=alpha, reg=reg
         )
         self.to_image = _cloned_linears(dim, clip.image.width, self.blocks)
         self.to_text = _cloned_linears(dim, clip.text.width, self.blocks)
-        self.rep_projection = nn.Parameter(_image_projection(clip))
+        start = _image_projection(clip)
+        if second_projection == "random":
+            start = torch.randn(start.shape) * clip.image.width**-0.5
+        self.rep_projection = nn.Parameter(start)
 
     def image_tokens(self) -> Tensor:
         """Return the space through each block's linear: [blocks, K, D]."""
