@@ -26,7 +26,7 @@ def test_it_may_start_at_random(kind):
     clip = models.tiny(kind)
     copied, random = build(clip), build(clip, second_projection="random")
     width = clip.image.width
-    assert random.rep_projection.shape == copied.rep_projection.shape == (width, clip.spec.embed_dim)
+    assert random.rep_projection.shape == (width, clip.spec.embed_dim)
     assert random.rep_projection.std().item() == pytest.approx(width**-0.5, rel=0.1)
     assert abs(random.rep_projection.mean().item()) < 0.2 * width**-0.5
     own, other = copied.state_dict(), random.state_dict()
