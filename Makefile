@@ -26,6 +26,7 @@ kill: $(INSTALLED)
 lint: $(INSTALLED)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
+	$(BIN)/flake8 src/interlace
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 

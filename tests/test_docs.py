@@ -19,10 +19,13 @@ from interlace.config import TRAINING, TrainConfig, method_defaults, read_settin
 
 ROOT = Path(__file__).parents[1]
 PAGES = ROOT / "docs" / "methods"
-DOCUMENTS = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
+DOCUMENTS = [
+    *(ROOT / name for name in ("README.md", "SECURITY.md", "tests/golden/README.md")),
+    *sorted((ROOT / "docs").rglob("*.md")),
+]
 # other tests register methods of their own
 NAMES = [n for n in methods.available() if methods.get(n).__module__.startswith("interlace.")]
-COUNT = "trained numbers at ViT-B/16"
+COUNT = "trainable parameters at ViT-B/16"
 CLASSES, SHOTS = 3, 7
 
 

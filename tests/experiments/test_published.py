@@ -28,6 +28,7 @@ from interlace.data.datasets.retrieval_table import RETRIEVAL_BENCHMARKS
 from interlace.errors import InterlaceError
 from interlace.experiments.cell import CellSpec, grid, run_cell
 from interlace.experiments.published import recipe, values
+from interlace.experiments.reproduce import find
 from tests.data import trees
 
 ELEVEN = set(FEW_SHOT_DATA_SETS)
@@ -164,13 +165,30 @@ def test_training_of_each_protocol():
 
 @pytest.mark.parametrize("protocol", sorted(RETRIEVAL))
 def test_retrieval_as_mail_was_published(protocol):
-    for data, epochs in (("domainnet", 1), ("sketchy", 20), ("tuberlin", 20)):
+    for data, epochs, batch in (("domainnet", 1, 60), ("sketchy", 20, 24), ("tuberlin", 20, 24)):
         config = settled("mail", protocol, data)
         assert config.arguments == {"rank": 8, "train_projections": True}
         train = config.train
         assert (train.optimizer, train.lr, train.weight_decay) == ("adam", 2e-4, 5e-4)
-        assert (train.batch_size, train.epochs, train.objective) == (60, epochs, "retrieve")
+        assert (train.batch_size, train.epochs, train.objective) == (batch, epochs, "retrieve")
         assert train.groups and (train.temperature, train.margin) == (0.07, 0.5)
+
+
+@pytest.mark.parametrize("protocol", ["few_shot", "base_to_novel"])
+def test_mail_is_reproduced_with_its_own_prompts(protocol):
+    cells = find(f"mail/{protocol}").cells(
+        sorted(ELEVEN), "ViT-B-16:openai", seeds=[1], shots=[16], settings={}
+    )
+    own = {cell.data: cell.template for cell in cells if cell.template}
+    assert own == {
+        "oxford_pets": "an awesome animal pet photo of a {}.",
+        "food101": "a yummy food photo of a {}.",
+        "dtd": "a beautiful texture drawing of a {}.",
+    }
+    assert {cell.data for cell in cells} == ELEVEN
+    assert not [m for m, p in BLOCKS if recipe(m, p).templates and m != "mail"]
+    others = find(f"mmrl/{protocol}").cells(["dtd"], "ViT-B-16:openai", [1], [16], {})
+    assert [cell.template for cell in others] == [None]
 
 
 def test_steps_of_clip_lora_are_the_same_on_every_data_set():

@@ -31,6 +31,7 @@ class Recipe:
         targets: what the published tests changed for a target: a choice with knowledge of the test,
             which no run of ours takes.
         rule: the rule by which the values of data sets follow, where none was chosen for one.
+        templates: prompts that take the place of a data set's own, where the authors had others.
     """
 
     source: str
@@ -41,6 +42,7 @@ class Recipe:
     all: Mapping[str, Any] = field(default_factory=dict)
     targets: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     rule: str | None = None
+    templates: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def tuned(self) -> bool:

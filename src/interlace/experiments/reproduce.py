@@ -132,7 +132,12 @@ class Reproduction:
             model=model,
             preset=PUBLISHED,
         )
-        own = [cell for cell in cells if cell.method == self.method]
+        prompts = self.recipe.templates if self.recipe else {}
+        own = [
+            replace(cell, template=prompts.get(cell.data))
+            for cell in cells
+            if cell.method == self.method
+        ]
         if split is None:
             return own
         return [

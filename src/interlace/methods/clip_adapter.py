@@ -1,4 +1,7 @@
-"""CLIP-Adapter: a small bottleneck on the image feature."""
+"""CLIP-Adapter: a small bottleneck on the image feature.
+
+Shapes: B images, C classes, E embedding.
+"""
 
 from __future__ import annotations
 
@@ -16,19 +19,21 @@ class CLIPAdapter(Method):
     """A two-layer bottleneck on the image feature, blended with the feature itself.
 
     Gao et al., "CLIP-Adapter: Better Vision-Language Models with Feature Adapters", 2021,
-    https://arxiv.org/abs/2110.04544. ``f' = ratio * relu(relu(f W1) W2) + (1 - ratio) * f``, both
-    linears without bias, on the feature before it is normalised; then the usual cosines.
+    https://arxiv.org/abs/2110.04544. ``f' = ratio * relu(relu(f W1) W2) + (1 - ratio) * f``, with
+    W1 [E, E / reduction] and W2 [E / reduction, E], both without bias, on the feature f [B, E]
+    before it is normalised; then the usual cosines.
 
     Deviations: the paper also describes an adapter of the text features and reports best results
-    without it; as in the released code there is none.
+    without it; as in the released code there is none. Shots are encoded once, without
+    augmentation; the released code encodes augmented images in every step.
 
     Args:
         clip: the frozen dual encoder.
         reduction: the embedding is this many times as wide as the bottleneck.
-        ratio: share of the adapted feature, 0 to 1.
+        ratio: share of the adapted feature in the blend, 0 to 1.
 
     Raises:
-        InterlaceError: if nothing is left of the embedding.
+        InterlaceError: if ``reduction`` is larger than the embedding.
     """
 
     key = "clip_adapter"
@@ -49,7 +54,7 @@ class CLIPAdapter(Method):
         )
 
     def score(self, image: TowerOutput, text: TowerOutput, seen: bool = True) -> Output:
-        """Cosines of the blended image features of B images with C classes."""
+        """Compare the blended features of B images with C classes."""
         adapted = self.adapter(image.features)
         blended = self.ratio * adapted + (1 - self.ratio) * image.features
         return super().score(TowerOutput(blended), text, seen)

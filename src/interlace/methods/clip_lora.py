@@ -1,4 +1,7 @@
-"""CLIP-LoRA: low-rank changes of the queries, keys and values of both towers."""
+"""CLIP-LoRA: low-rank changes of the queries, keys and values of both towers.
+
+Shapes: D width of a tower, R rank.
+"""
 
 from __future__ import annotations
 
@@ -40,14 +43,16 @@ class CLIPLoRA(Method):
     matrices: ``W <- W + scale * a @ b`` with ``scale = alpha / sqrt(rank)``, as the released code
     scales. At initialisation the model is exactly the frozen one. It merges exactly.
 
-    Deviations: the released code drops the inputs of each of the three changes independently, as
-    this does; its iteration count (500 per shot) is given here in epochs.
+    As in the released code, dropout acts on the inputs of each of the three changes independently.
+    Deviations: the number of steps (500 per shot there) is given in epochs, and the learning rate
+    falls per epoch, not per step. Logits use the model's own temperature where the released code
+    writes 100 (the two are the same for OpenAI's CLIP).
 
     Args:
         clip: the frozen dual encoder.
         rank: R of each change.
         alpha: numerator of the scale.
-        dropout: share of a change's inputs dropped in training.
+        dropout: share of a change's inputs that is dropped in training, 0 to below 1.
     """
 
     key = "clip_lora"

@@ -1,4 +1,7 @@
-"""CoOp: a learnt context in place of the prompt's words."""
+"""CoOp: learnt word vectors in place of the prompt's words.
+
+Shapes: C classes, K context vectors, D width of the text tower, L positions of a prompt.
+"""
 
 from __future__ import annotations
 
@@ -23,6 +26,8 @@ class CoOp(Method):
     https://arxiv.org/abs/2109.01134. The prompt is ``[context] name.``; the context stands after
     the begin-of-text token (in front where there is none) and receives the position embeddings of
     its places. The image tower stays as it is.
+
+    Deviations: contexts of a class's own, and the name in the middle of the context, are left out.
 
     Args:
         clip: the frozen dual encoder.
@@ -56,7 +61,7 @@ class CoOp(Method):
         self.context = nn.Parameter(context if start is None else start)
 
     def prompt_templates(self, template: str) -> Sequence[str]:
-        """Return the name alone: the context is learnt."""
+        """Return the name alone: the context takes the place of the template's words."""
         return ("{}.",)
 
     def tokens(self) -> Tensor:
@@ -65,16 +70,16 @@ class CoOp(Method):
         return (self.context + tower.positions[at : at + len(self.context)])[None]
 
     def edits(self) -> tuple[None, Edit]:
-        """Return the context at the text tower's input."""
+        """Return the context as tokens at the text tower's input."""
         return None, Edit(tokens=Tokens(0, self.tokens(), overwrite=True))
 
     def prompt_ids(self, prompts: Prompts) -> Tensor:
-        """Make room for the context in each prompt."""
+        """Return ids [C, L] with room for the context in each prompt."""
         return placeholders(self.clip, prompts, len(self.context))
 
 
 def word_vectors(clip: DualEncoder, words: str) -> Tensor:
-    """Embeddings [K, D] of the K tokens of ``words``, without those of begin and end.
+    """Return the embeddings [K, D] of the K tokens of ``words``, without begin and end.
 
     Raises:
         InterlaceError: if the model came without a tokenizer.
@@ -82,14 +87,14 @@ def word_vectors(clip: DualEncoder, words: str) -> Tensor:
     if clip.tokenizer is None:
         raise InterlaceError(f"this model came without a tokenizer: it cannot read {words!r}")
     ids = clip.tokenizer([words]).to(clip.device)
-    # what a longer text keeps of it: the end is where the two part
+    # the two rows differ from the end of `words` on
     longer = clip.tokenizer([f"{words} {words}"]).to(clip.device)
     count = int((ids == longer)[0].int().cumprod(0).sum())
     return clip.text.table(ids[0, clip.text.insert_at : count]).detach().clone()
 
 
 def placeholders(clip: DualEncoder, prompts: Prompts, count: int) -> Tensor:
-    """Ids of ``prompts`` with ``count`` placeholders where the text tower takes tokens.
+    """Return the ids [C, L] of ``prompts`` with ``count`` placeholders for the tower's tokens.
 
     Raises:
         InterlaceError: if a prompt has no room for them.

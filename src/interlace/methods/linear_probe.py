@@ -1,4 +1,7 @@
-"""Linear probe: a linear classifier on the frozen image features, started from the texts."""
+"""Linear probe: a linear classifier on the frozen image features, started from the texts.
+
+Shapes: B images, C classes, E embedding.
+"""
 
 from __future__ import annotations
 
@@ -18,9 +21,13 @@ class LinearProbe(Method):
     """One trained weight vector per class on normalised image features.
 
     Radford et al., "Learning Transferable Visual Models From Natural Language Supervision", 2021,
-    https://arxiv.org/abs/2103.00020, with the start from the class texts that later work
-    recommends for few shots: ``logits = tau f W^T`` with W [C, E] from the normalised text
-    features, so it starts as zero-shot. It answers only for the classes it was trained on.
+    https://arxiv.org/abs/2103.00020, started from the class texts as later work recommends for few
+    shots: ``logits = tau f W^T`` with f [B, E] normalised and W [C, E] equal to the normalised text
+    features at first, so that it starts as zero-shot. It answers only for the classes it was
+    trained on.
+
+    Deviations: the paper trains logistic regression from a random start with L-BFGS, on features
+    that are not normalised.
 
     Args:
         clip: the frozen dual encoder.
@@ -37,11 +44,11 @@ class LinearProbe(Method):
         self.weight = nn.Parameter(torch.empty(0, clip.spec.embed_dim))
 
     def init_from_shots(self, image: TowerOutput, labels: Tensor, text: TowerOutput) -> None:
-        """Start from the text features of the C classes."""
+        """Start as the normalised text features [C, E]."""
         self.weight = nn.Parameter(F.normalize(text.features, dim=-1).detach().clone())
 
     def score(self, image: TowerOutput, text: TowerOutput, seen: bool = True) -> Output:
-        """Logits of B images for the C classes of the fit."""
+        """Return the logits of B images for the C classes of the fit."""
         out = super().score(image, text, seen)
         if len(self.weight) != out.logits.shape[1]:
             raise InterlaceError(

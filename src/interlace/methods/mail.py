@@ -19,7 +19,7 @@ from interlace.methods.registry import register
 
 
 class AgentPair(nn.Module):
-    """One site's agents: a scale and a shift for each tower, the image's scale bridged from text.
+    """The agents of one site: a scale and a shift per tower, the image's scale bridged from text.
 
     The image's scale is ``image_scale + text_scale @ bridge_down @ bridge_up``.
 
@@ -46,19 +46,22 @@ class AgentPair(nn.Module):
             self.register_parameter("bridge_up", None)
 
     def image(self) -> Affine:
-        """Return the image tower's change at this site."""
+        """Return the image tower's edit at this site: scale and shift [D]."""
         if self.bridge_down is None or self.bridge_up is None:
             return Affine(self.image_scale, self.image_shift)
         bridged = self.text_scale @ self.bridge_down @ self.bridge_up
         return Affine(self.image_scale + bridged, self.image_shift)
 
     def text(self) -> Affine:
-        """Return the text tower's change at this site."""
+        """Return the text tower's edit at this site: scale and shift [D]."""
         return Affine(self.text_scale, self.text_shift)
 
 
 class MetaAgent(nn.Module):
-    """One site's agents in MAIL++: both scales are bridged from one vector the towers share.
+    """The agents of one site in MAIL++: both scales are bridged from one vector the towers share.
+
+    The text's scale is ``text_scale + meta @ text_bridge_down @ text_bridge_up``, likewise the
+    image's.
 
     Args:
         text_width: D of the site in the text tower.
@@ -80,12 +83,12 @@ class MetaAgent(nn.Module):
         self.image_bridge_up = nn.Parameter(torch.zeros(rank, image_width))
 
     def image(self) -> Affine:
-        """Return the image tower's change at this site."""
+        """Return the image tower's edit at this site: scale and shift [D]."""
         bridged = self.meta @ self.image_bridge_down @ self.image_bridge_up
         return Affine(self.image_scale + bridged, self.image_shift)
 
     def text(self) -> Affine:
-        """Return the text tower's change at this site."""
+        """Return the text tower's edit at this site: scale and shift [D]."""
         bridged = self.meta @ self.text_bridge_down @ self.text_bridge_up
         return Affine(self.text_scale + bridged, self.text_shift)
 
@@ -95,7 +98,7 @@ class _Agents(Method):
 
     Args:
         clip: the frozen dual encoder.
-        make: makes the agents of a site from its width in the text and in the image tower.
+        make: builds the agents of a site from its width in the text and in the image tower.
         train_projections: whether both projection matrices are trained too.
     """
 
@@ -122,7 +125,7 @@ class _Agents(Method):
             self.register_parameter(name, own)
 
     def _sites(self) -> Iterator[tuple[str, str, nn.Module]]:
-        """Image site, text site and the agents of both; the top blocks are paired."""
+        """Yield image site, text site and the agents of both; the top blocks are paired."""
         image, text = (t.depth - len(self.blocks) for t in (self.clip.image, self.clip.text))
         for i, block in enumerate(self.blocks):
             for site, agents in cast(nn.ModuleDict, block).items():
@@ -144,7 +147,7 @@ class _Agents(Method):
 
 @register
 class MAIL(_Agents):
-    """Multi-modal interactive agent layers: scale and shift everywhere, text leads the image.
+    """Multi-modal interactive agent layers: scale and shift at every site, coupled by scales.
 
     "Multi-Modal Interactive Agent Layer for Few-Shot Universal Cross-Domain Retrieval and Beyond",
     NeurIPS 2025, https://openreview.net/forum?id=rHt6tt5RNF. At each of ``ln_1``, ``attn``,
@@ -155,9 +158,12 @@ class MAIL(_Agents):
 
     At initialisation the model is exactly the frozen one. It merges exactly into a plain model.
 
-    Deviations: towers of unequal depth are paired from the top block down, and the deeper one's
-    first blocks get no agents. A tower without a projection (SigLIP's image tower) has none to
-    train; its ``projection`` site acts on the embedding itself.
+    Deviations: ``bridge_down`` is drawn for each site, with standard deviation ``D ** -0.5``; the
+    released code copies one draw to all sites in the blocks. Its optional consistency losses, which
+    its common configuration weights with zero, are left out. Towers of unequal depth are paired
+    from the top block down, and the deeper one's first blocks get no agents. A tower without a
+    projection (SigLIP's image tower) has none to train; its ``projection`` site acts on the
+    embedding itself.
 
     Args:
         clip: the frozen dual encoder.
@@ -180,11 +186,13 @@ class MAIL(_Agents):
 
 @register
 class MAILPlusPlus(_Agents):
-    """MAIL++: a vector that both towers share at each site leads both of them.
+    """MAIL++: MAIL whose scales, of both towers, are bridged from a vector that the towers share.
 
     "MAIL++", https://arxiv.org/abs/2605.25479. This is a reading of the paper's abstract, which
     speaks of a meta agent layer that both modalities share, a meta-text bridge and a meta-image
-    bridge; no code is released. At the sites of :class:`MAIL`:
+    bridge; no code is released. Of its configuration one fact is known, from an erratum on the
+    authors' page for MAIL: frozen projections and bridges of rank 16, which are the defaults. At
+    the sites of :class:`MAIL`:
 
     - text: ``y <- (text_scale + meta @ text_bridge_down @ text_bridge_up) * y + text_shift``;
     - image: ``y <- (image_scale + meta @ image_bridge_down @ image_bridge_up) * y + image_shift``.

@@ -1,4 +1,7 @@
-"""MaPLe: deep prompts in both towers, the image's computed from the text's."""
+"""MaPLe: deep prompts in both towers, the image's computed from the text's.
+
+Shapes: C classes, K tokens per block, D width of the text tower, L positions of a prompt.
+"""
 
 from __future__ import annotations
 
@@ -23,12 +26,14 @@ class MaPLe(Method):
 
     Khattak et al., CVPR 2023, https://arxiv.org/abs/2210.03117. Block i of the first ``depth``
     blocks receives ``text_tokens[i]`` in the text tower and ``to_image[i](text_tokens[i])`` in the
-    image tower; after these blocks the tokens run on. At the text's input the tokens stand in the
-    place of the template's first K words and start as those of the model's own template.
+    image tower; the later blocks process the tokens like any other position. At the text's input
+    the tokens take the place of the template's first K words, and they start as the words of the
+    model's own template.
 
-    Deviations: in the image tower the released code puts the tokens at the end of the sequence,
-    here they follow the class token; attention does not tell the two apart. A template with fewer
-    than K words before the name gets placeholders instead, so no name is overwritten.
+    Deviations: in the image tower the released code puts the tokens at the end of the sequence;
+    here they follow the class token, which gives the same features. A template with fewer than K
+    words before the name gets placeholders instead, so that no name is overwritten. All linears
+    start as clones; the released code draws the first one apart.
 
     Args:
         clip: the frozen dual encoder.
@@ -61,12 +66,12 @@ class MaPLe(Method):
         self.to_image = nn.ModuleList(copy.deepcopy(linear) for _ in range(depth))
 
     def prompt_templates(self, template: str) -> Sequence[str]:
-        """Return the template without its first K words: the tokens stand there."""
+        """Return the template without its first K words, which the tokens replace."""
         head, _, tail = template.partition("{}")
         return (" ".join(head.split()[self.text_tokens.shape[1] :] + ["{}"]) + tail,)
 
     def edits(self) -> tuple[Edit, Edit]:
-        """Tokens for the first blocks of both towers."""
+        """Return tokens for the first ``depth`` blocks of both towers."""
         image, text = self.clip.image, self.clip.text
         for_image = torch.stack(
             [linear(t) for linear, t in zip(self.to_image, self.text_tokens, strict=True)]
@@ -83,12 +88,12 @@ class MaPLe(Method):
         )
 
     def prompt_ids(self, prompts: Prompts) -> Tensor:
-        """Make room for the tokens in each prompt."""
+        """Return ids [C, L] with room for the tokens in each prompt."""
         return placeholders(self.clip, prompts, self.text_tokens.shape[1])
 
 
 def _first_words(clip: DualEncoder, count: int) -> Tensor | None:
-    """Embeddings of the template's first ``count`` words, if they are as many tokens."""
+    """Return the embeddings of the template's first ``count`` words, if they are as many tokens."""
     words = clip.template.partition("{}")[0].split()[:count]
     if clip.tokenizer is None or len(words) < count:
         return None

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import Literal
 
 import torch
 from torch import Tensor, nn
@@ -20,10 +21,12 @@ from interlace.errors import InterlaceError
 from interlace.methods.base import Blocks, Method, Output, Rank, Share, TokenCount, Weight, Width
 from interlace.methods.registry import register
 
+SecondProjection = Literal["copied", "random"]
+
 
 @dataclass(frozen=True)
 class MMRLOutput(Output):
-    """Logits of both paths, and the features that training holds close to the frozen model's.
+    """Logits of both paths, and the features that training keeps close to the frozen model's.
 
     Attributes:
         logits_class: [B, C] from the class features.
@@ -46,32 +49,29 @@ class _SharedSpace(Method):
     def __init__(
         self,
         clip: DualEncoder,
-        *,
-        n_tokens: TokenCount,
-        dim: Width,
-        first_block: Blocks | None,
-        alpha: Share,
-        reg: Weight,
+        n_tokens: int,
+        dim: int,
+        first_block: int | None,
+        alpha: float,
+        reg: float,
     ) -> None:
         super().__init__(clip)
         depth = min(clip.image.depth, clip.text.depth)
-        if first_block is None:
-            first_block = max(1, depth // 2)
+        first_block = max(1, depth // 2) if first_block is None else first_block
         if first_block > depth:
             raise InterlaceError(
                 f"first_block={first_block}: the shallower tower has blocks 1 to {depth}"
             )
-        self.alpha = alpha
-        self.reg = reg
+        self.alpha, self.reg = alpha, reg
         self.blocks = depth - first_block + 1
         self.space = nn.Parameter(torch.randn(n_tokens, dim) * 0.02)
 
     def image_tokens(self) -> Tensor:
-        """Return the space in the image tower's width, per block: [blocks, K, D]."""
+        """Return the image tower's tokens of each block, [blocks, K, D]."""
         raise NotImplementedError
 
     def text_tokens(self) -> Tensor:
-        """Return the space in the text tower's width, per block: [blocks, K, D]."""
+        """Return the text tower's tokens of each block, [blocks, K, D]."""
         raise NotImplementedError
 
     def representation_projection(self) -> Tensor:
@@ -80,14 +80,14 @@ class _SharedSpace(Method):
 
     @property
     def needs_frozen(self) -> bool:  # type: ignore[override]
-        """Whether anything holds the features close to the frozen ones."""
+        """Whether the loss compares with the frozen model's features."""
         return self.reg > 0
 
-    #: Share of the previous block's output a token keeps.
+    #: Share of the previous block's output that a token keeps, 0 to 1.
     carry: float = 0.0
 
     def edits(self) -> tuple[Edit, Edit]:
-        """Tokens for the last blocks of both towers, and the image tower's second projection."""
+        """Return tokens for the last blocks of both towers, and the image's second projection."""
         first = [tower.depth - self.blocks for tower in (self.clip.image, self.clip.text)]
         image = Edit(
             tokens=Tokens(first[0], self.image_tokens(), self.carry),
@@ -96,7 +96,7 @@ class _SharedSpace(Method):
         return image, Edit(tokens=Tokens(first[1], self.text_tokens(), self.carry))
 
     def score(self, image: TowerOutput, text: TowerOutput, seen: bool = True) -> MMRLOutput:
-        """Decoupled logits: fused for classes trained on, class features alone for others.
+        """Compare B images with C classes: fused logits for seen classes, class logits for others.
 
         Args:
             image: output for B images, with token features.
@@ -125,7 +125,7 @@ class _SharedSpace(Method):
         )
 
     def loss(self, out: Output, labels: Tensor) -> Tensor:
-        """Cross-entropy of both paths, and distance of both towers from the frozen model.
+        """Return the cross-entropy of both paths plus both towers' distance from the frozen model.
 
         ``alpha CE(class) + (1 - alpha) CE(rep) + reg (1 - mean cos(f_c, f_c0))
         + reg (1 - mean cos(w, w0))``
@@ -145,10 +145,7 @@ class _SharedSpace(Method):
         return loss + self.regularization(out)
 
     def regularization(self, out: Output) -> Tensor:
-        """Distance of both towers' features from the frozen model's, times ``reg``.
-
-        Args:
-            out: from :meth:`forward`, so with the frozen model's features.
+        """Return the distance of both towers' features from the frozen model's, times ``reg``.
 
         Raises:
             InterlaceError: if ``out`` lacks the frozen features and ``reg`` is not 0.
@@ -171,7 +168,7 @@ def _normalised(features: Tensor | None) -> Tensor | None:
 
 
 def _image_projection(clip: DualEncoder) -> Tensor:
-    """Return the frozen image projection [D, E]; the identity where the tower has none (SigLIP)."""
+    """Return a copy of the image projection [D, E]; the identity for a tower without (SigLIP)."""
     projection = clip.image.projection
     if projection is None:
         return torch.eye(clip.image.width)
@@ -188,9 +185,10 @@ class MMRL(_SharedSpace):
     through the trained ``rep_projection``.
 
     Deviations: logits use the model's own temperature where the released code writes 100 (the two
-    are the same for OpenAI's CLIP). Towers of unequal depth take tokens in the same number of last
-    blocks. A tower with attention pooling (SigLIP) pools the tokens with it, and ``rep_projection``
-    starts as the identity where the tower has no projection.
+    are the same for OpenAI's CLIP). ``rep_projection`` starts as a copy of the frozen projection,
+    in the released code at random (``second_projection="random"``). Towers of unequal depth take
+    tokens in the same number of last blocks. A tower with attention pooling (SigLIP) pools the
+    tokens with it; one without a projection to copy starts ``rep_projection`` as the identity.
 
     Args:
         clip: the frozen dual encoder.
@@ -200,6 +198,8 @@ class MMRL(_SharedSpace):
             None for the middle (6 of 12).
         alpha: weight of the class path in the loss and in fused logits.
         reg: weight of staying close to the frozen model.
+        second_projection: how ``rep_projection`` starts: ``copied`` from the frozen projection, or
+            ``random``, normal with standard deviation ``D ** -0.5``.
 
     Raises:
         InterlaceError: if the towers have no such block.
@@ -217,20 +217,22 @@ class MMRL(_SharedSpace):
         first_block: Blocks | None,
         alpha: Share,
         reg: Weight,
+        second_projection: SecondProjection,
     ) -> None:
-        super().__init__(
-            clip, n_tokens=n_tokens, dim=dim, first_block=first_block, alpha=alpha, reg=reg
-        )
+        super().__init__(clip, n_tokens, dim, first_block, alpha, reg)
         self.to_image = _cloned_linears(dim, clip.image.width, self.blocks)
         self.to_text = _cloned_linears(dim, clip.text.width, self.blocks)
-        self.rep_projection = nn.Parameter(_image_projection(clip))
+        start = _image_projection(clip)
+        if second_projection == "random":
+            start = torch.randn(start.shape) * clip.image.width**-0.5
+        self.rep_projection = nn.Parameter(start)
 
     def image_tokens(self) -> Tensor:
-        """Return the space through each block's linear: [blocks, K, D]."""
+        """Map the space through each block's linear, [blocks, K, D]."""
         return torch.stack([linear(self.space) for linear in self.to_image])
 
     def text_tokens(self) -> Tensor:
-        """Return the space through each block's linear: [blocks, K, D]."""
+        """Map the space through each block's linear, [blocks, K, D]."""
         return torch.stack([linear(self.space) for linear in self.to_text])
 
     def representation_projection(self) -> Tensor:
@@ -239,7 +241,7 @@ class MMRL(_SharedSpace):
 
 
 def _cloned_linears(inputs: int, outputs: int, count: int) -> nn.ModuleList:
-    """``count`` linears that start from the same values."""
+    """Return ``count`` linears that start from the same values."""
     linears = nn.ModuleList(nn.Linear(inputs, outputs) for _ in range(count))
     for linear in linears:
         linear.load_state_dict(linears[0].state_dict())
@@ -327,9 +329,7 @@ class MMRLPlusPlus(_SharedSpace):
         rank: Rank,
         projection_rank: Width,
     ) -> None:
-        super().__init__(
-            clip, n_tokens=n_tokens, dim=dim, first_block=first_block, alpha=alpha, reg=reg
-        )
+        super().__init__(clip, n_tokens, dim, first_block, alpha, reg)
         self.carry = 1 - beta
         self.to_image = Aligner(dim, clip.image.width, self.blocks, rank)
         self.to_text = Aligner(dim, clip.text.width, self.blocks, rank)
@@ -341,11 +341,11 @@ class MMRLPlusPlus(_SharedSpace):
     _frozen_projection: Tensor
 
     def image_tokens(self) -> Tensor:
-        """Return the space through each block's aligner: [blocks, K, D]."""
+        """Map the space through each block's aligner, [blocks, K, D]."""
         return self.to_image(self.space)
 
     def text_tokens(self) -> Tensor:
-        """Return the space through each block's aligner: [blocks, K, D]."""
+        """Map the space through each block's aligner, [blocks, K, D]."""
         return self.to_text(self.space)
 
     def representation_projection(self) -> Tensor:

@@ -32,11 +32,14 @@ class MultiModalAdapter(Method):
     GELU, linear); then, for text and image alike, ``x' = norm(ratio * norm(adapted) +
     (1 - ratio) * x)``. Logits are ``tau <v', t'_c>``: the class features depend on the image.
 
-    Which pairs attend, by ``mask``: ``cross`` (the paper's text) each class to itself and the
-    image, the image to itself and every class; ``released`` (the released code) everything to
-    everything, with 1 added to the scores of image-class pairs; ``none`` everything to everything.
+    ``mask`` says which pairs attend. ``cross`` (the paper's text): each class to itself and the
+    image, the image to itself and every class. ``released`` (the released code): everything to
+    everything, with 1 added to the scores of image-class pairs. ``none``: everything to everything.
 
-    Nothing of size B x C x C, B x C x E or B x C x M is ever formed. With ``cross`` a class's
+    Deviations: the released code has no learning rate schedule, and its widths of 512 and 128 are
+    literals; here they come from the model.
+
+    No tensor of size B x C x C, B x C x E or B x C x M is formed. With ``cross`` a class's
     attention is a softmax over two keys; with the others the classes' scores among themselves do
     not depend on the image, so they are summed once and the image enters as one more key. Either
     way the adapted class is a blend, by one weight per head, of a part that depends on the class
@@ -82,7 +85,7 @@ class MultiModalAdapter(Method):
         Args:
             image: the frozen output for B images.
             text: the frozen output for C classes.
-            seen: not used: the adapter treats all classes alike.
+            seen: ignored: the adapter treats all classes alike.
 
         Returns:
             Logits [B, C] and the adapted image features; ``text_features`` are the frozen ones,
@@ -90,12 +93,12 @@ class MultiModalAdapter(Method):
         """
         v, t = F.normalize(image.features, dim=-1), F.normalize(text.features, dim=-1)
         if not self.shortcuts:
-            return self._score_plainly(v, t)
+            return self._score_reference(v, t)
         (qv, kv, vv), (qt, kt, vt) = self._attention_inputs(v), self._attention_inputs(t)
-        pair = torch.einsum("bhd,chd->bch", kv, qt)  # class asks, image answers
-        asked = torch.einsum("bhd,chd->bhc", qv, kt)  # image asks, classes answer
+        pair = torch.einsum("bhd,chd->bch", kv, qt)  # [B, C, H], class queries
+        of_classes = torch.einsum("bhd,chd->bhc", qv, kt)  # [B, H, C], image queries
         if self.mask == "released":
-            pair, asked = pair + 1, asked + 1
+            pair, of_classes = pair + 1, of_classes + 1
         if self.mask == "cross":
             among, own = (qt * kt).sum(-1), vt
         else:
@@ -103,12 +106,12 @@ class MultiModalAdapter(Method):
             among = scores.logsumexp(-1).T
             own = torch.einsum("hck,khd->chd", scores.softmax(-1), vt)
         weight = torch.sigmoid(pair - among)  # [B, C, H], the image's share in each class
-        adapted_v = self._adapt_images(v, asked, (qv * kv).sum(-1), vv, vt)
+        adapted_v = self._adapt_images(v, of_classes, (qv * kv).sum(-1), vv, vt)
         logits = self._compare(adapted_v, t, weight, own, vv)
         return Output(adapted_v, t, self.clip.scale * logits)
 
-    def _score_plainly(self, v: Tensor, t: Tensor) -> Output:
-        """Return the same from the sequences themselves and a mask for each image and head."""
+    def _score_reference(self, v: Tensor, t: Tensor) -> Output:
+        """Score by the definition: the whole sequences, and a mask for each image and head."""
         count = len(t)
         x = torch.cat([t.expand(len(v), -1, -1), v[:, None]], dim=1)
         mask = v.new_zeros(count + 1, count + 1)
@@ -134,10 +137,18 @@ class MultiModalAdapter(Method):
         return q * q.shape[-1] ** -0.5, k, v
 
     def _adapt_images(
-        self, v: Tensor, asked: Tensor, itself: Tensor, own: Tensor, classes: Tensor
+        self, v: Tensor, of_classes: Tensor, itself: Tensor, own: Tensor, classes: Tensor
     ) -> Tensor:
-        """Return adapted image features [B, E]: one softmax over C classes and the image itself."""
-        share = torch.cat([asked, itself[..., None]], dim=-1).softmax(-1)
+        """Return adapted image features [B, E]: one softmax over C classes and the image itself.
+
+        Args:
+            v: [B, E], frozen and normalised.
+            of_classes: [B, H, C], the scores of the classes' keys.
+            itself: [B, H], the score of the image's own key.
+            own: [B, H, M / H], the values of the images.
+            classes: [C, H, M / H], the values of the classes.
+        """
+        share = torch.cat([of_classes, itself[..., None]], dim=-1).softmax(-1)
         mixed = torch.einsum("bhc,chd->bhd", share[..., :-1], classes) + share[..., -1:] * own
         adapted = self.upsampler(self.mha.out_proj(mixed.flatten(1)))
         blend = self.ratio * F.normalize(adapted, dim=-1) + (1 - self.ratio) * v
@@ -146,7 +157,7 @@ class MultiModalAdapter(Method):
     def _compare(
         self, image: Tensor, text: Tensor, weight: Tensor, own: Tensor, values: Tensor
     ) -> Tensor:
-        """Cosines [B, C] of adapted images with the classes adapted to each.
+        """Return the cosines [B, C] of adapted images with the classes adapted to each.
 
         Args:
             image: [B, E], adapted and normalised.

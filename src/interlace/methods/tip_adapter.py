@@ -22,7 +22,7 @@ BETAS = torch.cat([torch.linspace(0.5, 7.0, 27), torch.tensor([8.0, 10.0, 13.0, 
 
 
 class _Cache(Method):
-    """What both have in common: keys, labels, and the two numbers chosen on validation shots."""
+    """What both have in common: keys [N, E], labels [N], and ``weights``, alpha and beta [2]."""
 
     uses_frozen_features = True
     fixed_classes = True
@@ -38,18 +38,18 @@ class _Cache(Method):
         self.register_buffer("weights", torch.tensor([alpha, beta]))
 
     def _affinity(self, image: TowerOutput) -> Tensor:
-        """Cosines [B, N] of images with the keys."""
+        """Return the cosines [B, N] of images with the keys."""
         if not len(self.labels):
             raise InterlaceError(f"{self.key} has no shots yet: fit it first")
         return F.normalize(image.features, dim=-1) @ self.keys.T
 
     def _votes(self, affinity: Tensor, beta: Tensor | float, classes: int) -> Tensor:
-        """Return what the shots say of each class [B, C], ``exp(-beta (1 - a)) @ one_hot``."""
+        """Return the votes of the shots [B, C], ``exp(-beta (1 - affinity)) @ one_hot``."""
         values = F.one_hot(self.labels, classes).to(affinity.dtype)
         return torch.exp(-beta * (1 - affinity)) @ values
 
     def score(self, image: TowerOutput, text: TowerOutput, seen: bool = True) -> Output:
-        """Zero-shot logits of B images and C classes plus the votes of the shots."""
+        """Add the votes of the shots to the zero-shot logits of B images and C classes."""
         out = super().score(image, text, seen)
         alpha, beta = self.weights
         votes = self._votes(self._affinity(image), beta, out.logits.shape[1])
@@ -57,7 +57,7 @@ class _Cache(Method):
 
     @torch.no_grad()
     def tune_on_validation(self, image: TowerOutput, labels: Tensor, text: TowerOutput) -> None:
-        """Choose alpha and beta by accuracy on the validation shots; of equals the smaller alpha.
+        """Choose alpha and beta by accuracy on the validation shots; ties go to the smaller alpha.
 
         Args:
             image: frozen output for the validation images.
@@ -78,7 +78,7 @@ class _Cache(Method):
 
 @register
 class TipAdapter(_Cache):
-    """Tip-Adapter: similar shots vote for their class; nothing is trained.
+    """Tip-Adapter: similar shots vote for their class, without training.
 
     Zhang et al., "Tip-Adapter: Training-free Adaption of CLIP for Few-shot Classification", 2022,
     https://arxiv.org/abs/2207.09519. ``logits = tau f w^T + alpha exp(-beta (1 - f K^T)) L`` with
@@ -103,7 +103,7 @@ class TipAdapter(_Cache):
         self.register_buffer("keys", torch.empty(0, clip.spec.embed_dim))
 
     def init_from_shots(self, image: TowerOutput, labels: Tensor, text: TowerOutput) -> None:
-        """Keep the features of the shots as keys."""
+        """Keep the normalised features [N, E] of the shots as keys."""
         self.keys, self.labels = F.normalize(image.features, dim=-1), labels
 
 
@@ -130,6 +130,6 @@ class TipAdapterF(_Cache):
         self.keys = nn.Parameter(torch.empty(0, clip.spec.embed_dim))
 
     def init_from_shots(self, image: TowerOutput, labels: Tensor, text: TowerOutput) -> None:
-        """Start the keys from the features of the shots."""
+        """Start the keys as the normalised features [N, E] of the shots."""
         self.keys = nn.Parameter(F.normalize(image.features, dim=-1).detach().clone())
         self.labels = labels
