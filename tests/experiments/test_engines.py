@@ -8,15 +8,14 @@ import time
 import psutil
 import pytest
 
-from interlace.experiments.cell import grid
 from interlace.experiments.engines.local import TRIES, Local
-from interlace.experiments.grid import run_grid
+from interlace.experiments.grid import list_cells, run_grid
 from interlace.experiments.store import Store
 
 
 @pytest.fixture(scope="module")
 def specs():
-    return grid(
+    return list_cells(
         "few_shot", ["picto/activities"], ["linear_probe"], [1], [1, 2], settings={"epochs": 3}
     )
 

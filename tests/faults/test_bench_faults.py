@@ -16,9 +16,9 @@ import pytest
 from interlace.errors import InterlaceError
 from interlace.experiments import cell as module
 from interlace.experiments.cell import CellSpec, run_cell
+from interlace.experiments.reading import parse_cell, read_cells
 from interlace.experiments.store import Store
-from interlace.report import load_cells, results_of, tables, write_html
-from interlace.report.cells import parse_cell, read_cells
+from interlace.report import load_cells, notices, results_of, tables, write_html
 from interlace.report.svg import new_figure, to_svg
 from tests.report.making import FAILURE, cell, write
 
@@ -150,7 +150,7 @@ def test_a_damaged_record_is_named_with_its_reason(name, tmp_path):
     assert len(found.done) == 1
     (damaged,) = found.damaged
     assert damaged.key.endswith("bad.json") and "\n" not in damaged.reason
-    (notice,) = [notice for notice in found.notices() if notice.kind == "damaged"]
+    (notice,) = [notice for notice in notices(found) if notice.kind == "damaged"]
     assert notice.serious and "bad.json" in notice.text
 
 

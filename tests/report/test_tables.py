@@ -91,7 +91,7 @@ def test_finding_says_how_sure_it_is(results):
     said = finding(of(results(cells), "few_shot")[0])
     # coop: mean .623333 against .62; differences to mail .01, 0, -.02
     assert said.best == "coop" and " 62.3 %, +12.3 points over zero_shot" in said.lead
-    assert "Not told apart from it: mail." in said.rest
+    assert "Not significantly different from it: mail." in said.rest
     assert said.rest.endswith("All of the 2 other methods are better than zero_shot.")
     cells = [
         cell(m, s, 0.5 + d * s) for m, d in (("zero_shot", 0), ("mail", 0.0001)) for s in (1, -1)

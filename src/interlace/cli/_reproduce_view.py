@@ -34,7 +34,7 @@ def show(
         notes: what sets these runs apart from the published ones.
         tuned: the source of values that were chosen for a data set, by its name.
     """
-    from interlace.experiments.published import AVERAGE
+    from interlace.experiments.measures import AVERAGE
 
     sources = list(dict.fromkeys((v.kind, v.source) for row in found for v in row.published))
     letters = {source: chr(ord("a") + i) for i, source in enumerate(sources)}
@@ -108,7 +108,7 @@ def say(line: str) -> None:
 
 
 def show_all(as_json: bool) -> None:
-    """Return what there is to reproduce."""
+    """List what there is to reproduce."""
     from interlace.experiments.reproduce import all_reproductions
 
     known = all_reproductions()

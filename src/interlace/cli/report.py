@@ -71,9 +71,10 @@ def run(
     kind = _format(output, format_, as_json)
     if output is not None:
         check_writable(output, folder=False)
-    from interlace.report import load_cells, tables
+    from interlace.report import load_cells, notices, tables
 
     results = load_cells(runs, baseline)
+    told = notices(results)
     if kind is not None:
         if kind is ReportFormat.HTML:
             from interlace.report.html import to_html
@@ -94,11 +95,11 @@ def run(
                 "baseline": results.baseline,
                 "cells": len(results.done),
                 "failed": len(results.failed),
-                "notices": [asdict(notice) for notice in results.notices()],
+                "notices": [asdict(notice) for notice in told],
                 "summaries": list(tables.rows(results)),
             }
         )
-    for notice in results.notices():
+    for notice in told:
         if notice.serious:
             err.print(f"warning: {notice.text}")
     if output is not None and not as_json:
@@ -106,7 +107,7 @@ def run(
 
 
 def _format(output: Path | None, wanted: ReportFormat | None, as_json: bool) -> ReportFormat | None:
-    """Decides on the format; None where only JSON is asked for.
+    """Decide on the format; None where only JSON is asked for.
 
     Raises:
         InterlaceError: The suffix says nothing, or HTML has no file to go to.

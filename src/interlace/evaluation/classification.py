@@ -79,14 +79,6 @@ def expected_calibration_error(logits: Tensor, labels: Tensor, bins: int = 15) -
     return _calibration_error(_confidence(logits), logits.argmax(1) == labels, bins)
 
 
-def harmonic_mean(base: float, novel: float) -> float:
-    """Harmonic mean of the base and the novel accuracy: 0 if either is 0.
-
-    Over several seeds the field's HM is that of the two averages, not the average of the HMs.
-    """
-    return 2 * base * novel / (base + novel) if base and novel else 0.0
-
-
 @dataclass(frozen=True, eq=False)
 class Answers:
     """What a classifier says of B images: of their logits, all that scores need.

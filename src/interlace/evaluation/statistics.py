@@ -54,6 +54,14 @@ class PairedDifference:
     losses: int
 
 
+def harmonic_mean(base: float, novel: float) -> float:
+    """Return the harmonic mean of the base and the novel accuracy: 0 if either is 0.
+
+    Over several seeds, published tables give the HM of the two averages, not the average of HMs.
+    """
+    return 2 * base * novel / (base + novel) if base and novel else 0.0
+
+
 def mean_interval(values: Sequence[float], confidence: float = 0.95) -> Interval:
     """Return the mean and its t-interval: mean +- t * s / sqrt(n), with the sample deviation s.
 

@@ -13,9 +13,6 @@ from typing import Any
 
 from interlace.config import PUBLISHED, read_packaged
 
-#: The name under which results give the average over all data sets.
-AVERAGE = "average"
-
 
 @dataclass(frozen=True)
 class Recipe:
@@ -53,7 +50,7 @@ class Value:
     """A published accuracy.
 
     Attributes:
-        data: name of the data set, or ``average``.
+        data: name of the data set, or ``average`` for that over all data sets.
         shots: training images per class.
         measure: ``accuracy``, or in base-to-novel ``base``, ``novel`` or ``HM``.
         value: in percent.

@@ -1,4 +1,4 @@
-"""What the record of a cell may hold: the one schema that whoever reads a record goes by."""
+"""What the record of a cell may hold: the one schema by which every record is read."""
 
 from __future__ import annotations
 
@@ -152,7 +152,7 @@ def _is_flat(values: list[Any]) -> bool:
     return all(type(value) in (int, float) for value in values)
 
 
-def check(record: Any) -> Mapping[str, Any]:
+def check_record(record: Any) -> Mapping[str, Any]:
     """See that plain data is the record of a cell.
 
     Args:

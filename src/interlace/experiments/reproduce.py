@@ -1,23 +1,25 @@
-"""Run a published setting, and set our numbers beside the published ones."""
+"""A published setting as a grid of cells, and what they reached beside the published numbers."""
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from statistics import fmean
 from typing import Any
 
 from interlace import methods
+from interlace._util.text import did_you_mean
 from interlace.config import PUBLISHED
 from interlace.data.check import check
 from interlace.data.datasets.benchmarks import BENCHMARKS, data_root, find_benchmark
 from interlace.errors import InterlaceError
-from interlace.evaluation.classification import harmonic_mean
-from interlace.evaluation.statistics import Interval, mean_interval
-from interlace.experiments.cell import CellSpec, grid
-from interlace.experiments.published import AVERAGE, Recipe, Value, recipe, values
+from interlace.evaluation.statistics import Interval
+from interlace.experiments.cell import CellSpec
+from interlace.experiments.grid import list_cells
+from interlace.experiments.measures import AVERAGE, HARMONIC
+from interlace.experiments.published import Recipe, Value, recipe, values
+from interlace.experiments.reading import Cell, parse_cell
+from interlace.experiments.summaries import Summary, summarize
 
 #: The data set that protocols with targets are fitted on.
 SOURCE = "imagenet"
@@ -25,8 +27,8 @@ _TARGETS = {
     "cross_dataset": tuple(n for n, e in BENCHMARKS.items() if e.totals.train and n != SOURCE),
     "domain_generalization": tuple(n for n, e in BENCHMARKS.items() if not e.totals.train),
 }
-#: What is reported of each protocol, in this order.
-MEASURES = {"base_to_novel": ("base", "novel", "HM")}
+#: What is published of each protocol, in this order; the accuracy of most.
+MEASURES_OF = {"base_to_novel": ("base", "novel", "HM")}
 #: The protocols whose numbers are accuracies. Of retrieval only settings are known, and no numbers.
 _PROTOCOLS = ("few_shot", "base_to_novel", *_TARGETS)
 
@@ -117,7 +119,7 @@ class Reproduction:
             InterlaceError: if a setting is not known.
         """
         transfer = self.protocol in _TARGETS
-        cells = grid(
+        cells = list_cells(
             self.protocol,
             [SOURCE] if transfer else chosen,
             [self.method],
@@ -162,8 +164,7 @@ def find(name: str) -> Reproduction:
     method, _, protocol = name.strip().lower().partition("/")
     wanted = f"{method}/{protocol.replace('-', '_')}"
     if wanted not in known:
-        close = difflib.get_close_matches(wanted, known, n=2)
-        hint = f"did you mean {' or '.join(close)}?" if close else "--list shows what there is"
+        hint = did_you_mean(wanted, known, count=2) or "--list shows what there is"
         raise InterlaceError(f"nothing published of {name!r} is known here: {hint}")
     return known[wanted]
 
@@ -235,10 +236,6 @@ class ReproductionRow:
         }
 
 
-#: Percent by seed, for each data set, number of shots and measure.
-_Reached = dict[tuple[str, int, str], dict[int, float]]
-
-
 def rows(reproduction: Reproduction, records: Iterable[Mapping[str, Any]]) -> list[ReproductionRow]:
     """Set what the cells reached beside what was published.
 
@@ -249,68 +246,81 @@ def rows(reproduction: Reproduction, records: Iterable[Mapping[str, Any]]) -> li
         reproduction: what was to be reproduced.
         records: records of its cells; those that failed count as not there.
     """
-    reached = _reached(records)
-    measures = MEASURES.get(reproduction.protocol, ("accuracy",))
-    shots = sorted({count for _, count, _ in reached})
-    scored = [name for name in BENCHMARKS if any(data == name for data, _, _ in reached)]
-    _average(reached, reproduction.data_sets, shots, measures)
+    reached = _reached(reproduction, records)
+    measures = MEASURES_OF.get(reproduction.protocol, ("accuracy",))
     return [
         ReproductionRow(
             data,
-            count,
+            shots,
             measure,
-            _interval(reached, data, count, measure),
+            reached.get((data, shots, measure)),
             tuple(
                 value
                 for value in reproduction.values
-                if (value.data, value.shots, value.measure) == (data, count, measure)
+                if (value.data, value.shots, value.measure) == (data, shots, measure)
             ),
         )
-        for data in (*scored, AVERAGE)
-        for count in shots
+        for data in (*BENCHMARKS, AVERAGE)
+        for shots in sorted({count for _, count, _ in reached})
         for measure in measures
-        if (data, count, measures[0]) in reached
+        if (data, shots, measures[0]) in reached
     ]
 
 
-def _reached(records: Iterable[Mapping[str, Any]]) -> _Reached:
-    found: _Reached = {}
-    for record in records:
-        if record["status"] != "done":
-            continue
-        spec = CellSpec.from_dict(record["spec"])
-        entry = find_benchmark(spec.data)
-        own = spec.data if entry is None else entry.name
-        for target, scores in record["metrics"].items():
-            if spec.protocol == "base_to_novel":
-                data, measure = own, target
-            else:
-                data, measure = own if target in ("all", "source") else target, "accuracy"
-            found.setdefault((data, spec.shots, measure), {})[spec.seed] = 100 * scores["top1"]
-    return found
+def _reached(
+    asked: Reproduction, records: Iterable[Mapping[str, Any]]
+) -> dict[tuple[str, int, str], Interval]:
+    """Return what was reached in percent, by data set, number of shots and measure."""
+    cells = [_named(parse_cell(record)) for record in records if record["status"] == "done"]
+    # one setting: weights that were fetched anew do not divide it
+    found = summarize((replace(cell, setup=cells[0].setup) for cell in cells), asked.method)
+    accuracies = [summary for summary in found if summary.measure == "top1"]
+    reached = {}
+    for summary in accuracies:
+        if not summary.averaged and summary.target != AVERAGE:
+            reached[_place(asked, summary)] = _in_percent(summary.interval)
+        elif _is_whole(asked, summary, accuracies):
+            measure = _measure(asked, summary.target)
+            reached[AVERAGE, summary.panel.shots, measure] = _in_percent(summary.interval)
+    return reached
 
 
-def _average(
-    reached: _Reached, data_sets: Sequence[str], shots: Sequence[int], measures: Sequence[str]
-) -> None:
-    for count in shots:
-        for measure in measures:
-            own = [reached.get((data, count, measure), {}) for data in data_sets]
-            seeds = set(own[0]) if own else set()
-            if measure != "HM" and seeds and all(set(values) == seeds for values in own):
-                reached[AVERAGE, count, measure] = {
-                    seed: fmean(values[seed] for values in own) for seed in sorted(seeds)
-                }
+def _named(cell: Cell) -> Cell:
+    """Return a cell under the benchmark's own name, of which there may be several."""
+    entry = find_benchmark(cell.data)
+    return cell if entry is None else replace(cell, data=entry.name)
 
 
-def _interval(reached: _Reached, data: str, shots: int, measure: str) -> Interval | None:
-    if measure != "HM":
-        own = reached.get((data, shots, measure))
-        return mean_interval(list(own.values())) if own else None
-    base, novel = (reached.get((data, shots, half), {}) for half in ("base", "novel"))
-    both = [seed for seed in base if seed in novel]
-    if not both:
-        return None
-    spread = mean_interval([harmonic_mean(base[seed], novel[seed]) for seed in both])
-    mean = harmonic_mean(fmean(base[s] for s in both), fmean(novel[s] for s in both))
-    return Interval(spread.n, mean, spread.half_width)
+def _measure(asked: Reproduction, target: str) -> str:
+    if asked.protocol != "base_to_novel":
+        return "accuracy"
+    return "HM" if target == HARMONIC else target
+
+
+def _place(asked: Reproduction, summary: Summary) -> tuple[str, int, str]:
+    own = asked.protocol == "base_to_novel" or summary.target in ("all", "source")
+    data = summary.data[0] if own else summary.target
+    return data, summary.panel.shots, _measure(asked, summary.target)
+
+
+def _is_whole(asked: Reproduction, average: Summary, found: Sequence[Summary]) -> bool:
+    """Whether an average is over all data sets, each with the same seeds."""
+    over_targets = average.target == AVERAGE
+    if over_targets == average.averaged:
+        return False  # of several sources: nothing was published of that
+    parts = {
+        summary.target if over_targets else summary.data[0]: summary.seeds
+        for summary in found
+        if summary.panel == average.panel
+        and not summary.averaged
+        and (summary.target not in ("source", AVERAGE) or not over_targets)
+        and (over_targets or summary.target == average.target)
+    }
+    return set(parts) == set(asked.data_sets) and set(parts.values()) == {average.seeds}
+
+
+def _in_percent(interval: Interval) -> Interval:
+    half = interval.half_width
+    return replace(
+        interval, mean=100 * interval.mean, half_width=None if half is None else 100 * half
+    )

@@ -31,31 +31,13 @@ from interlace.methods.inference import (
     logits_in_parts,
     take,
 )
+from interlace.protocols.condition import CLEAN, Condition
 
 
 @lru_cache(maxsize=8)
 def _open(data: str, root: Path | None, working_folder: str) -> Source:
     """Images before any draw; what a relative path means depends on the working folder."""
     return open_source(data, root)
-
-
-@dataclass(frozen=True, slots=True, order=True)
-class Condition:
-    """What a robustness study changes, and by how much.
-
-    Attributes:
-        kind: what is changed; ``clean`` changes nothing.
-        severity: by how much, in the unit of the kind.
-    """
-
-    kind: str = "clean"
-    severity: float = 0.0
-
-    def __str__(self) -> str:
-        return self.kind if self == CLEAN else f"{self.kind}={self.severity:g}"
-
-
-CLEAN = Condition()
 
 
 @dataclass(frozen=True)

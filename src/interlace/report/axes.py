@@ -11,14 +11,6 @@ from matplotlib.ticker import FuncFormatter, MaxNLocator
 from interlace.report.svg import FONT, INK, MUTED, RULE, WIDTH, Style, new_figure
 
 
-def amount(value: float) -> str:
-    """Format a cost shortly."""
-    for unit, size in (("G", 1e9), ("M", 1e6), ("k", 1e3)):
-        if value >= size:
-            return f"{value / size:.3g}{unit}"
-    return f"{value:.3g}"
-
-
 def new_axes(height: float, left: float = 38, right: float = 8) -> tuple[Figure, Axes]:
     """Make axes by hand: the font of the page is not known, so no layout can be computed."""
     figure = new_figure(height)

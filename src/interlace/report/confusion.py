@@ -14,8 +14,8 @@ from typing import Any
 from matplotlib.collections import PolyCollection
 
 from interlace.evaluation.plots.drawing import shorten
-from interlace.report.cells import Cell
-from interlace.report.measures import target_label
+from interlace.experiments.measures import target_label
+from interlace.experiments.reading import Cell
 from interlace.report.plots import Chart
 from interlace.report.svg import FONT, INK, PAPER, RULE, WIDTH, new_figure, shade, to_svg
 

@@ -6,21 +6,21 @@ from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from interlace.report.cells import CLEAN, Setup
-from interlace.report.measures import (
+from interlace.experiments.measures import (
     AVERAGE,
     HARMONIC,
     HM_DEFINITION,
     definition,
     measure,
-    p_value,
-    percent,
     protocol_label,
     target_label,
     target_order,
 )
+from interlace.experiments.reading import Setup
+from interlace.experiments.summaries import Panel, Summary
+from interlace.protocols.condition import CLEAN
+from interlace.report.numbers import p_value, percent
 from interlace.report.results import Results
-from interlace.report.summaries import Panel, Summary
 
 _HEADLINE = (HARMONIC, AVERAGE, "all")
 _MEAN_OF_HM = "mean of HMs"
@@ -108,13 +108,13 @@ def grids(
     shots = sorted({panel.shots for panel in panels})
     targets = sorted({s.target for s in found}, key=target_order)
     made = []
-    if any(panel.condition.kind != CLEAN for panel in panels):
-        for kind in sorted({panel.condition.kind for panel in panels} - {CLEAN}):
+    if any(panel.condition.kind != CLEAN.kind for panel in panels):
+        for kind in sorted({panel.condition.kind for panel in panels} - {CLEAN.kind}):
             for number in shots:
                 own = [
                     panel
                     for panel in panels
-                    if panel.shots == number and panel.condition.kind in (CLEAN, kind)
+                    if panel.shots == number and panel.condition.kind in (CLEAN.kind, kind)
                 ]
                 for target in targets:
                     columns = [(_severity(panel), _pick(found, panel, target)) for panel in own]
@@ -150,7 +150,7 @@ def by_data(results: Results, setup: Setup, protocol: str, key: str) -> list[Gri
         columns.append(("average", _pick(own, panel, target)))
         what = measure(key).title if target == "all" else target_label(target)
         title = f"{what} by data set, {_shots(panel.shots)}"
-        if panel.condition.kind != CLEAN:
+        if panel.condition.kind != CLEAN.kind:
             title += f", {panel.condition.kind.replace('_', ' ')} {panel.condition.severity:g}"
         made.append(_grid(results, title, columns, len(columns) - 1))
     return made
@@ -185,7 +185,7 @@ def _shots(number: int) -> str:
 
 
 def _severity(panel: Panel) -> str:
-    return "clean" if panel.condition.kind == CLEAN else f"{panel.condition.severity:g}"
+    return "clean" if panel.condition.kind == CLEAN.kind else f"{panel.condition.severity:g}"
 
 
 def _grid(

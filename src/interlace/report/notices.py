@@ -6,13 +6,11 @@ from collections import defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass
 from itertools import product
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from interlace.report.cells import Cell
-from interlace.report.measures import protocol_label
-
-if TYPE_CHECKING:
-    from interlace.report.results import Results
+from interlace.experiments.measures import protocol_label
+from interlace.experiments.reading import Cell
+from interlace.report.results import Results
 
 FEW_SEEDS = 5
 _MOST_NAMED = 6

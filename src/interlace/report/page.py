@@ -2,21 +2,21 @@
 
 from __future__ import annotations
 
-import statistics
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from interlace.experiments.measures import measure, protocol_label
+from interlace.experiments.reading import Cell, Setup
+from interlace.experiments.summaries import Summary, mean_costs
+from interlace.protocols.condition import CLEAN
 from interlace.report import plots
-from interlace.report.cells import CLEAN, Cell, Setup
 from interlace.report.confusion import Confusion, confusion
 from interlace.report.findings import Finding, finding
 from interlace.report.grids import Grid, by_data, grids, short_names
-from interlace.report.measures import measure, protocol_label
 from interlace.report.plots import Chart, Styles
 from interlace.report.results import Results
-from interlace.report.summaries import Summary
 from interlace.report.svg import styles
 
 _EXPLAINED = {
@@ -139,7 +139,7 @@ def _draw(made: Section, found: Sequence[Summary], looks: Styles) -> None:
             chart = None
             if len({panel.condition for panel in panels}) > 1:
                 places = [
-                    p.condition.severity if p.condition.kind != CLEAN else 0.0 for p in panels
+                    p.condition.severity if p.condition.kind != CLEAN.kind else 0.0 for p in panels
                 ]
                 title = f"{grid.title}: {name}" if name else grid.title
                 kind = panels[-1].condition.kind.replace("_", " ")
@@ -202,15 +202,8 @@ def _gains(grid: Grid) -> list[Chart]:
 
 
 def _draw_costs(made: Section, cells: Sequence[Cell], grid: Grid, looks: Styles) -> None:
-    spent: dict[str, dict[str, list[float]]] = defaultdict(lambda: defaultdict(list))
     panel = next(iter(grid.main.cells.values())).panel
-    for cell in cells:
-        if (cell.shots, cell.condition) == (panel.shots, panel.condition):
-            values = {"parameters": cell.record.get("parameters"), **cell.part("seconds")}
-            for name, value in (values | {"peak_memory": cell.record.get("peak_memory")}).items():
-                if isinstance(value, int | float):
-                    spent[cell.method][name].append(float(value))
-    means = {m: {name: statistics.fmean(v) for name, v in own.items()} for m, own in spent.items()}
+    means = mean_costs(c for c in cells if (c.shots, c.condition) == (panel.shots, panel.condition))
     order = [method for method in grid.rows if method in means]
     made.cost_rows = [(method, means[method]) for method in order]
     what = f"{grid.main.label}, %"
@@ -228,7 +221,7 @@ def _confusions(cells: Sequence[Cell], grid: Grid) -> list[Confusion]:
     groups: dict[tuple[str, str], dict[str, list[Cell]]] = defaultdict(lambda: defaultdict(list))
     shots = max((cell.shots for cell in cells), default=0)
     for cell in cells:
-        if cell.shots == shots and cell.condition.kind == CLEAN:
+        if cell.shots == shots and cell.condition.kind == CLEAN.kind:
             for target, values in cell.part("metrics").items():
                 if isinstance(values, dict) and values.get("details"):
                     groups[cell.data, target][cell.method].append(cell)
@@ -254,7 +247,7 @@ def configuration(results: Results) -> dict[str, Any]:
         text = ", ".join(f"{name}={_shown(value)}" for name, value in settings.items())
         entry = runs.setdefault((cell.method, text), {"data": {}, "settings": settings})
         entry["data"][cell.data] = None
-        name = cell.data if condition.kind == CLEAN else f"{cell.data}, {condition.kind}"
+        name = cell.data if condition.kind == CLEAN.kind else f"{cell.data}, {condition.kind}"
         splits[name, cell.shots][cell.seed] = cell.split_hash
     methods: dict[str, list[dict[str, Any]]] = defaultdict(list)
     for (method, text), entry in sorted(runs.items()):

@@ -10,9 +10,9 @@ from markupsafe import Markup
 from matplotlib.axes import Axes
 from matplotlib.ticker import FixedLocator, FuncFormatter, MaxNLocator
 
+from interlace.experiments.summaries import Summary
 from interlace.report import labels
 from interlace.report.axes import (
-    amount,
     draw_cross,
     draw_marker,
     limits,
@@ -23,8 +23,7 @@ from interlace.report.axes import (
     span,
     y_percent,
 )
-from interlace.report.measures import percent, points
-from interlace.report.summaries import Summary
+from interlace.report.numbers import percent, points, short_amount
 from interlace.report.svg import (
     BETTER,
     FONT,
@@ -226,7 +225,7 @@ def cost(
     ys = [quality[m].mean for m in methods]
     errors = [quality[m].interval.half_width or 0.0 for m in methods]
     ticks = list(range(low, high + 1))
-    names = [amount(10.0**tick) for tick in ticks]
+    names = [short_amount(10.0**tick) for tick in ticks]
     if free in xs:
         ticks, names = [free, *ticks], ["0", *names]
         axes.axvline(low - 0.35, color=RULE, linewidth=0.8, linestyle=(0, (2, 2)))
@@ -240,7 +239,7 @@ def cost(
     percent_axis(axes.yaxis)
     name_axes(axes, x_label, y_label)
     labels.beside_points(axes, list(zip(xs, ys, strict=True)), methods, styles)
-    said = ", ".join(f"{m} {amount(costs[m])}, {percent(quality[m].mean)}" for m in methods)
+    said = ", ".join(f"{m} {short_amount(costs[m])}, {percent(quality[m].mean)}" for m in methods)
     return Chart(to_svg(figure, f"{title}; {x_label} and {y_label}: {said}."), title)
 
 

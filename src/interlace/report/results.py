@@ -11,10 +11,9 @@ from pathlib import Path
 from typing import Any
 
 from interlace.errors import InterlaceError
-from interlace.report.cells import Cell, FoundCells, Setup, parse_cell, read_cells
-from interlace.report.measures import measure_order, protocol_order
-from interlace.report.notices import Notice, notices
-from interlace.report.summaries import Panel, Summary, summarize
+from interlace.experiments.measures import measure_order, protocol_order
+from interlace.experiments.reading import Cell, FoundCells, Setup, parse_cell, read_cells
+from interlace.experiments.summaries import Summary, summarize
 
 BASELINE = "zero_shot"
 
@@ -104,11 +103,6 @@ class Results:
         found = {cell.protocol for cell in self.done if cell.setup == setup}
         return sorted(found, key=protocol_order)
 
-    def panels(self, setup: Setup, protocol: str) -> list[Panel]:
-        """Panels of a protocol, by shots and condition."""
-        found = {s.panel for s in self.summaries(protocol=protocol, setup=setup)}
-        return sorted(found, key=lambda panel: (panel.shots, panel.condition))
-
     def measures(self, setup: Setup, protocol: str) -> list[str]:
         """Measures of a protocol; the first is the headline.
 
@@ -118,15 +112,6 @@ class Results:
         cells = (cell for cell in self.done if (cell.setup, cell.protocol) == (setup, protocol))
         names = (name for cell in cells for own in cell.values.values() for name in own)
         return sorted((n for n in dict.fromkeys(names) if n in found), key=measure_order)
-
-    def against(self, baseline: str) -> Results:
-        """Return the same cells compared to another method."""
-        other = Results(FoundCells((), (), 0))
-        other.cells, other.renamed = self.cells, self.renamed
-        other.skipped, other.replaced = self.skipped, self.replaced
-        other.damaged = self.damaged
-        other.baseline = baseline
-        return other
 
     def setup_label(self, setup: Setup) -> str:
         """Names a setup for people: the model, and what tells it from the other setups."""
@@ -141,10 +126,6 @@ class Results:
         if setup.template:
             parts.append(f"template “{setup.template}”")
         return ", ".join(parts)
-
-    def notices(self) -> list[Notice]:
-        """List what a reader must know before believing the numbers."""
-        return notices(self)
 
 
 def load_cells(paths: Iterable[Path | str] | Path | str, baseline: str | None = None) -> Results:
@@ -171,7 +152,12 @@ def results_of(records: Iterable[Mapping[str, Any]], baseline: str | None = None
     Raises:
         InterlaceError: One is no record of a cell.
     """
-    return Results(FoundCells(tuple(map(parse_cell, records)), (), 0), baseline)
+    return results_from(map(parse_cell, records), baseline)
+
+
+def results_from(cells: Iterable[Cell], baseline: str | None = None) -> Results:
+    """Take cells that are at hand; as :func:`load_cells`."""
+    return Results(FoundCells(tuple(cells)), baseline)
 
 
 def _cell_order(cell: Cell) -> tuple[Any, ...]:

@@ -6,17 +6,19 @@ import csv
 import io
 import json
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any
+from dataclasses import replace
+from typing import Any
+
+from rich.table import Table
+from rich.text import Text
 
 from interlace._util.text import printable
+from interlace.experiments.summaries import Summary, mean_costs
 from interlace.report.findings import finding
 from interlace.report.grids import Column, Grid, by_data, grids
-from interlace.report.measures import percent
+from interlace.report.notices import notices
+from interlace.report.numbers import percent, points, with_commas
 from interlace.report.results import Results
-from interlace.report.summaries import Summary
-
-if TYPE_CHECKING:
-    from rich.table import Table
 
 MARKS = {"better": "▲", "worse": "▼", "": ""}
 _LATEX_MARKS = {"better": r"$^{\uparrow}$", "worse": r"$^{\downarrow}$", "": ""}
@@ -72,41 +74,81 @@ def terminal(results: Results, per_data: bool = False) -> list[Table]:
 
     The notes of a table are its caption. Only the first measure of a protocol is shown.
     """
-    from rich.table import Table
-    from rich.text import Text
+    return [
+        _printed(grid, f"{grid.title}: {heading}")
+        for heading, found in sections(results, per_data)
+        for grid in found
+        if grid.measure == _headline_measure(results, grid)
+    ]
 
-    made = []
-    for heading, found in sections(results, per_data):
-        for grid in found:
-            if grid.measure != _headline_measure(results, grid):
-                continue
-            table = Table(
-                # as Text: on whatever console it is printed, a name is no markup
-                title=Text(f"{grid.title}: {heading}"),
-                title_justify="left",
-                caption=Text("\n".join(grid.notes)),
-                caption_justify="left",
+
+def comparison(results: Results, title: str) -> list[Table]:
+    """Make the tables of methods on the same shots: accuracy with its cost, then the gains.
+
+    Args:
+        results: cells of one protocol on one data set.
+        title: what was compared.
+    """
+    costs = mean_costs(results.done)
+    extras = [
+        ("parameters", {method: with_commas(own["parameters"]) for method, own in costs.items()}),
+        ("fit, s", {method: with_commas(own["fit"]) for method, own in costs.items()}),
+    ]
+    found = next(own for _, own in sections(results, per_data=False))
+    made = [_printed(replace(grid, extras=(*grid.extras, *extras)), title) for grid in found]
+    return made + [_gains(grid) for grid in found if len(grid.rows) > 1]
+
+
+def _printed(grid: Grid, title: str) -> Table:
+    table = _empty_table(title, "\n".join(grid.notes), _headings(grid))
+    for method in grid.rows:
+        texts = [
+            Text(
+                _plain(grid.cell(method, column)),
+                style="bold" if _best(grid, method, column) else "",
             )
-            table.add_column("method", no_wrap=True)
-            for label in _headings(grid):
-                table.add_column(Text(label), justify="right")
-            for method in grid.rows:
-                texts = [
-                    Text(
-                        _plain(grid.cell(method, column)),
-                        style="bold" if _best(grid, method, column) else "",
-                    )
-                    for column in grid.columns
-                ]
-                table.add_row(Text(method), *texts, *map(Text, _extra_cells(grid, method)))
-            made.append(table)
-    return made
+            for column in grid.columns
+        ]
+        table.add_row(Text(method), *texts, *map(Text, _extra_cells(grid, method)))
+    return table
+
+
+def _gains(grid: Grid) -> Table:
+    title = f"paired difference to {grid.baseline} in points ± half its 95 % t-interval over seeds"
+    table = _empty_table(title, "", [column.label for column in grid.columns])
+    for method in grid.rows:
+        if method != grid.baseline:
+            cells = [grid.cell(method, column) for column in grid.columns]
+            table.add_row(Text(method), *(Text(_gain(cell)) for cell in cells))
+    return table
+
+
+def _gain(cell: Summary | None) -> str:
+    if cell is None or cell.comparison is None:
+        return "–"
+    interval = cell.comparison.paired.difference
+    half = "" if interval.half_width is None else f" ±{percent(interval.half_width)}"
+    return points(interval.mean) + half
+
+
+def _empty_table(title: str, caption: str, headings: list[str]) -> Table:
+    # as Text: on whatever console it is printed, a name is no markup
+    table = Table(
+        title=Text(title),
+        title_justify="left",
+        caption=Text(caption) if caption else None,
+        caption_justify="left",
+    )
+    table.add_column("method", no_wrap=True)
+    for label in headings:
+        table.add_column(Text(label), justify="right")
+    return table
 
 
 def markdown(results: Results, title: str = "Results") -> str:
     """Write everything as Markdown: findings, notices and tables."""
     lines = [f"# {_md(title)}", ""]
-    for notice in results.notices():
+    for notice in notices(results):
         lines += [f"> {'**Warning.** ' if notice.serious else ''}{_md(notice.text)}", ">"]
     if lines[-1] == ">":
         lines[-1] = ""
@@ -268,7 +310,7 @@ def _markdown_table(grid: Grid) -> list[str]:
 
 
 def _md(text: str) -> str:
-    """Escapes what Markdown would read as its own."""
+    """Escape what Markdown would read as its own."""
     for sign in "\\`*_[]<>|&~$":
         text = text.replace(sign, "\\" + sign)
     return printable(text.replace("\n", " "))
@@ -310,5 +352,5 @@ def _latex_cell(grid: Grid, method: str, column: Column) -> str:
 
 
 def escape_latex(text: str) -> str:
-    """Escapes what LaTeX would read as its own, and writes the marks that it has no letter for."""
+    """Escape what LaTeX would read as its own, and write the marks that it has no letter for."""
     return "".join(_LATEX.get(sign, sign) for sign in printable(text.replace("\n", " ")))

@@ -13,7 +13,6 @@ from matplotlib.patches import Rectangle
 from PIL import Image, ImageOps
 
 from interlace.errors import InterlaceError
-from interlace.evaluation.classification import harmonic_mean
 from interlace.evaluation.plots.drawing import (
     ADAPTED,
     INK,
@@ -56,21 +55,6 @@ class GainRow:
         return self.centers or (
             mean_interval(self.zero_shot).mean,
             mean_interval(self.adapted).mean,
-        )
-
-    @classmethod
-    def harmonic(cls, base: "GainRow", novel: "GainRow") -> "GainRow":
-        """Make the HM bars: of the averaged accuracies, with each seed's own HM as its values."""
-
-        def per_seed(first: Sequence[float], second: Sequence[float]) -> tuple[float, ...]:
-            return tuple(harmonic_mean(b, n) for b, n in zip(first, second, strict=True))
-
-        before, after = zip(base.heights(), novel.heights(), strict=True)
-        return cls(
-            "HM",
-            per_seed(base.zero_shot, novel.zero_shot),
-            per_seed(base.adapted, novel.adapted),
-            (harmonic_mean(*before), harmonic_mean(*after)),
         )
 
 
