@@ -11,8 +11,7 @@ HARMONIC = "hm"
 AVERAGE = "average"
 
 HM_DEFINITION = (
-    "HM is the harmonic mean of the averaged base and novel accuracy, as published tables have it; "
-    "the mean of each seed's own HM stands beside it."
+    "HM is the harmonic mean of the averaged base and novel accuracy, as published tables have it"
 )
 
 AP_DEFINITIONS = {

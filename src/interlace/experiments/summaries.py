@@ -183,8 +183,8 @@ def not_different(best: Summary, others: Iterable[Summary]) -> tuple[set[str], i
 
 
 def _measures(cells: Sequence[Cell]) -> list[str]:
-    found = {name for cell in cells for values in cell.values.values() for name in values}
-    return sorted(found, key=measure_order)
+    names = (name for cell in cells for values in cell.values.values() for name in values)
+    return sorted(dict.fromkeys(names), key=measure_order)  # of unknown ones, as they come
 
 
 class _PanelTable:

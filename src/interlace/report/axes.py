@@ -8,7 +8,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, MaxNLocator
 
-from interlace.report.svg import FONT, INK, MUTED, RULE, WIDTH, Style, new_figure
+from interlace.evaluation.plots.drawing import frame
+from interlace.report.svg import FONT, PAGE, WIDTH, Style, new_figure
 
 
 def new_axes(height: float, left: float = 38, right: float = 8) -> tuple[Figure, Axes]:
@@ -23,24 +24,22 @@ def new_axes(height: float, left: float = 38, right: float = 8) -> tuple[Figure,
     )
     axes = figure.add_axes(box)
     axes.patch.set_visible(False)
-    axes.grid(color=RULE, linewidth=0.7)
+    axes.grid(color=PAGE.rule, linewidth=0.7)
     axes.set_axisbelow(True)
-    axes.tick_params(length=0, labelsize=FONT, colors=INK, pad=4)
-    for side, spine in axes.spines.items():
-        spine.set_visible(side == "bottom")
-        spine.set_color(MUTED)
-        spine.set_linewidth(0.8)
+    axes.tick_params(labelsize=FONT, pad=4)
+    frame(axes, PAGE, sides=("bottom",))
+    axes.spines["bottom"].set_color(PAGE.muted)
     return figure, axes
 
 
 def name_axes(axes: Axes, x_label: str, y_label: str) -> None:
     """Write what the axes are."""
-    axes.set_xlabel(x_label, fontsize=FONT, color=MUTED, labelpad=4, parse_math=False)
-    axes.set_ylabel(y_label, fontsize=FONT, color=MUTED, labelpad=4, parse_math=False)
+    axes.set_xlabel(x_label, fontsize=FONT, color=PAGE.muted, labelpad=4)
+    axes.set_ylabel(y_label, fontsize=FONT, color=PAGE.muted, labelpad=4)
 
 
 def draw_cross(axes: Axes, x: float, y: float, across: float, up: float, style: Style) -> None:
-    """Draws the error bars of a point; an error of nothing has none."""
+    """Draw the error bars of a point; an error of nothing has none."""
     for error_x, error_y in ((across, 0.0), (0.0, up)):
         if error_x or error_y:
             ends = ((x - error_x, x + error_x), (y - error_y, y + error_y))
@@ -48,7 +47,7 @@ def draw_cross(axes: Axes, x: float, y: float, across: float, up: float, style: 
 
 
 def draw_marker(axes: Axes, x: float, y: float, style: Style) -> None:
-    """Draws the marker of a method."""
+    """Draw the marker of a method."""
     axes.plot(
         [x],
         [y],
@@ -63,7 +62,7 @@ def draw_marker(axes: Axes, x: float, y: float, style: Style) -> None:
 
 
 def percent_axis(axis: object) -> None:
-    """Labels an axis of fractions in percent."""
+    """Label an axis of fractions in percent."""
     set_locator: Callable[..., None] = axis.set_major_locator  # type: ignore[attr-defined]
     set_locator(MaxNLocator(6, steps=[1, 2, 5, 10]))
     axis.set_major_formatter(FuncFormatter(_tick))  # type: ignore[attr-defined]

@@ -263,7 +263,7 @@ def _notes(results: Results, columns: Sequence[Column], headline: int) -> list[s
     if defined is not None:
         notes.append(defined)
     if any(s.target == HARMONIC for s in cells):
-        notes.append(HM_DEFINITION)
+        notes.append(f"{HM_DEFINITION}; the mean of each seed's own HM stands beside it.")
     over = [s for s in main.cells.values() if s.comparison and s.comparison.over]
     if over:
         sets = max(len(s.data) for s in over)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from matplotlib.axes import Axes
 
-from interlace.report.svg import FONT, MUTED, Style
+from interlace.report.svg import FONT, PAGE, Style
 
 _SIZE = FONT - 1
 _WIDE, _HIGH = 0.58 * _SIZE, 1.12 * _SIZE
@@ -79,8 +79,7 @@ def beside_points(
             va="center",
             fontsize=_SIZE,
             color=styles[names[i]].color,
-            parse_math=False,
-            arrowprops={"arrowstyle": "-", "color": MUTED, "linewidth": 0.5, "shrinkB": 3}
+            arrowprops={"arrowstyle": "-", "color": PAGE.muted, "linewidth": 0.5, "shrinkB": 3}
             if far
             else None,
         )
@@ -108,7 +107,6 @@ def at_line_ends(
             va="center",
             fontsize=_SIZE,
             color=styles[names[place]].color,
-            parse_math=False,
             annotation_clip=False,
             arrowprops={
                 "arrowstyle": "-",

@@ -27,9 +27,7 @@ from interlace.report.numbers import percent, points, short_amount
 from interlace.report.svg import (
     BETTER,
     FONT,
-    INK,
-    MUTED,
-    RULE,
+    PAGE,
     WORSE,
     Style,
     to_svg,
@@ -43,9 +41,9 @@ class Chart:
     """A chart with what stands around it.
 
     Attributes:
-        svg: The drawing.
-        title: What it shows.
-        caption: How to read it.
+        svg: the drawing.
+        title: what it shows.
+        caption: how to read it.
     """
 
     svg: Markup
@@ -62,15 +60,15 @@ def curves(
     y_label: str,
     doubling: bool = False,
 ) -> Chart | None:
-    """Draws a line per method with its 95 % band, over shots or severities.
+    """Draw a line per method with its 95 % band, over shots or severities.
 
     Args:
-        columns: Places on the x axis with a summary by method.
-        styles: How methods are told apart.
-        title: Title of the chart.
-        x_label: What the x axis is.
-        y_label: What the y axis is.
-        doubling: Whether the x axis counts doublings.
+        columns: places on the x axis with a summary by method.
+        styles: how methods are told apart.
+        title: title of the chart.
+        x_label: what the x axis is.
+        y_label: what the y axis is.
+        doubling: whether the x axis counts doublings.
     """
     methods = [m for m in styles if sum(m in cells for _, cells in columns) > 1]
     if not methods:
@@ -116,7 +114,7 @@ def curves(
 def base_and_novel(
     base: Mapping[str, Summary], novel: Mapping[str, Summary], styles: Styles, *, title: str
 ) -> Chart | None:
-    """Draws base against novel accuracy with lines of equal HM."""
+    """Draw base against novel accuracy with lines of equal HM."""
     methods = [m for m in styles if m in base and m in novel]
     if len(methods) < 2:
         return None
@@ -146,14 +144,14 @@ def base_and_novel(
 def gains(
     cells: Mapping[str, Summary], order: Sequence[str], *, title: str, baseline: str, limit: float
 ) -> Chart | None:
-    """Draws the difference of each method to the baseline as a bar with its 95 % interval.
+    """Draw the difference of each method to the baseline as a bar with its 95 % interval.
 
     Args:
-        cells: Summaries by method.
-        order: Methods from top to bottom.
-        title: Title of the chart.
-        baseline: The method compared to.
-        limit: Reach of the x axis on both sides, so that charts side by side compare.
+        cells: summaries by method.
+        order: methods from top to bottom.
+        title: title of the chart.
+        baseline: the method compared to.
+        limit: reach of the x axis on both sides, so that charts side by side compare.
     """
     found = []
     for method in order:
@@ -165,7 +163,8 @@ def gains(
         46 + 17 * len(found), left=labels.margin([m for m, _, _ in found]), right=34
     )
     places = range(len(found))
-    colors = [{"better": BETTER, "worse": WORSE}.get(verdict, MUTED) for _, _, verdict in found]
+    hues = {"better": BETTER, "worse": WORSE, "": PAGE.muted}
+    colors = [hues[verdict] for _, _, verdict in found]
     axes.barh(
         places,
         [gain.mean for _, gain, _ in found],
@@ -187,11 +186,11 @@ def gains(
             transform=axes.get_yaxis_transform(),
             va="center",
             fontsize=FONT - 0.5,
-            color=INK,
+            color=PAGE.ink,
         )
-    axes.plot(xs, ys, color=INK, linewidth=1)
-    axes.axvline(0, color=INK, linewidth=0.9)
-    axes.set_yticks(list(places), [m for m, _, _ in found], parse_math=False)
+    axes.plot(xs, ys, color=PAGE.ink, linewidth=1)
+    axes.axvline(0, color=PAGE.ink, linewidth=0.9)
+    axes.set_yticks(list(places), [m for m, _, _ in found])
     axes.set_ylim(len(found) - 0.4, -0.6)
     axes.set_xlim(-limit, limit)
     axes.xaxis.set_major_locator(MaxNLocator(5, steps=[1, 2, 5, 10]))
@@ -211,7 +210,7 @@ def cost(
     x_label: str,
     y_label: str,
 ) -> Chart | None:
-    """Draws quality over the decades of a cost; a cost of nothing has a place of its own."""
+    """Draw quality over the decades of a cost; a cost of nothing has a place of its own."""
     methods = [m for m in styles if m in costs and m in quality]
     spent = [costs[m] for m in methods if costs[m] > 0]
     if len(methods) < 2 or not spent:
@@ -228,7 +227,7 @@ def cost(
     names = [short_amount(10.0**tick) for tick in ticks]
     if free in xs:
         ticks, names = [free, *ticks], ["0", *names]
-        axes.axvline(low - 0.35, color=RULE, linewidth=0.8, linestyle=(0, (2, 2)))
+        axes.axvline(low - 0.35, color=PAGE.rule, linewidth=0.8, linestyle=(0, (2, 2)))
     axes.xaxis.set_major_locator(FixedLocator(ticks))
     axes.set_xticklabels(names)
     axes.set_xlim(min(ticks) - 0.25, high + 0.1)
@@ -244,7 +243,7 @@ def cost(
 
 
 def _equal_hm(axes: Axes, x: tuple[float, float], y: tuple[float, float]) -> None:
-    """Draws lines novel = hm * base / (2 * base - hm) and names them where they leave the axes."""
+    """Draw lines novel = hm * base / (2 * base - hm) and names them where they leave the axes."""
     corners = [
         2 * b * n / (b + n) for b, n in (*zip(x, y, strict=True), (x[0], y[1]), (x[1], y[0]))
     ]
@@ -257,7 +256,7 @@ def _equal_hm(axes: Axes, x: tuple[float, float], y: tuple[float, float]) -> Non
         inside = [(b, n) for b, n in line if y[0] <= n <= y[1]]
         if len(inside) < 4:
             continue
-        axes.plot(*zip(*inside, strict=True), color=MUTED, linewidth=0.5, alpha=0.7)
+        axes.plot(*zip(*inside, strict=True), color=PAGE.muted, linewidth=0.5, alpha=0.7)
         end = inside[-1]
         axes.annotate(
             f"HM {100 * hm:.6g}",
@@ -267,5 +266,5 @@ def _equal_hm(axes: Axes, x: tuple[float, float], y: tuple[float, float]) -> Non
             ha="right",
             va="bottom",
             fontsize=FONT - 2,
-            color=MUTED,
+            color=PAGE.muted,
         )

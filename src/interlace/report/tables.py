@@ -13,6 +13,7 @@ from rich.table import Table
 from rich.text import Text
 
 from interlace._util.text import printable
+from interlace.experiments.measures import HM_DEFINITION
 from interlace.experiments.summaries import Summary, mean_costs
 from interlace.report.findings import finding
 from interlace.report.grids import Column, Grid, by_data, grids
@@ -90,13 +91,17 @@ def comparison(results: Results, title: str) -> list[Table]:
         title: what was compared.
     """
     costs = mean_costs(results.done)
-    extras = [
-        ("parameters", {method: with_commas(own["parameters"]) for method, own in costs.items()}),
-        ("fit, s", {method: with_commas(own["fit"]) for method, own in costs.items()}),
-    ]
-    found = next(own for _, own in sections(results, per_data=False))
-    made = [_printed(replace(grid, extras=(*grid.extras, *extras)), title) for grid in found]
-    return made + [_gains(grid) for grid in found if len(grid.rows) > 1]
+    extras = tuple(
+        (label, {method: with_commas(own[name]) for method, own in costs.items()})
+        for label, name in (("parameters", "parameters"), ("fit, s", "fit"))
+    )
+    made = []
+    for grid in next(own for _, own in sections(results, per_data=False)):
+        notes = [f"{HM_DEFINITION}." if n.startswith(HM_DEFINITION) else n for n in grid.notes]
+        made.append(_printed(replace(grid, extras=extras, notes=tuple(notes)), title))
+        if len(grid.rows) > 1:
+            made.append(_gains(grid))
+    return made
 
 
 def _printed(grid: Grid, title: str) -> Table:
@@ -141,7 +146,8 @@ def _empty_table(title: str, caption: str, headings: list[str]) -> Table:
     )
     table.add_column("method", no_wrap=True)
     for label in headings:
-        table.add_column(Text(label), justify="right")
+        # what is one word stays whole, others make room for it
+        table.add_column(Text(label), justify="right", no_wrap=label == "parameters")
     return table
 
 
