@@ -16,7 +16,7 @@ from interlace._util.text import printable
 from interlace.cli._console import PlainConsole
 from interlace.errors import InterlaceError
 from interlace.experiments.record import check_record
-from interlace.report import results_of, tables
+from interlace.report import flat, results_of, tables
 from interlace.search.sources import Shard, find_source
 from tests.report.making import cell
 
@@ -68,7 +68,7 @@ def test_a_record_of_anything_is_refused_or_reported(place, data, value):
     except InterlaceError as error:
         one_line(error)
         return
-    for text in (tables.markdown(results), tables.to_csv(results), tables.latex(results)):
+    for text in (tables.markdown(results), flat.to_csv(results), tables.latex(results)):
         text.encode("utf-8")
 
 

@@ -6,7 +6,7 @@ import subprocess
 import pytest
 from rich.console import Console
 
-from interlace.report import tables
+from interlace.report import flat, tables
 from interlace.report.findings import finding
 from interlace.report.grids import by_data, grids
 from tests.report.making import Grid, cell
@@ -119,7 +119,7 @@ def test_markdown_has_whole_tables_and_defines_hm(small):
 
 
 def test_csv_has_a_line_per_summary(small):
-    found = list(csv.DictReader(io.StringIO(tables.to_csv(small))))
+    found = list(csv.DictReader(io.StringIO(flat.to_csv(small))))
     assert len(found) == len(small.summaries())
     row = next(
         r

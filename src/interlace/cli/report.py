@@ -71,7 +71,7 @@ def run(
     kind = _format(output, format_, as_json)
     if output is not None:
         check_writable(output, folder=False)
-    from interlace.report import load_cells, notices, tables
+    from interlace.report import flat, load_cells, notices, tables
 
     results = load_cells(runs, baseline)
     told = notices(results)
@@ -84,7 +84,7 @@ def run(
         elif kind is ReportFormat.MARKDOWN:
             text = tables.markdown(results, title or "Results")
         else:
-            text = (tables.to_csv if kind is ReportFormat.CSV else tables.latex)(results)
+            text = (flat.to_csv if kind is ReportFormat.CSV else tables.latex)(results)
         if output is not None:
             write_text(output, text)
         elif not as_json:
@@ -96,7 +96,7 @@ def run(
                 "cells": len(results.done),
                 "failed": len(results.failed),
                 "notices": [asdict(notice) for notice in told],
-                "summaries": list(tables.rows(results)),
+                "summaries": list(flat.rows(results)),
             }
         )
     for notice in told:

@@ -72,8 +72,11 @@ _PROTOCOLS = {
     "udcdr": "Retrieval: seen classes, unseen domain",
     "retrieval": "Retrieval across classes and domains",
 }
-_TARGETS = {"base": "base", "novel": "novel", HARMONIC: "HM", "joint": "joint", "all": "all"}
-_TARGETS |= {key: key for key in ("ucdr", "ucdr/mixed", "uccdr", "uccdr/mixed", "udcdr")}
+#: Targets in their order, but for those of transfer, which have names of their own.
+_TARGETS = (
+    *("source", "base", "novel", HARMONIC, "joint", "all"),
+    *("ucdr", "ucdr/mixed", "uccdr", "uccdr/mixed", "udcdr"),
+)
 
 
 def measure(key: str) -> Measure:
@@ -110,12 +113,11 @@ def protocol_order(key: str) -> tuple[int, str]:
 
 def target_label(key: str) -> str:
     """Name a target for people."""
-    return _TARGETS.get(key, key)
+    return "HM" if key == HARMONIC else key
 
 
 def target_order(key: str) -> tuple[int, str]:
-    """Sort targets: base, novel, HM, joint; source, the others by name, their average."""
-    first = ("source", *_TARGETS)
+    """Sort targets: source, base, novel, HM, joint; the others by name; their average."""
     if key == AVERAGE:
-        return (len(first) + 1, "")
-    return (first.index(key), "") if key in first else (len(first), key)
+        return (len(_TARGETS) + 1, "")
+    return (_TARGETS.index(key), "") if key in _TARGETS else (len(_TARGETS), key)

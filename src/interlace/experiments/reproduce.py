@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -271,52 +271,49 @@ def _reached(
     asked: Reproduction, records: Iterable[Mapping[str, Any]]
 ) -> dict[tuple[str, int, str], Interval]:
     """Return what was reached in percent, by data set, number of shots and measure."""
-    cells = [_named(parse_cell(record)) for record in records if record["status"] == "done"]
+    done = [parse_cell(record) for record in records if record["status"] == "done"]
     # one setting: weights that were fetched anew do not divide it
-    found = summarize((replace(cell, setup=cells[0].setup) for cell in cells), asked.method)
-    accuracies = [summary for summary in found if summary.measure == "top1"]
-    reached = {}
-    for summary in accuracies:
-        if not summary.averaged and summary.target != AVERAGE:
-            reached[_place(asked, summary)] = _in_percent(summary.interval)
-        elif _is_whole(asked, summary, accuracies):
-            measure = _measure(asked, summary.target)
-            reached[AVERAGE, summary.panel.shots, measure] = _in_percent(summary.interval)
-    return reached
+    cells = [replace(c, setup=done[0].setup) for cell in done for c in _by_data_set(cell)]
+    found = [  # the data set that others are reached from is no part of the average
+        summary
+        for inside in (True, False)
+        for summary in summarize(
+            (cell for cell in cells if (cell.data in asked.data_sets) is inside), asked.method
+        )
+        if summary.measure == "top1"
+    ]
+    return {
+        (AVERAGE if s.averaged else s.data[0], s.panel.shots, _PRINTED.get(s.target, s.target)): (
+            _in_percent(s.interval)
+        )
+        for s in found
+        if not s.averaged or _is_whole(asked, s, found)
+    }
 
 
-def _named(cell: Cell) -> Cell:
-    """Return a cell under the benchmark's own name, of which there may be several."""
+#: Names of targets in published tables.
+_PRINTED = {HARMONIC: "HM", "all": "accuracy"}
+
+
+def _by_data_set(cell: Cell) -> Iterator[Cell]:
+    """Divide a cell that scores several data sets; each has its own name as a benchmark."""
     entry = find_benchmark(cell.data)
-    return cell if entry is None else replace(cell, data=entry.name)
-
-
-def _measure(asked: Reproduction, target: str) -> str:
-    if asked.protocol != "base_to_novel":
-        return "accuracy"
-    return "HM" if target == HARMONIC else target
-
-
-def _place(asked: Reproduction, summary: Summary) -> tuple[str, int, str]:
-    own = asked.protocol == "base_to_novel" or summary.target in ("all", "source")
-    data = summary.data[0] if own else summary.target
-    return data, summary.panel.shots, _measure(asked, summary.target)
+    own = cell.data if entry is None else entry.name
+    if cell.protocol == "base_to_novel":
+        yield replace(cell, data=own)
+    else:
+        for target, values in cell.values.items():
+            data = own if target in ("all", "source") else target
+            yield replace(cell, data=data, values={"all": values})
 
 
 def _is_whole(asked: Reproduction, average: Summary, found: Sequence[Summary]) -> bool:
     """Whether an average is over all data sets, each with the same seeds."""
-    over_targets = average.target == AVERAGE
-    if over_targets == average.averaged:
-        return False  # of several sources: nothing was published of that
-    parts = {
-        summary.target if over_targets else summary.data[0]: summary.seeds
-        for summary in found
-        if summary.panel == average.panel
-        and not summary.averaged
-        and (summary.target not in ("source", AVERAGE) or not over_targets)
-        and (over_targets or summary.target == average.target)
-    }
-    return set(parts) == set(asked.data_sets) and set(parts.values()) == {average.seeds}
+    place = (average.panel, average.target)
+    parts = [s for s in found if (s.panel, s.target) == place and s.data[0] in asked.data_sets]
+    return set(average.data) == set(asked.data_sets) and all(
+        part.seeds == average.seeds for part in parts
+    )
 
 
 def _in_percent(interval: Interval) -> Interval:

@@ -38,27 +38,14 @@ def name_axes(axes: Axes, x_label: str, y_label: str) -> None:
     axes.set_ylabel(y_label, fontsize=FONT, color=PAGE.muted, labelpad=4)
 
 
-def draw_cross(axes: Axes, x: float, y: float, across: float, up: float, style: Style) -> None:
-    """Draw the error bars of a point; an error of nothing has none."""
+def draw_point(axes: Axes, x: float, y: float, across: float, up: float, style: Style) -> None:
+    """Draw the marker of a method with its error bars; an error of nothing has none."""
     for error_x, error_y in ((across, 0.0), (0.0, up)):
         if error_x or error_y:
             ends = ((x - error_x, x + error_x), (y - error_y, y + error_y))
             axes.plot(*ends, color=style.color, linewidth=0.7, alpha=0.5)
-
-
-def draw_marker(axes: Axes, x: float, y: float, style: Style) -> None:
-    """Draw the marker of a method."""
-    axes.plot(
-        [x],
-        [y],
-        zorder=5,  # names with their halo do not cover it
-        linestyle="none",
-        marker=style.marker,
-        markersize=6,
-        markerfacecolor=style.face,
-        markeredgecolor=style.color,
-        markeredgewidth=1.2,
-    )
+    # above the names, whose halo would cover it
+    axes.plot([x], [y], zorder=5, linestyle="none", **style.marks(6, 1.2))
 
 
 def percent_axis(axis: object) -> None:
@@ -83,11 +70,6 @@ def y_percent(axes: Axes) -> None:
     axes.autoscale_view()
     axes.set_ylim(*axes.get_ylim())
     percent_axis(axes.yaxis)
-
-
-def span(values: Sequence[float]) -> float:
-    """Return the distance from the least to the greatest value; 1 where they are equal."""
-    return (max(values) - min(values)) or 1.0
 
 
 def limits(values: Sequence[float], errors: Sequence[float]) -> tuple[float, float]:

@@ -17,14 +17,12 @@ class Finding:
     """What the headline column of a table says.
 
     Attributes:
-        best: The method with the best mean.
-        summary: Its summary.
-        lead: The first clause, without the method's name.
-        rest: The sentences that follow.
+        best: the method with the best mean.
+        lead: the first clause, without the method's name.
+        rest: the sentences that follow.
     """
 
     best: str
-    summary: Summary
     lead: str
     rest: str
 
@@ -42,7 +40,7 @@ def finding(grid: Grid) -> Finding | None:
     if summary.comparison is not None:
         lead += f", {points(summary.comparison.paired.difference.mean)} points over {grid.baseline}"
     rest = [_gain(grid, best, summary), _tied(grid, best, whole), _verdicts(grid, column.cells)]
-    return Finding(best, summary, lead, " ".join(filter(None, rest)))
+    return Finding(best, lead, " ".join(filter(None, rest)))
 
 
 def _quantity(grid: Grid) -> str:

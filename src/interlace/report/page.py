@@ -9,7 +9,7 @@ from typing import Any
 
 from interlace.experiments.measures import measure, protocol_label
 from interlace.experiments.reading import Cell, Setup
-from interlace.experiments.summaries import Summary, mean_costs
+from interlace.experiments.summaries import mean_costs
 from interlace.protocols.condition import CLEAN
 from interlace.report import plots
 from interlace.report.confusion import Confusion, confusion
@@ -25,9 +25,9 @@ _EXPLAINED = {
     "few_shot": "Fitted on a few images of every class; scored on held-out images of all classes.",
     "cross_dataset": "Fitted on one data set (source); scored there and, with no further fit, on "
     "the others.",
-    "domain_generalization": "Fitted on one domain (source); scored there and on the same kind of "
-    "things in other looks.",
-    "robustness": "What a growing disturbance costs.",
+    "domain_generalization": "Fitted on one domain (source); scored there and on the same classes "
+    "in other visual domains.",
+    "robustness": "Accuracy under increasing corruption.",
     "ucdr": "Images of unseen classes from an unseen domain ask; another domain is searched.",
     "uccdr": "Images of unseen classes from a training domain ask; another domain is searched.",
     "udcdr": "Images of training classes from an unseen domain ask; another domain is searched.",
@@ -37,10 +37,14 @@ _EXPLAINED = {
     "beside the unseen ones.",
 }
 _COSTS = (
-    ("parameters", "trained parameters"),
+    ("parameters", "trainable parameters"),
     ("fit_cpu", "CPU seconds of a fit"),
     ("peak_memory", "peak memory, bytes"),
 )
+
+
+#: Tables with their name.
+NamedGrids = list[tuple[str, list[Grid]]]
 
 
 @dataclass(slots=True)
@@ -48,34 +52,34 @@ class Section:
     """One protocol of one setup.
 
     Attributes:
-        anchor: Its id on the page.
-        title: Its heading.
-        explained: What the protocol does.
-        setup: Name of the setup where there are several.
-        finding: What its first table says.
-        more: What the other tables say, by their title.
-        tables: Headline tables.
-        by_data: Tables with a column per data set.
-        per_data: Tables of each data set, by its name.
-        others: Headline tables of the other measures, by their name.
-        curves: Charts that need the legend of methods.
-        charts: Charts of base against novel.
-        gains: Charts of what each method gained over the baseline.
-        costs: Charts of cost against quality.
-        cost_rows: The costs of each method.
-        confusions: What the best method confuses, where cells tell.
+        anchor: its id on the page.
+        title: its heading.
+        explained: what the protocol does.
+        setup: name of the setup where there are several.
+        tables: headline tables.
+        by_data: tables with a column per data set.
+        per_data: tables of each data set, by its name.
+        others: headline tables of the other measures, by their name.
+        finding: what its first table says.
+        more: what the other tables say, by their title.
+        curves: charts that need the legend of methods.
+        charts: charts of base against novel.
+        gains: charts of what each method gained over the baseline.
+        costs: charts of cost against quality.
+        cost_rows: the costs of each method.
+        confusions: what the best method confuses, where cells tell.
     """
 
     anchor: str
     title: str
     explained: str
     setup: str
+    tables: list[Grid]
+    by_data: list[Grid]
+    per_data: NamedGrids
+    others: NamedGrids
     finding: Finding | None = None
     more: list[tuple[str, Finding]] = field(default_factory=list)
-    tables: list[Grid] = field(default_factory=list)
-    by_data: list[Grid] = field(default_factory=list)
-    per_data: list[tuple[str, list[Grid]]] = field(default_factory=list)
-    others: list[tuple[str, list[Grid]]] = field(default_factory=list)
     curves: list[Chart] = field(default_factory=list)
     charts: list[Chart] = field(default_factory=list)
     gains: list[Chart] = field(default_factory=list)
@@ -86,11 +90,8 @@ class Section:
 
 def sections(results: Results, looks: Styles) -> list[Section]:
     """Build the sections: each protocol of each setup."""
-    found: list[Section] = []
-    for setup in results.setups:
-        for protocol in results.protocols(setup):
-            found.append(_section(results, setup, protocol, looks, f"section-{len(found) + 1}"))
-    return found
+    both = [(setup, p) for setup in results.setups for p in results.protocols(setup)]
+    return [_section(results, *one, looks, f"section-{i}") for i, one in enumerate(both, 1)]
 
 
 def method_styles(results: Results) -> Styles:
@@ -100,70 +101,51 @@ def method_styles(results: Results) -> Styles:
 
 
 def _section(results: Results, setup: Setup, protocol: str, looks: Styles, anchor: str) -> Section:
-    keys = results.measures(setup, protocol)
-    tables = grids(results, setup, protocol, keys[0])
+    main, *others = results.measures(setup, protocol)
+    sets = sorted({s.data[0] for s in results.summaries(main, protocol=protocol, setup=setup)})
+    names = short_names(sets) if len(sets) > 1 else {}
     made = Section(
         anchor=anchor,
         title=protocol_label(protocol),
         explained=_EXPLAINED.get(protocol, ""),
         setup=results.setup_label(setup) if len(results.setups) > 1 else "",
-        finding=finding(tables[0]) if tables else None,
-        more=[(t.title, said) for t in tables[1:] if (said := finding(t)) is not None],
-        tables=tables,
-        by_data=by_data(results, setup, protocol, keys[0]),
+        tables=grids(results, setup, protocol, main),
+        by_data=by_data(results, setup, protocol, main),
+        per_data=[(n, grids(results, setup, protocol, main, data)) for data, n in names.items()],
+        others=[(measure(key).label, grids(results, setup, protocol, key)) for key in others],
     )
-    found = results.summaries(keys[0], protocol=protocol, setup=setup)
-    sets = sorted({s.data[0] for s in found})
-    if len(sets) > 1:
-        names = short_names(sets)
-        for data in sets:
-            own = grids(results, setup, protocol, keys[0], data)
-            made.per_data.append((names[data], own))
-    made.others = [(measure(key).label, grids(results, setup, protocol, key)) for key in keys[1:]]
-    _draw(made, found, looks)
-    cells = [c for c in results.done if c.setup == setup and c.protocol == protocol]
-    if tables:
-        _draw_costs(made, cells, tables[-1], looks)
-        made.confusions = _confusions(cells, tables[-1])
+    if made.tables:
+        first, *rest = made.tables
+        made.finding = finding(first)
+        made.more = [(t.title, said) for t in rest if (said := finding(t)) is not None]
+        cells = [c for c in results.done if (c.setup, c.protocol) == (setup, protocol)]
+        _draw(made, f"{measure(main).label}, %", looks)
+        _draw_costs(made, cells, made.tables[-1], looks)
+        made.gains = _gains((made.by_data or made.tables)[-1])
+        made.confusions = _confusions(cells, made.tables[-1])
     return made
 
 
-def _draw(made: Section, found: Sequence[Summary], looks: Styles) -> None:
-    """Draws what the tables of a section call for."""
-    quality = f"{measure(found[0].measure).label}, %" if found else ""
+def _draw(made: Section, quality: str, looks: Styles) -> None:
+    """Draw what the tables of a section call for."""
     for name, tables in [("", made.tables), *made.per_data]:
         for grid in tables:
-            panels = [next(iter(column.cells.values())).panel for column in grid.columns]
-            targets = {s.target for column in grid.columns for s in column.cells.values()}
-            title = name or grid.title
-            chart = None
+            firsts = [next(iter(column.cells.values())) for column in grid.columns]
+            panels = [first.panel for first in firsts]
+            title = name or ("average over data sets" if made.per_data else grid.title)
             if len({panel.condition for panel in panels}) > 1:
-                places = [
-                    p.condition.severity if p.condition.kind != CLEAN.kind else 0.0 for p in panels
-                ]
+                severities = [p.condition.severity * (p.condition != CLEAN) for p in panels]
+                label = f"severity of {panels[-1].condition.kind.replace('_', ' ')}"
                 title = f"{grid.title}: {name}" if name else grid.title
-                kind = panels[-1].condition.kind.replace("_", " ")
-                chart = _curve(grid, places, looks, title, f"severity of {kind}", quality)
+                made.curves += _curve(grid, severities, looks, title, label, quality)
             elif len({panel.shots for panel in panels}) > 1:
-                places = [float(panel.shots) for panel in panels]
-                title = name or ("average over data sets" if made.per_data else grid.title)
-                chart = _curve(grid, places, looks, title, "shots per class", quality, True)
-            elif {"base", "novel"} <= targets:
-                by_target = {
-                    next(iter(column.cells.values())).target: column.cells
-                    for column in grid.columns
-                }
-                where = name or ("average over data sets" if made.per_data else grid.title)
-                chart = plots.base_and_novel(
-                    by_target["base"], by_target["novel"], looks, title=where
-                )
-                if chart is not None:
-                    made.charts.append(chart)
-                continue
-            if chart is not None:
-                made.curves.append(chart)
-    for grid in made.by_data[-1:] or made.tables[-1:]:
-        made.gains = _gains(grid)
+                shots = [float(panel.shots) for panel in panels]
+                made.curves += _curve(grid, shots, looks, title, "shots per class", quality, True)
+            else:
+                columns = {f.target: c.cells for f, c in zip(firsts, grid.columns, strict=True)}
+                base, novel = columns.get("base", {}), columns.get("novel", {})
+                chart = plots.base_and_novel(base, novel, looks, title=title)
+                made.charts += [] if chart is None else [chart]
 
 
 def _curve(
@@ -174,11 +156,12 @@ def _curve(
     x_label: str,
     quality: str,
     doubling: bool = False,
-) -> Chart | None:
+) -> list[Chart]:
     columns = list(zip(places, (column.cells for column in grid.columns), strict=True))
-    return plots.curves(
+    chart = plots.curves(
         columns, looks, title=title, x_label=x_label, y_label=quality, doubling=doubling
     )
+    return [] if chart is None else [chart]
 
 
 def _gains(grid: Grid) -> list[Chart]:

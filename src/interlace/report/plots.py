@@ -5,22 +5,22 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import product
 
 from markupsafe import Markup
 from matplotlib.axes import Axes
 from matplotlib.ticker import FixedLocator, FuncFormatter, MaxNLocator
 
+from interlace.evaluation.statistics import harmonic_mean
 from interlace.experiments.summaries import Summary
 from interlace.report import labels
 from interlace.report.axes import (
-    draw_cross,
-    draw_marker,
+    draw_point,
     limits,
     name_axes,
     new_axes,
     percent_axis,
     signed_tick,
-    span,
     y_percent,
 )
 from interlace.report.numbers import percent, points, short_amount
@@ -86,22 +86,13 @@ def curves(
         style = styles[method]
         low, high = ([m + k * h for m, h in zip(means, halves, strict=True)] for k in (-1, 1))
         axes.fill_between(xs, low, high, color=style.color, alpha=0.11, linewidth=0)
-        axes.plot(
-            xs,
-            means,
-            color=style.color,
-            linestyle=style.line,
-            linewidth=1.4,
-            marker=style.marker,
-            markersize=4.6,
-            markerfacecolor=style.face,
-            markeredgecolor=style.color,
-            markeredgewidth=1,
-        )
+        marks = style.marks(4.6, 1)
+        axes.plot(xs, means, color=style.color, linestyle=style.line, linewidth=1.4, **marks)
         ends.append((xs[-1], means[-1]))
     ticks = [math.log2(x) if doubling else x for x, _ in columns]
     axes.set_xticks(ticks, [f"{x:g}" for x, _ in columns])
-    axes.set_xlim(min(ticks) - 0.04 * span(ticks), max(ticks) + 0.04 * span(ticks))
+    room = 0.04 * ((max(ticks) - min(ticks)) or 1.0)
+    axes.set_xlim(min(ticks) - room, max(ticks) + room)
     y_percent(axes)
     name_axes(axes, x_label, y_label)
     labels.at_line_ends(axes, ends, methods, styles)
@@ -128,13 +119,9 @@ def base_and_novel(
     axes.set_xlim(left, right)
     axes.set_ylim(bottom, top)
     _equal_hm(axes, (left, right), (bottom, top))
-    for i, method in enumerate(methods):
-        draw_cross(axes, xs[i], ys[i], x_errors[i], y_errors[i], styles[method])
-        draw_marker(axes, xs[i], ys[i], styles[method])
     percent_axis(axes.xaxis)
-    percent_axis(axes.yaxis)
+    _draw_points(axes, methods, styles, xs, ys, x_errors, y_errors)
     name_axes(axes, "base accuracy, %", "novel accuracy, %")
-    labels.beside_points(axes, list(zip(xs, ys, strict=True)), methods, styles)
     said = ", ".join(
         f"{m} {percent(x)} and {percent(y)}" for m, x, y in zip(methods, xs, ys, strict=True)
     )
@@ -232,21 +219,31 @@ def cost(
     axes.set_xticklabels(names)
     axes.set_xlim(min(ticks) - 0.25, high + 0.1)
     axes.set_ylim(*limits(ys, errors))
-    for i, method in enumerate(methods):
-        draw_cross(axes, xs[i], ys[i], 0.0, errors[i], styles[method])
-        draw_marker(axes, xs[i], ys[i], styles[method])
-    percent_axis(axes.yaxis)
+    _draw_points(axes, methods, styles, xs, ys, [0.0] * len(xs), errors)
     name_axes(axes, x_label, y_label)
-    labels.beside_points(axes, list(zip(xs, ys, strict=True)), methods, styles)
     said = ", ".join(f"{m} {short_amount(costs[m])}, {percent(quality[m].mean)}" for m in methods)
     return Chart(to_svg(figure, f"{title}; {x_label} and {y_label}: {said}."), title)
 
 
+def _draw_points(
+    axes: Axes,
+    methods: Sequence[str],
+    styles: Styles,
+    xs: Sequence[float],
+    ys: Sequence[float],
+    x_errors: Sequence[float],
+    y_errors: Sequence[float],
+) -> None:
+    """Draw each method with its error bars and its name; the y axis is in percent."""
+    for method, x, y, across, up in zip(methods, xs, ys, x_errors, y_errors, strict=True):
+        draw_point(axes, x, y, across, up, styles[method])
+    percent_axis(axes.yaxis)
+    labels.beside_points(axes, list(zip(xs, ys, strict=True)), methods, styles)
+
+
 def _equal_hm(axes: Axes, x: tuple[float, float], y: tuple[float, float]) -> None:
     """Draw lines novel = hm * base / (2 * base - hm) and names them where they leave the axes."""
-    corners = [
-        2 * b * n / (b + n) for b, n in (*zip(x, y, strict=True), (x[0], y[1]), (x[1], y[0]))
-    ]
+    corners = [harmonic_mean(b, n) for b, n in product(x, y)]
     low, high = min(corners), max(corners)
     step = next(s for s in (0.005, 0.01, 0.02, 0.05, 0.1, 0.2) if (high - low) / s <= 7)
     for number in range(math.ceil(low / step), math.floor(high / step) + 1):

@@ -22,12 +22,12 @@ class Results:
     """Cells and their summaries against one baseline.
 
     Attributes:
-        cells: All cells; methods that were run with several settings have them in their name.
-        baseline: The method that others are compared to.
-        skipped: Files that hold no cell.
-        damaged: Files that claim to hold cells and do not, and what could not be read.
-        replaced: How many cells were left out for a newer one.
-        renamed: Methods that had to be told apart by their settings.
+        cells: all cells; methods that were run with several settings have them in their name.
+        baseline: the method that others are compared to.
+        skipped: files that hold no cell.
+        damaged: files that claim to hold cells and do not, and what could not be read.
+        replaced: how many cells were left out for a newer one.
+        renamed: methods whose name now says their settings, which differ.
     """
 
     def __init__(self, found: FoundCells, baseline: str | None = None) -> None:
@@ -40,12 +40,10 @@ class Results:
         self.cells, n_equal = _one_per_seed(told_apart)
         self.skipped, self.replaced = found.skipped, found.replaced + n_equal
         self.damaged = found.damaged
-        methods = {cell.method for cell in self.cells}
-        if baseline is not None and baseline not in methods:
-            raise InterlaceError(
-                f"baseline '{baseline}' has no cell: there are {', '.join(sorted(methods))}"
-            )
         self.baseline = baseline or BASELINE
+        if baseline is not None and baseline not in self.methods:
+            there = ", ".join(sorted(self.methods))
+            raise InterlaceError(f"baseline '{baseline}' has no cell: there are {there}")
 
     @cached_property
     def setups(self) -> list[Setup]:
@@ -114,7 +112,7 @@ class Results:
         return sorted((n for n in dict.fromkeys(names) if n in found), key=measure_order)
 
     def setup_label(self, setup: Setup) -> str:
-        """Names a setup for people: the model, and what tells it from the other setups."""
+        """Name a setup for people: the model, and what tells it from the other setups."""
         parts = [setup.model]
         others = [o for o in self.setups if o != setup and o.model == setup.model]
         if any(o.fingerprint != setup.fingerprint for o in others):
@@ -132,8 +130,8 @@ def load_cells(paths: Iterable[Path | str] | Path | str, baseline: str | None = 
     """Read the cells of files and folders, which are searched for ``*.json`` at any depth.
 
     Args:
-        paths: One or several.
-        baseline: The method that others are compared to; ``zero_shot`` where it is not said.
+        paths: one or several.
+        baseline: the method that others are compared to; ``zero_shot`` where it is not said.
 
     Raises:
         InterlaceError: A path does not exist, there is no cell, or none of the baseline.
@@ -146,11 +144,11 @@ def results_of(records: Iterable[Mapping[str, Any]], baseline: str | None = None
     """Take the records of cells that are at hand.
 
     Args:
-        records: As ``interlace.experiments.run_cell`` gives them.
-        baseline: As for ``load_cells``.
+        records: as ``interlace.experiments.run_cell`` gives them.
+        baseline: as for ``load_cells``.
 
     Raises:
-        InterlaceError: One is no record of a cell.
+        InterlaceError: one is no record of a cell.
     """
     return results_from(map(parse_cell, records), baseline)
 
@@ -187,12 +185,12 @@ def _with_fingerprint(cells: Sequence[Cell]) -> list[Cell]:
 
 
 def _told_apart(cells: Sequence[Cell]) -> tuple[list[Cell], list[str]]:
-    """Names a method's settings where cells that would be averaged differ in them."""
+    """Name a method's settings where cells that would be averaged differ in them."""
     groups: dict[tuple[Any, ...], list[Cell]] = defaultdict(list)
     for cell in cells:
         if cell.done:
-            key = (cell.setup, cell.protocol, cell.data, cell.shots, cell.condition, cell.method)
-            groups[key].append(cell)
+            *group, _ = _cell_order(cell)
+            groups[tuple(group)].append(cell)
     names: dict[str, str] = {}
     renamed = set()
     for own in groups.values():
@@ -206,18 +204,13 @@ def _told_apart(cells: Sequence[Cell]) -> tuple[list[Cell], list[str]]:
             said = ", ".join(f"{name}={runs[cell.id].get(name)}" for name in apart)
             names[cell.id] = f"{cell.method} ({said})"
             renamed.add(cell.method)
-    return (
-        [replace(cell, method=names.get(cell.id, cell.method)) for cell in cells],
-        sorted(renamed),
-    )
+    return [replace(c, method=names.get(c.id, c.method)) for c in cells], sorted(renamed)
 
 
 def _settings(cell: Cell) -> dict[str, Any]:
     """Return what a method was really run with.
 
-    How a method that trains nothing would train is nothing.
-
-    What is only about where it ran does not count.
+    How a method would train that trains nothing does not count, nor what is about where it ran.
     """
     run = cell.part("run")
     train = dict(run.get("train") or {})
@@ -229,7 +222,7 @@ def _settings(cell: Cell) -> dict[str, Any]:
 
 
 def _one_per_seed(cells: Sequence[Cell]) -> tuple[list[Cell], int]:
-    """Leaves out older cells that differ from a newer one in nothing but their id."""
+    """Leave out older cells that differ from a newer one in nothing but their id."""
     newest: dict[tuple[Any, ...], Cell] = {}
     for cell in sorted(cells, key=lambda cell: (cell.done, cell.date)):
         targets = tuple(sorted(map(str, cell.part("spec").get("targets") or ())))

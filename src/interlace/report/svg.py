@@ -6,6 +6,7 @@ import io
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from markupsafe import Markup, escape
@@ -45,6 +46,16 @@ class Style:
     def face(self) -> str:
         """The colour that fills the marker."""
         return self.color if self.filled else PAGE.paper
+
+    def marks(self, size: float, edge: float) -> dict[str, Any]:
+        """Return the marker as matplotlib's lines take it."""
+        return {
+            "marker": self.marker,
+            "markersize": size,
+            "markerfacecolor": self.face,
+            "markeredgecolor": self.color,
+            "markeredgewidth": edge,
+        }
 
 
 def styles(methods: Sequence[str], baseline: str) -> dict[str, Style]:
