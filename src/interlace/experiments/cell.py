@@ -44,8 +44,8 @@ class CellSpec:
             in ``mail:rank=0``.
         shots: training images per class.
         seed: of the draw, of the initial values and of the augmentation.
-        settings: for all methods; what a method does not know is not for it.
-        targets: what to score besides, as the protocol takes it.
+        settings: for all methods; each takes those that it knows.
+        targets: what else to score, as the protocol takes it.
         condition: what a robustness study changes.
         model: the frozen model, as :func:`interlace.load` takes it.
         preset: as in :func:`interlace.fit`; ``published`` is what the method's authors published
@@ -116,7 +116,7 @@ def run_cell(
 
     Args:
         spec: the cell.
-        root: the data root, for data sets of the field.
+        root: the data root, for standard benchmarks.
         device: ``auto``, ``cpu``, ``cuda:1``, ...
         threads: threads of the CPU. Sums depend on it in their last bits, so cells that are to be
             compared bit by bit need the same.

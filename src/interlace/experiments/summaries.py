@@ -133,7 +133,7 @@ _Series = dict[int, _Score]
 def summarize(cells: Iterable[Cell], baseline: str) -> list[Summary]:
     """Sum up every measure of every target, method and data set, and the averages over these.
 
-    Cells of equal spec must have been told apart before: one value counts per seed.
+    One value counts per seed: cells of equal spec must bear different method names.
     """
     by_panel: dict[Panel, list[Cell]] = defaultdict(list)
     for cell in cells:

@@ -64,7 +64,7 @@ def curves(
 
     Args:
         columns: places on the x axis with a summary by method.
-        styles: how methods are told apart.
+        styles: how methods are drawn.
         title: title of the chart.
         x_label: what the x axis is.
         y_label: what the y axis is.

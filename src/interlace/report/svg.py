@@ -35,7 +35,7 @@ _PREFIX = "@chart-"
 
 @dataclass(frozen=True, slots=True)
 class Style:
-    """How a method is told apart: by colour, marker, filling and line at once."""
+    """How a method is drawn: by colour, marker, filling and line at once."""
 
     color: str
     marker: str
