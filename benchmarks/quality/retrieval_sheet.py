@@ -14,8 +14,8 @@ from interlace import protocols
 from interlace.config import read_settings
 from interlace.evaluation.plots import hits_png
 from interlace.experiments.cell import settings_of
-from interlace.protocols.base import Setting
-from interlace.protocols.ucdr_sheet import hit_rows
+from interlace.protocols import Setting
+from interlace.protocols.retrieval_sheet import hit_rows
 
 
 def main() -> None:
@@ -32,15 +32,17 @@ def main() -> None:
     parser.add_argument("-o", "--output", type=Path, default=Path("sheet.png"))
     arguments = parser.parse_args()
     setting = Setting(arguments.data, arguments.shots, arguments.seed)
-    (part,) = protocols.get(arguments.protocol).plan(setting).parts
+    plan = protocols.get(arguments.protocol).plan(setting)
     settings = settings_of(arguments.method, read_settings(None, arguments.settings))
     key = arguments.method.partition(":")[0]
     clip = interlace.load(arguments.model)
     preset = None if arguments.preset == "none" else arguments.preset
-    adapted = interlace.fit(clip, part.fit, key, seed=arguments.seed, preset=preset, **settings)
-    target = next(iter(part.targets))
-    rows = hit_rows(adapted.zero_shot(), adapted, part, target)
-    hits_png(arguments.output, rows, f"{target}: before and after {arguments.method}")
+    adapted = interlace.fit(clip, plan.task, key, seed=arguments.seed, preset=preset, **settings)
+    target = plan.targets[0].name
+    rows = hit_rows(adapted.zero_shot(), adapted, plan, target)
+    hits_png(
+        arguments.output, rows, f"{setting.data}, {target}: before and after {arguments.method}"
+    )
     print(f"{target}: {arguments.output}")
 
 

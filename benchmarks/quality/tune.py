@@ -33,17 +33,19 @@ from typing import Any
 import torch
 
 import interlace
+from interlace import protocols
 from interlace.cli._options import numbers
 from interlace.config import read_settings
-from interlace.data.datasets.retrieval_sets import PICTO_UNSEEN_SHARE, open_retrieval
+from interlace.data.datasets.embedded import PICTO_UNSEEN_SHARE
+from interlace.data.datasets.retrieval_sets import open_retrieval
 from interlace.data.retrieval import RetrievalSet, RetrievalSetting, unseen_by_hash
 from interlace.errors import InterlaceError
 from interlace.experiments.compare import summarize_comparison
 from interlace.experiments.cost import environment
-from interlace.protocols import ucdr
-from interlace.protocols.ucdr import PROTOCOLS
 
 HERE = Path(__file__).parent / "tuning"
+#: The retrieval protocols that are run on one fit.
+KEYS = ("ucdr", "uccdr", "udcdr")
 #: Data sets of picto that are set aside for choosing settings.
 TASKS = "picto/food-drink,picto/travel-places"
 
@@ -120,8 +122,9 @@ def frozen_score(
     clip: interlace.DualEncoder, protocol: str, shots: int, seed: int, setting: str
 ) -> dict[str, dict[str, float]]:
     """Return what the frozen model finds, which no row of a grid changes."""
-    plan = PROTOCOLS[protocol].plan(retrieval_set(), shots, seed, setting)
-    return ucdr.score(interlace.fit(clip, plan.fit, "zero_shot"), plan)
+    plan = protocols.get(protocol).plan_for(retrieval_set(), shots, seed, setting)
+    results = plan.score(interlace.fit(clip, plan.task, "zero_shot"))
+    return {target: dict(found.values) for target, found in results.items()}
 
 
 def retrieval_score(
@@ -132,23 +135,24 @@ def retrieval_score(
     found: dict[str, list[float]] = {}
     seconds = []
     for setting, seed in itertools.product(data.settings, numbers(arguments.seeds, "seeds")):
-        plans = [one.plan(data, arguments.shots, seed, setting.name) for one in PROTOCOLS.values()]
+        plans = [
+            protocols.get(key).plan_for(data, arguments.shots, seed, setting.name) for key in KEYS
+        ]
         started = time.perf_counter()
         adapted = interlace.fit(
             clip,
-            plans[0].fit,
+            plans[0].task,
             arguments.method,
             seed=seed,
             preset=None if arguments.preset == "none" else arguments.preset,
             **settings,
         )
         seconds.append(time.perf_counter() - started)
-        for key, plan in zip(PROTOCOLS, plans, strict=True):
+        for key, plan in zip(KEYS, plans, strict=True):
             before = frozen_score(clip, key, arguments.shots, seed, setting.name)
-            for target, values in ucdr.score(adapted, plan).items():
-                name = f"{key}/mixed" if target.endswith("/mixed") else key
-                found.setdefault(name, []).append(values["map_all"])
-                gain = values["map_all"] - before[target]["map_all"]
+            for name, result in plan.score(adapted).items():
+                found.setdefault(name, []).append(result.values["map_all"])
+                gain = result.values["map_all"] - before[name]["map_all"]
                 found.setdefault(f"{name}_gain", []).append(gain)
     means = {name: sum(values) / len(values) for name, values in found.items()}
     gains = [value for name, value in means.items() if name.endswith("_gain")]

@@ -35,12 +35,12 @@ def test_a_grid_runs_once(interlace_command, tmp_path):
 @pytest.mark.parametrize(
     ("arguments", "reason"),
     [
-        (("bench", "few_shots"), "no protocol 'few_shots': did you mean few_shot?"),
+        (("bench", "few_shots"), "no protocol 'few_shots': did you mean 'few_shot'?"),
         ((*GRID, "--shots", "1.5"), "shots '1.5': expected whole numbers"),
         ((*GRID, "--shots", "7,9"), "no data set has enough images for these shots"),
         ((*GRID, "--seeds", ""), "seeds '': expected whole numbers"),
         ((*GRID, "--methods", "tip"), "no method 'tip'"),
-        ((*GRID, "--data", "picto/food"), "did you mean picto/food-drink"),
+        ((*GRID, "--data", "picto/food"), "did you mean 'picto/food-drink'"),
         ((*GRID, "--conditions", "typos"), "few_shot has no condition 'typos'"),
         ((*GRID, "--set", "betta=1"), "takes a setting 'betta'"),
         (("bench", "cross_dataset", "--targets", "nowhere", *GRID[2:]), "no such folder: nowhere"),

@@ -80,7 +80,7 @@ def test_a_trial_run_from_end_to_end(interlace_command, data, engine, tmp_path):
 
 
 def test_a_cell_that_fails_is_said(interlace_command, data, engine, tmp_path, monkeypatch):
-    monkeypatch.setattr("interlace.protocols.base.score", lambda *_: 1 / 0)
+    monkeypatch.setattr("interlace.protocols.classification.score", lambda *_: 1 / 0)
     code, printed, err = interlace_command(
         *("reproduce", "zero_shot/few_shot", "--data", "eurosat", "--data-root", data),
         *("--model", "picto", "-o", tmp_path / "runs"),

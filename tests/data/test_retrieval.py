@@ -8,12 +8,11 @@ from pathlib import Path
 
 import pytest
 
-from interlace.data.datasets.retrieval_sets import (
+from interlace.data.datasets.retrieval_sets import open_retrieval, read_domains
+from interlace.data.datasets.retrieval_table import (
     DOMAINNET_UNSEEN,
     SKETCHY_UNSEEN,
     TUBERLIN_UNSEEN,
-    open_retrieval,
-    read_domains,
     retrieval_names,
 )
 from interlace.data.records import Record

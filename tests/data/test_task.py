@@ -47,19 +47,18 @@ def test_same_images_elsewhere_give_the_same_split(animals: Path, tmp_path: Path
 def test_a_stored_split_deals_the_same_images(animals: Path, tmp_path: Path) -> None:
     first = FewShotTask.from_folder(animals, shots=2, seed=1)
     first.split().save(tmp_path / "split.json")
-    other = FewShotTask.from_folder(animals, shots=0, seed=2)
-    assert other.with_split(Split.load(tmp_path / "split.json")) == first
+    other = FewShotTask.load(animals, shots=0, seed=2, split=Split.load(tmp_path / "split.json"))
+    assert other == first
 
 
 def test_a_split_of_other_images_is_refused(animals: Path) -> None:
     task = FewShotTask.from_folder(animals, shots=2)
     split = task.split()
     task.train[0].image.unlink()  # type: ignore[union-attr]
-    less = FewShotTask.from_folder(animals, shots=2)
     with pytest.raises(InterlaceError, match="1 images of the split .* are not in task"):
-        less.with_split(split)
+        FewShotTask.load(animals, split=split)
     with pytest.raises(InterlaceError, match="over 2 classes"):
-        task.with_split(task.classes_subset("base").split())
+        FewShotTask.load(animals, split=task.classes_subset("base").split())
 
 
 def test_class_halves_have_labels_of_their_own(animals: Path) -> None:

@@ -11,7 +11,7 @@ from interlace.errors import InterlaceError
 from interlace.experiments.cell import CellSpec, run_cell, settings_of
 from interlace.experiments.grid import list_cells, run_grid
 from interlace.experiments.store import Store
-from interlace.protocols.base import Condition
+from interlace.protocols import Condition
 from tests.train.test_fit import folder
 
 __all__ = ["folder"]

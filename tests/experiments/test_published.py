@@ -18,18 +18,23 @@ from interlace.config import (
     read_packaged,
     resolve,
 )
-from interlace.data.datasets.benchmarks import BENCHMARKS
-from interlace.data.datasets.retrieval_sets import FIELD_RETRIEVAL
+from interlace.data.datasets.benchmark_table import (
+    BENCHMARKS,
+    CROSS_DATASET_TARGETS,
+    DOMAIN_GENERALIZATION_TARGETS,
+    FEW_SHOT_DATA_SETS,
+)
+from interlace.data.datasets.retrieval_table import RETRIEVAL_BENCHMARKS
 from interlace.errors import InterlaceError
 from interlace.experiments.cell import CellSpec, run_cell
 from interlace.experiments.grid import list_cells
 from interlace.experiments.published import recipe, values
 from tests.data import trees
 
-ELEVEN = {name for name, entry in BENCHMARKS.items() if entry.totals.train}
+ELEVEN = set(FEW_SHOT_DATA_SETS)
 TARGETS = {
-    "cross_dataset": ELEVEN - {"imagenet"},
-    "domain_generalization": set(BENCHMARKS) - ELEVEN,
+    "cross_dataset": set(CROSS_DATASET_TARGETS),
+    "domain_generalization": set(DOMAIN_GENERALIZATION_TARGETS),
 }
 RETRIEVAL = {"retrieval", "ucdr", "uccdr", "udcdr"}
 FILES = sorted(
@@ -96,7 +101,7 @@ def test_every_block_can_be_used(method, protocol):
     assert "arXiv" in block.source or "github.com" in block.source
     assert block.shots and (block.seeds or retrieves)
     wanted = {"imagenet"} if protocol in TARGETS else ELEVEN
-    assert set(block.data_sets) == (set(FIELD_RETRIEVAL) if retrieves else wanted)
+    assert set(block.data_sets) == (set(RETRIEVAL_BENCHMARKS) if retrieves else wanted)
     assert not block.targets or set(block.targets) == TARGETS[protocol]
     known = set(methods.parameters(method))
     for part in (block.all, *block.data_sets.values(), *block.targets.values()):

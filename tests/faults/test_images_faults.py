@@ -21,7 +21,7 @@ from PIL import Image, ImageFile, TiffImagePlugin
 from interlace.backbone import preprocess as transforms
 from interlace.backbone.preprocess import Preprocess
 from interlace.data.images import formats, limits
-from interlace.data.images.decode import open_image, read_encoded, verify_image
+from interlace.data.images.decode import image_size, open_image, verify_image
 from interlace.data.images.loader import batches
 from interlace.data.records import Record
 from interlace.errors import InterlaceError, UnreadableImage
@@ -307,7 +307,7 @@ def test_special_files_are_named_at_once(tmp_path: Path) -> None:
         ("a\0b.jpg", "not a name that a file can have"),
         (tmp_path / "none.jpg", "no such file"),
     ):
-        for read in (open_image, verify_image, read_encoded):
+        for read in (open_image, verify_image, image_size):
             with pytest.raises(UnreadableImage, match=reason) as caught:
                 read(path)
             assert "\0" not in str(caught.value)
@@ -324,7 +324,7 @@ def test_a_reason_is_whole_whatever_the_name(tmp_path: Path) -> None:
     assert (type(again), again.name, again.reason) == (UnreadableImage, str(path), again.reason)
     with pytest.raises(UnreadableImage, match="the file is empty"):
         list(batches([Record(path, 0, "a")], Preprocess(8).eval_transform(), 1, workers=1))
-    found = prepare(lambda: read_encoded(path), Preprocess(8).eval_transform())
+    found = prepare(lambda: open_image(path).tobytes(), Preprocess(8).eval_transform())
     assert (found.hash, found.reason) == ("", "the file is empty")
     found = prepare(lambda: b"%PDF: x: y", Preprocess(8).eval_transform())
     assert found.reason == "a PDF file, which is not read"
@@ -382,7 +382,7 @@ def test_large_files_and_large_tiles_are_refused(
     path = tmp_path / "sparse.png"
     with path.open("wb") as file:
         file.truncate(limits.MAX_FILE_BYTES + 1)
-    for read in (open_image, read_encoded):
+    for read in (open_image, image_size):
         with pytest.raises(UnreadableImage, match="at most 536,870,912 are read of an image"):
             read(path)
     buffer = BytesIO()

@@ -74,7 +74,7 @@ SOURCES = {
     "a pipe": ("pipe", "pipe"),
     "a text": ("text.txt", "text.txt"),
     "a name with a NUL": ("a\0b", "a\\x00b"),
-    "no such set": ("picto/food", "did you mean picto/food-drink"),
+    "no such set": ("picto/food", "did you mean 'picto/food-drink'"),
     "a set without its root": ("eurosat", "eurosat"),
     "names that differ by case": ("twins", "'Ant' and 'ant' give the same prompt"),
 }

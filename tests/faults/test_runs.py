@@ -25,8 +25,7 @@ from interlace.evaluation.classification import Scores
 from interlace.evaluation.plots import confusion_png
 from interlace.experiments.compare import compare
 from interlace.methods.inference import shared_prompts
-from interlace.protocols import few_shot
-from interlace.protocols.base import Setting
+from interlace.protocols import Setting, few_shot
 from interlace.train.checkpoint import Checkpoint
 from tests import models
 
@@ -261,13 +260,23 @@ def test_a_bound_method_is_scored_on_some_of_its_classes(folder: Path, tmp_path:
     part = photos(tmp_path / "part", ["cat", "ant"], seed=5)
     task = interlace.FewShotTask.load(part, 0, 1)
     found = few_shot.compare(adapted, task)
-    assert adapted.classes == ("ant", "bee", "cat", "dog") and found.seen
+    assert adapted.classes == found.classes == ("ant", "bee", "cat", "dog") and found.seen
     assert isinstance(found.adapted, Scores) and found.adapted.n == 12
     assert found.adapted.confusion.sum(1).tolist() == [6, 0, 6, 0]
     assert found.adapted.per_class[1] is None
     new = photos(tmp_path / "new", ["cat", "emu"], seed=6)
     with pytest.raises(InterlaceError, match="new has others: emu"):
         few_shot.compare(adapted, interlace.FewShotTask.load(new, 0, 1))
+
+
+def test_a_comparison_leaves_the_classes_as_they_are(folder: Path, tmp_path: Path) -> None:
+    adapted = interlace.fit(models.tiny(), drawn(folder), "mail", rank=2, **FAST)
+    before, output = adapted.classes, adapted.text_output()
+    other = interlace.FewShotTask.load(photos(tmp_path / "new", ["cat", "emu"], seed=6), 0, 1)
+    found = protocols.evaluate(adapted, other)
+    assert found.classes == other.classes == ("cat", "emu") and not found.seen
+    assert adapted.classes == before and adapted.text_output() is output
+    assert few_shot.compare(adapted, other).to_dict() == found.to_dict()
 
 
 # --- numbers that are none

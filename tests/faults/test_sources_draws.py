@@ -43,7 +43,7 @@ def test_the_exact_number_is_asked_for_where_protocols_need_it(tmp_path: Path) -
         FewShotTask.load(root, 2, exact=True)
     with pytest.raises(TooFewImages):
         FewShotTask.load("picto/food-drink", 500)
-    from interlace.protocols.base import Setting
+    from interlace.protocols import Setting
 
     with pytest.raises(TooFewImages):
         Setting(str(root), shots=2).draw()

@@ -1,4 +1,4 @@
-"""What each protocol fits and scores, on picto and on tiny trees of the field's data sets."""
+"""What each protocol fits and scores, on picto and on tiny trees of benchmarks."""
 
 from __future__ import annotations
 
@@ -8,7 +8,8 @@ import pytest
 
 from interlace import protocols
 from interlace.errors import InterlaceError
-from interlace.protocols.base import CLEAN, Condition, Setting
+from interlace.protocols import CLEAN, Condition, Setting
+from interlace.protocols.cross_dataset import default_targets
 from interlace.protocols.retrieval import Retrieval
 from tests.data.trees import MAKERS, image_bytes
 
@@ -45,7 +46,7 @@ def test_a_plan_is_drawn_again_as_it_was(name):
 
 
 def test_an_unknown_protocol_is_named():
-    with pytest.raises(InterlaceError, match="did you mean base_to_novel"):
+    with pytest.raises(InterlaceError, match="did you mean 'base_to_novel'"):
         protocols.get("base-to-nowel")
     assert protocols.get("base-to-novel").name == "base_to_novel"
 
@@ -96,10 +97,10 @@ def test_cross_dataset_knows_the_other_data_sets():
         "picto/subgroups",
         "picto/travel-places",
     ]
-    of_field = protocols.cross_dataset.default_targets(Setting("imagenet"))
-    assert len(of_field) == 10 and "eurosat" in of_field and "imagenetv2" not in of_field
+    published = default_targets(Setting("imagenet"))
+    assert len(published) == 10 and "eurosat" in published and "imagenetv2" not in published
     # from another set, ImageNet itself is no target
-    assert len(protocols.cross_dataset.default_targets(Setting("eurosat"))) == 9
+    assert len(default_targets(Setting("eurosat"))) == 9
 
 
 def test_cross_dataset_from_own_images_needs_targets(photo_table):

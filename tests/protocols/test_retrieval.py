@@ -9,10 +9,11 @@ from interlace import protocols
 from interlace.errors import InterlaceError
 from interlace.experiments.cell import run_cell
 from interlace.experiments.grid import list_cells
-from interlace.protocols.base import Setting
-from interlace.protocols.ucdr import PROTOCOLS, score
-from tests.protocols.test_ucdr import write_photo
+from interlace.protocols import Setting
+from interlace.protocols.retrieval import Retrieval
+from tests.data.conftest import write_photo
 
+NAMES = [name for name, own in protocols.PROTOCOLS.items() if isinstance(own, Retrieval)]
 SETTINGS = ("openmoji-black", "symbola", "emojione-v1")
 
 
@@ -27,11 +28,20 @@ def test_a_data_set_stands_for_its_settings():
 
 def test_one_fit_serves_all_protocols():
     setting = Setting("picto/retrieval:symbola", shots=2, seed=1)
-    plans = {name: protocols.get(name).plan(setting) for name in (*PROTOCOLS, "retrieval")}
+    plans = {name: protocols.get(name).plan(setting) for name in NAMES}
     assert len({plan.split_hash for plan in plans.values()}) == 1
-    assert [len(plan.parts) for plan in plans.values()] == [1, 1, 1, 3]
-    for plan in plans.values():
-        assert plan.task.train and not plan.targets
+    targets = {name: [target.name for target in plan.targets] for name, plan in plans.items()}
+    assert targets == {
+        "ucdr": ["ucdr", "ucdr/mixed"],
+        "uccdr": ["uccdr", "uccdr/mixed"],
+        "udcdr": ["udcdr"],
+        "retrieval": ["ucdr", "ucdr/mixed", "uccdr", "uccdr/mixed", "udcdr"],
+    }
+    for name, plan in plans.items():
+        assert plan.task.train and plan.tasks == (plan.task,)
+        assert all(target.queries and target.gallery for target in plan.targets)
+        joined = {target.name: target for target in plans["retrieval"].targets}
+        assert all(joined[target.name] == target for target in plan.targets), name
 
 
 def test_an_unknown_setting_is_named():
@@ -42,7 +52,7 @@ def test_an_unknown_setting_is_named():
 @pytest.fixture(scope="module")
 def sketchy(tmp_path_factory):
     """A tiny Sketchy-extended: one class of the 21 unseen ones would not do."""
-    from interlace.data.datasets.retrieval_sets import SKETCHY_UNSEEN
+    from interlace.data.datasets.retrieval_table import SKETCHY_UNSEEN
 
     root = tmp_path_factory.mktemp("data")
     for d, folder in enumerate(("sketch", "extended_photo")):
@@ -59,8 +69,8 @@ def test_a_cell_holds_what_score_says(sketchy):
     assert record["status"] == "done", record["error"]
     plan = protocols.get("uccdr").plan(Setting("sketchy:sketch", 1, 1, root=sketchy))
     adapted = interlace.fit("picto", plan.task, "zero_shot")
-    (expected,) = score(adapted, plan.parts[0]).values()
-    assert record["metrics"] == {"uccdr": expected}
+    (expected,) = plan.score(adapted).values()
+    assert record["metrics"] == {"uccdr": expected.to_dict()}
     # what is published for the data set stands first
     assert list(record["metrics"]["uccdr"])[:2] == ["map_200", "prec_200"]
     with pytest.raises(InterlaceError, match="sketchy:sketch"):

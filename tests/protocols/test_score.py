@@ -13,7 +13,7 @@ from interlace import protocols
 from interlace.data.images.decode import add_noise, open_image
 from interlace.data.images.loader import Images
 from interlace.errors import InterlaceError
-from interlace.protocols.base import Setting, score
+from interlace.protocols import Setting, score
 
 
 @pytest.fixture(scope="module")

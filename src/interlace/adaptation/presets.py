@@ -11,7 +11,7 @@ from interlace._util.text import did_you_mean, listed
 from interlace.config import PUBLISHED, preset_defaults, preset_names, read_packaged
 from interlace.data.datasets.benchmarks import BenchmarkDataset, benchmark_names, find_benchmark
 from interlace.data.datasets.registry import is_known
-from interlace.data.datasets.retrieval_sets import RetrievalEntry, find_retrieval, retrieval_names
+from interlace.data.datasets.retrieval_table import RetrievalEntry, find_retrieval, retrieval_names
 from interlace.errors import InterlaceError
 
 

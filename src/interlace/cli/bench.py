@@ -129,7 +129,7 @@ def run(
         def draw(count: int, one: str = one) -> None:
             first = own_grid([one], shots=[count])[0]
             plan = chosen.plan(setting_of(first, "{}", data_root))
-            planned[one] = plan.task if isinstance(plan, protocols.Plan) else plan.fit
+            planned[one] = plan.task
 
         counts = usable_shots(asked, chosen.shots, draw, one)
         specs += own_grid([one], shots=counts) if counts else []

@@ -35,14 +35,16 @@ app = typer.Typer(
 
 @app.command("list")
 def list_sets(data_root: DataRoot = None, as_json: Json = False) -> None:
-    """List the data sets that can be named, and which of them are there.
+    """List the data sets that are known by name, and which of them are there.
 
     Example: interlace data list --data-root DATA
     """
-    from interlace.data.datasets import benchmarks as field
-    from interlace.data.datasets.registry import catalog_names
+    from interlace.data.datasets.benchmark_table import BENCHMARKS
+    from interlace.data.datasets.benchmarks import data_root as root_of
+    from interlace.data.datasets.extensions import problems
+    from interlace.data.datasets.registry import added_names, embedded_names
 
-    base = field.data_root(data_root)
+    base = root_of(data_root)
     rows: list[dict[str, Any]] = [
         {
             "name": entry.name,
@@ -53,13 +55,17 @@ def list_sets(data_root: DataRoot = None, as_json: Json = False) -> None:
             "template": entry.template,
             "there": None if base is None else not entry.missing(base),
         }
-        for entry in field.BENCHMARKS.values()
+        for entry in BENCHMARKS.values()
     ]
+    known = {"embedded": embedded_names(), "added": added_names()}
+    faults = problems()
     if as_json:
-        print_json({"root": base and str(base), "embedded": list(catalog_names()), "field": rows})
+        names = {kind: list(own) for kind, own in known.items()}
+        root = base and str(base)
+        print_json({"root": root, **names, "benchmarks": rows, "problems": list(faults)})
         return
-    table = Table(title="read from " + ("the data root" if base is None else str(base)))
-    table.title_justify = "left"
+    where = "the data root" if base is None else str(base)
+    table = Table(title=f"standard benchmarks, read from {where}", title_justify="left")
     for heading in ("name", "classes", "test images", "folder", "there"):
         table.add_column(
             heading, justify="right" if heading in ("classes", "test images") else "left"
@@ -69,7 +75,10 @@ def list_sets(data_root: DataRoot = None, as_json: Json = False) -> None:
         counts = (f"{row['classes']:,}", f"{row['test images']:,}")
         table.add_row(row["name"], *counts, row["folder"], there)
     out.print(table)
-    out.print(f"embedded: {', '.join(catalog_names())}")
+    for kind, title in (("embedded", "embedded"), ("added", "added by installed packages")):
+        if known[kind]:
+            out.print(f"{title}: {', '.join(known[kind])}")
+    tell_notes(faults)
 
 
 @app.command("check")
@@ -85,9 +94,10 @@ def check_set(
     ] = False,
     as_json: Json = False,
 ) -> None:
-    """Compare a data set with what a complete copy has, and say what is missing.
+    """Check that a data set is complete, and name what is missing.
 
-    Exit code 2 if it is not complete.
+    A standard benchmark is compared with the published counts; of other data the images are
+    counted. Exit code 2 if something is missing.
 
     Example: interlace data check eurosat --data-root DATA
     """
@@ -130,19 +140,17 @@ def draw_split(
     seed: Annotated[int, typer.Option(help="Seed of the draw.")] = 1,
     draw: Annotated[
         Path | None,
-        typer.Option("--import", help="Take this draw instead: shot_k-seed_s.pkl, or .jsonl."),
+        typer.Option("--import", help="Import this draw instead: shot_k-seed_s.pkl, or .jsonl."),
     ] = None,
     data_root: DataRoot = None,
     image_column: ImageColumn = None,
     label_column: LabelColumn = None,
     split_column: SplitColumn = None,
     ignore_columns: IgnoreColumns = "",
-    strict: Annotated[
-        bool, typer.Option("--strict", help="Unusable image files are errors.")
-    ] = False,
+    strict: Annotated[bool, typer.Option("--strict", help="Fail on unreadable images.")] = False,
     as_json: Json = False,
 ) -> None:
-    """Draw shots, or take over a draw, and store it as a file that ``fit --split`` reads.
+    """Draw shots, or import a draw, and store it as a file that ``fit --split`` reads.
 
     Example: interlace data split eurosat --shots 16 --seed 1 -o split.json
     """
@@ -168,13 +176,13 @@ def draw_split(
 
 @app.command("get")
 def get_set(
-    name: Annotated[str, typer.Argument(help="Name of a data set of the field.")],
+    name: Annotated[str, typer.Argument(help="Name of a standard benchmark.")],
     data_root: DataRoot = None,
     as_json: Json = False,
 ) -> None:
-    """Download the images of a data set with torchvision into the field's tree.
+    """Download the images of a benchmark with torchvision into the data root.
 
-    The field's split lists are not there to download; what is still missing is said.
+    Split lists cannot be downloaded this way; what is still missing is listed.
 
     Example: interlace data get dtd --data-root DATA
     """

@@ -107,7 +107,7 @@ def run(
         ("mean per class, %", before.mean_per_class, after.mean_per_class),
         ("calibration error, %", before.ece, after.ece),
     ]
-    classes = adapted.classes  # of a method bound to its classes, all of these
+    classes = result.classes  # of a method bound to its classes, all of these
     trained = "trained on these classes" if result.seen else "not trained on all of these classes"
     title = f"{task.name}: {after.n} images, {len(classes)} classes"
     out.print(accuracy_table(title, rows, method, f"{method}: {trained}{left_out}"))

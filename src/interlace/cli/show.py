@@ -68,7 +68,11 @@ def _describe(what: str) -> dict[str, Any]:
     from interlace.data.datasets.benchmarks import find_benchmark
 
     if (entry := find_benchmark(what)) is not None:
-        return _field(entry)
+        return _benchmark(entry)
+    from interlace.data.datasets.extensions import find_added
+
+    if find_added(what) is not None:
+        return _data(what)
     return _model(what) if _looks_like_model(what) else _method(what)
 
 
@@ -163,14 +167,14 @@ def _data(name: str) -> dict[str, Any]:
         "data set": entry.name,
         "description": entry.description,
         "template": entry.template,
-        "images to draw shots from": len(entry.pools["train"]),
-        "test images": len(entry.pools["test"]),
+        "images to draw shots from": len(entry.pools.get("train", ())),
+        "test images": len(entry.pools.get("test", ())),
         "number of classes": len(entry.classes),
         "classes": list(entry.classes),
     }
 
 
-def _field(entry: BenchmarkDataset) -> dict[str, Any]:
+def _benchmark(entry: BenchmarkDataset) -> dict[str, Any]:
     return {
         "data set": entry.title,
         "name": entry.name,

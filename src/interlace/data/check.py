@@ -1,4 +1,4 @@
-"""Says whether a data set is complete, and what is missing where it is not."""
+"""Check whether a data set is complete, and name what is missing."""
 
 from collections import Counter
 from collections.abc import Iterator
@@ -7,7 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from interlace._util.text import count_of, listed
-from interlace.data.datasets.benchmarks import BenchmarkDataset, data_root, find_benchmark
+from interlace.data.datasets.benchmark_table import BenchmarkDataset
+from interlace.data.datasets.benchmarks import data_root, find_benchmark
 from interlace.data.datasets.registry import is_known, open_source
 from interlace.data.names import clean_class_names, notes_on_names
 from interlace.data.readers.columns import BY_NAME, Columns
@@ -43,8 +44,8 @@ class DataReport:
         hidden: Hidden files and folders, which were not read.
         notes: What a user should know of how the data was understood.
         problems: What contradicts itself, or leaves a class without images.
-        known: Whether it is a data set whose complete numbers are known: files that are skipped
-            are then an error, and in a folder of one's own they are not.
+        known: Whether it is a benchmark whose complete numbers are known: files that are skipped
+            are then an error, and in images of your own they are not.
         decoded: Whether every image was decoded.
     """
 
@@ -67,7 +68,7 @@ class DataReport:
         return complete and not (self.known and self.skipped)
 
     def summary(self) -> str:
-        """Says in one line what is wrong, or that nothing is."""
+        """Say in one line what is wrong, or that nothing is."""
         wrong = [f"no {item}" for item in self.missing] + list(self.problems)
         wrong += [
             f"{finding.found:,} {finding.what} instead of {finding.expected:,}"
@@ -98,22 +99,23 @@ def check(
     decode: bool = False,
     columns: Columns = BY_NAME,
 ) -> DataReport:
-    """Compare a data set with what a complete copy has, or counts images of one's own.
+    """Compare a benchmark with what a complete copy has, or count the images of other data.
 
     Args:
         source: What ``FewShotTask.load`` takes.
-        root: The data root, for data sets of the field.
-        decode: Whether to decode every image of a data set of the field, about 1 ms for a photo of
-            500 x 400 pixels. Images of one's own are always decoded.
+        root: The data root, for standard benchmarks.
+        decode: Whether to decode every image of a data set that is known by name, about 1 ms for
+            a photo of 500 x 400 pixels. Images of your own are always decoded.
         columns: Columns of a table that are named.
 
     Returns:
-        The report. Missing parts of a known data set are in it, and are no error.
+        The report. Missing parts of a benchmark are in it, and are no error.
 
     Raises:
         InterlaceError: The source is unknown, no data root is known, or a list cannot be read.
     """
-    entry = find_benchmark(source) if isinstance(source, str) and is_known(source, root) else None
+    named = isinstance(source, str) and is_known(source, root)
+    entry = find_benchmark(str(source)) if named else None
     base = data_root(root)
     if entry is not None and base is not None:
         missing = entry.missing(base)
@@ -121,9 +123,9 @@ def check(
             return DataReport(entry.title, missing=missing, known=True)
     opened = open_source(source, root, columns=columns)
     skipped = opened.skipped
-    if entry is not None and decode:
+    if named and decode:
         skipped += tuple(verified(list(opened.records()))[1])
-    findings = _of_own(opened) if entry is None else _of_field(opened, entry)
+    findings = _counts(opened) if entry is None else _against(opened, entry)
     return DataReport(
         name=opened.name if entry is None else entry.title,
         findings=tuple(findings),
@@ -132,12 +134,12 @@ def check(
         notes=() if entry is not None else _notes(opened),
         problems=(*opened.problems, *(() if entry is not None else _without_images(opened))),
         known=entry is not None,
-        decoded=decode or entry is None,
+        decoded=decode or not named,
     )
 
 
 def _notes(source: Source) -> tuple[str, ...]:
-    """Return what is to be said of images of one's own, the meaningless class names among it."""
+    """Return the notes of images of your own, those on meaningless class names among them."""
     if source.cleaned:
         return source.notes
     names = clean_class_names(source.classes)
@@ -145,7 +147,7 @@ def _notes(source: Source) -> tuple[str, ...]:
 
 
 def _without_images(source: Source) -> Iterator[str]:
-    """Names the classes that have no image to train on."""
+    """Name the classes that have no image to train on."""
     train = source.pools.get("train")
     if train is not None:
         there = {record.label for record in train}
@@ -155,7 +157,7 @@ def _without_images(source: Source) -> Iterator[str]:
             yield f"no usable training image of {names}"
 
 
-def _of_field(source: Source, entry: BenchmarkDataset) -> Iterator[DataFinding]:
+def _against(source: Source, entry: BenchmarkDataset) -> Iterator[DataFinding]:
     totals = entry.totals
     base, novel = (set(half) for half in base_and_novel(source.classes, source.order))
     test = source.pools.get("test", ())
@@ -170,7 +172,7 @@ def _of_field(source: Source, entry: BenchmarkDataset) -> Iterator[DataFinding]:
         yield DataFinding(f"test images of {half} classes", count, expected)
 
 
-def _of_own(source: Source) -> Iterator[DataFinding]:
+def _counts(source: Source) -> Iterator[DataFinding]:
     yield DataFinding("classes", len(source.classes))
     for part, records in source.pools.items():
         yield DataFinding(f"{part} images", len(records))

@@ -29,7 +29,7 @@ def clean_class_name(folder: str) -> str:
 
 
 def clean_class_names(folders: Sequence[str]) -> tuple[str, ...]:
-    """Clean every name, but leaves those as they are that would become the same."""
+    """Clean every name, but leave those that would become the same as they are."""
     cleaned = [clean_class_name(folder) for folder in folders]
     count = Counter(cleaned)
     return tuple(
@@ -41,7 +41,7 @@ def clean_class_names(folders: Sequence[str]) -> tuple[str, ...]:
 def resolve_class_names(
     folders: Sequence[str], names: ClassNames | None, numbered: bool = False
 ) -> tuple[str, ...]:
-    """Return each class folder its name.
+    """Give each class folder its name.
 
     Args:
         folders: Names of the class folders, sorted; or labels, in their order.
@@ -75,7 +75,7 @@ def resolve_class_names(
 
 
 def remembered_names(folders: Sequence[str], known: Mapping[str, str]) -> tuple[str, ...]:
-    """Return the class folders of a data set the names that an earlier one gave to these folders.
+    """Give the class folders of a data set the names that an earlier one gave to these folders.
 
     Args:
         folders: What the data set calls its classes (``Source.classes``, ``FewShotTask.folders``).
@@ -93,7 +93,7 @@ def remembered_names(folders: Sequence[str], known: Mapping[str, str]) -> tuple[
 def notes_on_names(
     folders: Sequence[str], names: Sequence[str], given: ClassNames | None
 ) -> tuple[str, ...]:
-    """Says which class got which name, and which names mean nothing to a text tower."""
+    """Say which class has which name, and which names mean nothing to a text tower."""
     notes = []
     if given is not None:
         pairs = [f"{folder} -> {name}" for folder, name in zip(folders, names, strict=True)]
@@ -110,7 +110,7 @@ def notes_on_names(
 
 
 def _check_order(folders: Sequence[str], names: Sequence[str]) -> None:
-    """Refuses a plain list where the order of the folders is not the one a list would follow.
+    """Refuse a plain list where the order of the folders is not the one a list would follow.
 
     Raises:
         InterlaceError: All folders are numbers, or text order and number order of names that

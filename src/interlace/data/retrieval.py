@@ -125,7 +125,7 @@ class RetrievalSet:
         )
 
     def training_domains(self, setting: RetrievalSetting) -> tuple[str, ...]:
-        """Names the domains that train: all but the held-out one and relatives of test domains."""
+        """Name the domains that train: all but the held-out one and the test domains' families."""
         kept_away = {self._family(setting.held_out), self._family(self.gallery)}
         return tuple(
             name
@@ -145,7 +145,7 @@ class RetrievalSet:
 
 
 def unseen_by_hash(names: Iterable[str], share: float = UNSEEN_SHARE) -> tuple[str, ...]:
-    """Chooses unseen classes without looking at anything but their names.
+    """Choose unseen classes without looking at anything but their names.
 
     Those whose sha256 of the name comes first, a share of all rounded up.
     """

@@ -14,6 +14,8 @@ from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Literal, get_args
 
+from interlace._util.schema import check
+from interlace.config import Size, check_seed
 from interlace.data.names import resolve_class_names
 from interlace.data.records import Record
 from interlace.data.retrieval import RetrievalSet, RetrievalSetting, share_count
@@ -30,9 +32,16 @@ _TEST_SEED = 0  # what is tested on is the same for every seed of the shots
 
 
 @dataclass(frozen=True, slots=True)
-class Target:
-    """Images that ask, and images that are searched; labels index the classes of the task."""
+class RetrievalTarget:
+    """Images that ask, and images that are searched.
 
+    Attributes:
+        name: Protocol and route, such as ``"ucdr/sketch->real"``.
+        queries: Images that ask; their labels index the classes of the task.
+        gallery: Images that are searched, labelled likewise.
+    """
+
+    name: str
     queries: tuple[Record, ...]
     gallery: tuple[Record, ...]
 
@@ -51,7 +60,7 @@ class RetrievalTask:
 
     fit: FewShotTask
     classes: tuple[str, ...]
-    targets: Mapping[str, Target] = field(default_factory=dict)
+    targets: Mapping[str, RetrievalTarget] = field(default_factory=dict)
     measures: tuple[str, str] = ("map_200", "prec_200")
 
     @property
@@ -80,7 +89,7 @@ class RetrievalTask:
         return hashlib.sha256(content.encode()).hexdigest()
 
     def describe(self) -> str:
-        """Says in one line what trains, what asks and what is searched."""
+        """Say in one line what trains, what asks and what is searched."""
         domains = sorted({record.domain for record in self.fit.train})
         parts = [
             f"{self.name}: {len(self.fit.train)} training images of {len(self.fit.classes)} "
@@ -100,7 +109,7 @@ def draw_retrieval(
     seed: int = 1,
     setting: RetrievalSetting | str | None = None,
 ) -> RetrievalTask:
-    """Draws shots, queries and galleries.
+    """Draw shots, queries and galleries.
 
     The shots depend on the seed and the held-out domain, and not on the protocol: one fit serves
     all protocols of a setting. Queries and galleries do not depend on the seed. A class that has
@@ -119,9 +128,6 @@ def draw_retrieval(
     """
     if protocol not in get_args(RetrievalKey):
         raise InterlaceError(f"protocol '{protocol}': must be ucdr, uccdr or udcdr")
-    from interlace._util.schema import check
-    from interlace.config import Size, check_seed
-
     check("shots", shots, Size)
     check_seed(seed)
     if not isinstance(setting, RetrievalSetting):
@@ -165,7 +171,7 @@ def draw_retrieval(
     return RetrievalTask(
         _shots(data, classes, known, pools, setting, shots, seed),
         classes,
-        {name: Target(tuple(q), tuple(g)) for name, (q, g) in targets.items()},
+        {name: RetrievalTarget(name, tuple(q), tuple(g)) for name, (q, g) in targets.items()},
         data.measures,
     )
 
@@ -179,7 +185,7 @@ def _shots(
     shots: int,
     seed: int,
 ) -> FewShotTask:
-    """Draws the shots of every training class in every training domain."""
+    """Draw the shots of every training class in every training domain."""
     aside = max(data.mixed_share, data.query_share(setting))
     labels = [label for label, seen in enumerate(known) if seen]
     train: list[Record] = []

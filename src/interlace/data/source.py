@@ -64,7 +64,7 @@ class Source:
     problems: tuple[str, ...] = ()
 
     def records(self) -> Iterator[Record]:
-        """Goes through the images of all parts."""
+        """Iterate over the images of all parts."""
         for records in self.pools.values():
             yield from records
 
@@ -97,7 +97,7 @@ def part_of_folder(name: str) -> str:
 
 
 def part_with_prefix(name: str) -> tuple[str, str]:
-    """Tells a part from what else is in a folder's name: ``seg_train`` is ``("train", "seg")``."""
+    """Separate the part from the rest of a folder's name: ``seg_train`` is ``("train", "seg")``."""
     words = [word.rstrip("0123456789") for word in re.split(r"[^a-z0-9]+", _folded(name))]
     parts = [word for word in words if word in _FOLDER_NAMES]
     rest = "_".join(word for word in words if word not in _FOLDER_NAMES)

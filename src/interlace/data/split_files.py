@@ -1,4 +1,4 @@
-"""Checks what a stored split holds, whoever wrote the file."""
+"""Check what a stored split holds, whoever wrote the file."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -54,7 +54,7 @@ def read_fields(path: Path | str) -> tuple[dict[str, Any], object]:
 
 
 def check_parts(split: SplitParts, where: str) -> None:
-    """Sees that a split can be the draw of a task: nothing is on two sides, labels have classes.
+    """Check that a split can be the draw of a task: nothing is on two sides, labels have classes.
 
     Raises:
         InterlaceError: It cannot.

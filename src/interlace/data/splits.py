@@ -55,7 +55,7 @@ class Split:
 
     @classmethod
     def load(cls, path: Path | str) -> "Split":
-        """Read a split, and checks its hash and that it can be a draw.
+        """Read a split, and check its hash and that it can be a draw.
 
         Raises:
             InterlaceError: The file is missing, is not a split, was changed since it was saved,
@@ -73,7 +73,7 @@ class Split:
 
 
 def draw_order(records: Iterable[Record], seed: int) -> list[Record]:
-    """Shuffles records by seed, each by itself.
+    """Shuffle records by seed, each independently of the others.
 
     The position comes from a hash of the seed and the record's key. So the order depends neither
     on the order of the input nor on any random state or library version; adding an image moves no
@@ -90,7 +90,7 @@ def draw_shots(
     spare: int = 0,
     exact: bool = True,
 ) -> tuple[tuple[Record, ...], tuple[Record, ...]]:
-    """Draws the same number of images from every class, or up to it.
+    """Draw the same number of images from every class, or up to it.
 
     Args:
         records: Images to draw from.
@@ -154,7 +154,7 @@ def split_records(
     seed: int,
     exact: bool = True,
 ) -> tuple[tuple[Record, ...], tuple[Record, ...], tuple[Record, ...]]:
-    """Deals records into shots, validation shots and test images.
+    """Split records into shots, validation shots and test images.
 
     Args:
         pools: Images by part: ``"train"``, and ``"val"`` and ``"test"`` if these are set apart
@@ -185,7 +185,7 @@ def split_records(
 def apply_split(
     records: Iterable[Record], classes: Sequence[str], split: Split, name: str
 ) -> tuple[tuple[Record, ...], tuple[Record, ...], tuple[Record, ...]]:
-    """Deals records into shots, validation shots and test images as a stored split does.
+    """Split records into shots, validation shots and test images as a stored split does.
 
     Args:
         records: All images the split may name.
@@ -238,9 +238,9 @@ def base_and_novel(
 
     Args:
         classes: Class names, which the labels index.
-        order: Whether they are sorted by name, or stay as the labels number them. The field does
+        order: Whether they are sorted by name, or stay as the labels number them. Benchmarks do
             the latter, which matters where numbers do not follow the alphabet (Flowers, Cars).
-        share: Share of the base classes, in (0, 1); the field's is one half.
+        share: Share of the base classes, in (0, 1); published results use one half.
 
     Returns:
         The labels of the base classes and those of the novel classes, both ascending.
@@ -276,7 +276,7 @@ def _rank(key: str, seed: int) -> bytes:
 
 
 def fewer_shots(train: Iterable[Record], classes: Sequence[str], shots: int) -> str:
-    """Names the classes that have fewer shots than were asked for, or ``""``."""
+    """Name the classes that have fewer shots than were asked for, or ``""``."""
     counts = [len(own) for own in group_by_label(train, len(classes))]
     short = [f"{classes[i]} {n}" for i, n in enumerate(counts) if n < shots]
     if not short:

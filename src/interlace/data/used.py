@@ -1,4 +1,4 @@
-"""Which images a fit has used: they are not scored, under whatever name they come."""
+"""Which images a fit has used: they are never scored, under any name."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ class Used:
         return Used(self.digests | other.digests, sizes)
 
     def __contains__(self, record: Record) -> bool:
-        """Says whether an image is among them.
+        """Say whether an image is among them.
 
         Raises:
             InterlaceError: It cannot be read.

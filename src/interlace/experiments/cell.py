@@ -22,15 +22,20 @@ from interlace.backbone.dual import DualEncoder
 from interlace.backbone.load import load
 from interlace.config import PUBLISHED, TRAINING, read_settings
 from interlace.data.datasets.registry import is_known
+from interlace.data.images.loader import Images
 from interlace.errors import InterlaceError
 from interlace.experiments.cost import Measured, environment
 from interlace.experiments.details import details
 from interlace.experiments.record import CELL_FORMAT
-from interlace.protocols.base import Scored, Setting, TargetFigures, check_targets
+from interlace.protocols.base import Decode, TargetFigures
+from interlace.protocols.classification import Scored
 from interlace.protocols.condition import CLEAN, Condition
+from interlace.protocols.setting import Setting
 from interlace.train.trainer import Progress
 
 _load = lru_cache(maxsize=1)(load)
+#: The images of the last cell stay decoded for the next one: methods and seeds share them.
+_decoded = lru_cache(maxsize=1)(Images)
 
 
 @dataclass(frozen=True)
@@ -176,7 +181,7 @@ class PreparedCell:
     """
 
     spec: CellSpec
-    plan: protocols.Plan
+    plan: protocols.Plan[Any]
     preset: str | None
     settings: Mapping[str, Any]
 
@@ -197,7 +202,7 @@ def plan_cell(
 
 
 def prepare_cell(
-    spec: CellSpec, plan: protocols.Plan, preset: str | None, clip: DualEncoder, device: str
+    spec: CellSpec, plan: protocols.Plan[Any], preset: str | None, clip: DualEncoder, device: str
 ) -> PreparedCell:
     """Make all that a cell needs before it learns anything.
 
@@ -208,19 +213,15 @@ def prepare_cell(
     built, *_ = ready(
         clip, plan.task, spec.key, seed=spec.seed, preset=preset, device=device, **settings
     )
-    check_targets(built, plan.targets)  # what cannot be scored is not fitted
+    plan.check(built)  # what cannot be scored is not fitted
     return PreparedCell(spec, plan, preset, settings)
-
-
-#: Scores a fitted model on its plan.
-Scoring = Callable[[AdaptedModel, protocols.Plan], Mapping[str, TargetFigures]]
 
 
 def fit_and_score(
     cell: PreparedCell,
     clip: DualEncoder,
     device: str,
-    scoring: Scoring,
+    decode: Decode,
     fingerprint: str,
     report: Callable[[Progress], None] | None = None,
 ) -> tuple[AdaptedModel, Mapping[str, TargetFigures], dict[str, Any]]:
@@ -230,7 +231,7 @@ def fit_and_score(
         cell: the cell.
         clip: the frozen model.
         device: as in :func:`interlace.fit`.
-        scoring: scores the fitted model.
+        decode: makes the images to score ready, and may keep them for the next cell.
         fingerprint: of ``clip``, which takes long to compute.
         report: as in :func:`interlace.fit`.
 
@@ -250,7 +251,7 @@ def fit_and_score(
             **cell.settings,
         )
     with cost.measure("score"):
-        scored = scoring(adapted, cell.plan)
+        scored = cell.plan.score(adapted, decode)
     record = {
         **_head(cell.spec),
         "status": "done",
@@ -270,8 +271,7 @@ def fit_and_score(
 def _run(spec: CellSpec, root: Path | str | None, device: str) -> dict[str, Any]:
     clip = _load(spec.model)
     cell = plan_cell(spec, clip, root, device)
-    scoring = protocols.get(spec.protocol).score
-    _, scored, record = fit_and_score(cell, clip, device, scoring, _fingerprint(spec.model))
+    _, scored, record = fit_and_score(cell, clip, device, _decoded, _fingerprint(spec.model))
     if not is_known(spec.data, root):  # of a user's own images, what it confuses
         for name, found in scored.items():
             if isinstance(found, Scored):

@@ -14,13 +14,14 @@ from interlace.data.images.loader import Images
 from interlace.data.records import Record
 from interlace.data.task import FewShotTask
 from interlace.errors import InterlaceError
-from interlace.experiments.cell import CellSpec, PreparedCell, Scoring, fit_and_score, prepare_cell
+from interlace.experiments.cell import CellSpec, PreparedCell, fit_and_score, prepare_cell
 from interlace.experiments.grid import settings_of_each
 from interlace.experiments.reading import Cell, parse_cell
 from interlace.experiments.summaries import Summary, summarize
-from interlace.protocols import Plan, base_to_novel
-from interlace.protocols.base import score
+from interlace.protocols import base_to_novel
+from interlace.protocols.base import Decode
 from interlace.protocols.base_to_novel import BaseNovelScores
+from interlace.protocols.classification import ClassificationPlan
 from interlace.train.trainer import Progress
 
 BASELINE = "zero_shot"
@@ -138,9 +139,9 @@ def compare(
     found = []
     for own in prepared:
         test = own.plan.targets[-1].task.test
-        scoring = _scoring(decoded.setdefault(test, Images(test)))
+        decode = _kept(decoded.setdefault(test, Images(test)))
         told = None if report is None else _bind(report, own.spec.method, own.spec.seed)
-        adapted, _, record = fit_and_score(own, clip, device, scoring, fingerprint, told)
+        adapted, _, record = fit_and_score(own, clip, device, decode, fingerprint, told)
         found.append(_compared(own, record))
         if finished is not None:
             finished(found[-1], adapted)
@@ -149,7 +150,7 @@ def compare(
 
 def _spec(
     clip: DualEncoder,
-    plan: Plan,
+    plan: ClassificationPlan,
     name: str,
     seed: int,
     settings: Mapping[str, Any],
@@ -181,9 +182,9 @@ def _compared(own: PreparedCell, record: dict[str, Any]) -> ComparedCell:
     return ComparedCell(parse_cell(record), scores, whole.left_out)
 
 
-def _scoring(images: Images) -> Scoring:
-    """Score on test images that are kept decoded."""
-    return lambda adapted, plan: score(adapted, plan.targets, images)
+def _kept(images: Images) -> Decode:
+    """Score on test images that are kept decoded, in their own order."""
+    return lambda records: images
 
 
 def _bind(

@@ -8,7 +8,7 @@ from typing import Any
 
 from interlace.data.images.decode import open_image
 from interlace.errors import InterlaceError
-from interlace.protocols.base import Scored
+from interlace.protocols.classification import Scored
 
 MISTAKES = 12
 _SIDE = 112

@@ -135,7 +135,7 @@ def check_cells(
             plan = plan_cell(spec, clip, root, device or "cpu").plan
         except InterlaceError as error:
             raise InterlaceError(f"{spec.method} on {spec.data}: {error}") from None
-        for task in (plan.task, *(target.task for target in plan.targets)):
+        for task in plan.tasks:
             tasks.setdefault(task.name, task)
     return clip, list(tasks.values())
 

@@ -11,7 +11,13 @@ from interlace import methods
 from interlace._util.text import did_you_mean
 from interlace.config import PUBLISHED
 from interlace.data.check import check
-from interlace.data.datasets.benchmarks import BENCHMARKS, data_root, find_benchmark
+from interlace.data.datasets.benchmark_table import (
+    BENCHMARKS,
+    CROSS_DATASET_TARGETS,
+    DOMAIN_GENERALIZATION_TARGETS,
+    SOURCE_DATA_SET,
+)
+from interlace.data.datasets.benchmarks import data_root, find_benchmark
 from interlace.errors import InterlaceError
 from interlace.evaluation.statistics import Interval
 from interlace.experiments.cell import CellSpec
@@ -21,11 +27,9 @@ from interlace.experiments.published import Recipe, Value, recipe, values
 from interlace.experiments.reading import Cell, parse_cell
 from interlace.experiments.summaries import Summary, summarize
 
-#: The data set that protocols with targets are fitted on.
-SOURCE = "imagenet"
 _TARGETS = {
-    "cross_dataset": tuple(n for n, e in BENCHMARKS.items() if e.totals.train and n != SOURCE),
-    "domain_generalization": tuple(n for n, e in BENCHMARKS.items() if not e.totals.train),
+    "cross_dataset": CROSS_DATASET_TARGETS,
+    "domain_generalization": DOMAIN_GENERALIZATION_TARGETS,
 }
 #: What is published of each protocol, in this order; the accuracy of most.
 MEASURES_OF = {"base_to_novel": ("base", "novel", "HM")}
@@ -93,7 +97,7 @@ class Reproduction:
 
     def needed(self, chosen: Sequence[str]) -> tuple[str, ...]:
         """Return the data sets that must be on disk to score ``chosen``."""
-        return ((SOURCE,) if self.protocol in _TARGETS else ()) + tuple(chosen)
+        return ((SOURCE_DATA_SET,) if self.protocol in _TARGETS else ()) + tuple(chosen)
 
     def cells(
         self,
@@ -121,7 +125,7 @@ class Reproduction:
         transfer = self.protocol in _TARGETS
         cells = list_cells(
             self.protocol,
-            [SOURCE] if transfer else chosen,
+            [SOURCE_DATA_SET] if transfer else chosen,
             [self.method],
             shots,
             seeds,

@@ -14,22 +14,24 @@ from interlace.data.images.loader import Images
 from interlace.data.task import FewShotTask
 from interlace.errors import InterlaceError
 from interlace.evaluation.statistics import harmonic_mean
-from interlace.protocols.base import Plan, Protocol, Setting, Target, score
+from interlace.protocols.base import Protocol
+from interlace.protocols.classification import ClassificationPlan, Target, score
 from interlace.protocols.comparison import Comparison, without_shots
+from interlace.protocols.setting import Setting
 
 
-class BaseToNovel(Protocol):
+class BaseToNovel(Protocol[Target]):
     """Half of the classes in training, both halves and all classes at once in testing."""
 
     name = "base_to_novel"
     summary = "Fit on half of the classes, score both halves and all at once (2203.05557)."
 
-    def plan(self, setting: Setting) -> Plan:
+    def plan(self, setting: Setting) -> ClassificationPlan:
         """Return the base half as a few-shot task; base, novel and joint as targets."""
         return of_task(setting.draw())
 
 
-def of_task(task: FewShotTask, share: float = 0.5) -> Plan:
+def of_task(task: FewShotTask, share: float = 0.5) -> ClassificationPlan:
     """Cut a task over all classes into base and novel ones.
 
     ``joint`` are all images among all classes, as classes not trained on: nobody says of an image
@@ -49,7 +51,7 @@ def of_task(task: FewShotTask, share: float = 0.5) -> Plan:
     )
     if not base.test or not novel.test:
         raise InterlaceError(f"{task.name} has no test images of one half of its classes")
-    return Plan(
+    return ClassificationPlan(
         base,
         (
             Target("base", base, seen=True),
@@ -107,7 +109,9 @@ def evaluate(
     return of_plan(adapted, of_task(task), images)
 
 
-def of_plan(adapted: AdaptedModel, plan: Plan, images: Images | None = None) -> BaseNovelScores:
+def of_plan(
+    adapted: AdaptedModel, plan: ClassificationPlan, images: Images | None = None
+) -> BaseNovelScores:
     """As :func:`evaluate`, on what :func:`of_task` made of a task.
 
     Raises:
@@ -142,4 +146,5 @@ def compare(adapted: AdaptedModel, task: FewShotTask) -> Comparison[BaseNovelSco
     """
     task, left_out = without_shots(adapted, task)
     frozen = evaluate(adapted.zero_shot(), task)
-    return Comparison(frozen, evaluate(adapted, task), seen=False, left_out=left_out)
+    scores = evaluate(adapted, task)
+    return Comparison(frozen, scores, seen=False, left_out=left_out, classes=task.classes)

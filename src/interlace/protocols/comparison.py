@@ -18,11 +18,11 @@ class _Plain(Protocol):
         ...
 
 
-T = TypeVar("T", bound=_Plain)
+ScoresT = TypeVar("ScoresT", bound=_Plain)
 
 
 @dataclass(frozen=True)
-class Comparison(Generic[T]):
+class Comparison(Generic[ScoresT]):
     """What both models reached on the same images.
 
     Attributes:
@@ -30,12 +30,15 @@ class Comparison(Generic[T]):
         adapted: result of the adapted model.
         seen: whether the adapted model was trained on all classes of the task.
         left_out: test images that were not scored, because the fit had used them.
+        classes: the classes that were scored among: the task's, or those of the fit for a method
+            that answers only for these.
     """
 
-    zero_shot: T
-    adapted: T
+    zero_shot: ScoresT
+    adapted: ScoresT
     seen: bool
     left_out: int = 0
+    classes: tuple[str, ...] = ()
 
     def to_dict(self) -> dict[str, Any]:
         """Plain data for JSON."""

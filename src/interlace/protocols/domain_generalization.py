@@ -10,15 +10,21 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import replace
 
-from interlace.data.datasets.benchmarks import BENCHMARKS, find_benchmark
+from interlace.data.datasets.benchmark_table import (
+    DOMAIN_GENERALIZATION_TARGETS,
+    SOURCE_DATA_SET,
+)
+from interlace.data.datasets.benchmarks import find_benchmark
 from interlace.data.datasets.registry import is_known
 from interlace.data.records import Record
 from interlace.data.source import Source
 from interlace.errors import InterlaceError
-from interlace.protocols.base import Plan, Protocol, Setting, Target
+from interlace.protocols.base import Protocol
+from interlace.protocols.classification import ClassificationPlan, Target
+from interlace.protocols.setting import Setting
 
 
-class DomainGeneralization(Protocol):
+class DomainGeneralization(Protocol[Target]):
     """Some domains to others; the fitted classes are scored as data that was not trained on.
 
     The targets are data sets (by default ImageNet's variants, where the source is ImageNet) or
@@ -29,7 +35,7 @@ class DomainGeneralization(Protocol):
     name = "domain_generalization"
     summary = "Fit in some domains, score the same classes in others (2203.05557)."
 
-    def plan(self, setting: Setting) -> Plan:
+    def plan(self, setting: Setting) -> ClassificationPlan:
         """Keep all images of the held-out domains away from the fit.
 
         Raises:
@@ -37,7 +43,7 @@ class DomainGeneralization(Protocol):
                 neither a domain nor a data set.
         """
         source = setting.source()
-        targets = setting.targets or _variants(setting)
+        targets = setting.targets or default_targets(setting)
         domains = _domains(source.records())
         if targets and not set(targets) & domains:
             return self._data_sets(setting, targets)
@@ -56,7 +62,7 @@ class DomainGeneralization(Protocol):
             )
         return self._held_out(setting, source, held)
 
-    def _data_sets(self, setting: Setting, targets: tuple[str, ...]) -> Plan:
+    def _data_sets(self, setting: Setting, targets: tuple[str, ...]) -> ClassificationPlan:
         task = setting.draw()
         source = [Target("source", task, seen=True)] if task.test else []
         others = [Target(name, setting.other(name), seen=False) for name in targets]
@@ -67,9 +73,9 @@ class DomainGeneralization(Protocol):
                     f"{target.name} has {len(new)} classes that {setting.data} has not, such as "
                     f"{new[0]!r}: cross_dataset is for that"
                 )
-        return Plan(task, (*source, *others))
+        return ClassificationPlan(task, (*source, *others))
 
-    def _held_out(self, setting: Setting, source: Source, held: set[str]) -> Plan:
+    def _held_out(self, setting: Setting, source: Source, held: set[str]) -> ClassificationPlan:
         inside = {
             part: [record for record in records if record.domain not in held]
             for part, records in source.pools.items()
@@ -86,14 +92,14 @@ class DomainGeneralization(Protocol):
             own = [record for record in tests if record.domain == domain]
             own = own or [record for record in source.records() if record.domain == domain]
             found.append(Target(domain, replace(task, test=tuple(own)), seen=False))
-        return Plan(task, tuple(found))
+        return ClassificationPlan(task, tuple(found))
 
 
-def _variants(setting: Setting) -> tuple[str, ...]:
+def default_targets(setting: Setting) -> tuple[str, ...]:
+    """Return ImageNet's variants where the source is ImageNet, and none for any other source."""
     entry = find_benchmark(setting.data) if is_known(setting.data, setting.root) else None
-    if entry is None or entry.name != "imagenet":
-        return ()
-    return tuple(other.name for other in BENCHMARKS.values() if other.totals.train is None)
+    is_source = entry is not None and entry.name == SOURCE_DATA_SET
+    return DOMAIN_GENERALIZATION_TARGETS if is_source else ()
 
 
 def _domains(records: Iterable[Record]) -> set[str]:

@@ -16,7 +16,10 @@ from interlace.data.splits import group_by_label
 from interlace.data.task import FewShotTask
 from interlace.errors import InterlaceError
 from interlace.protocols import base_to_novel
-from interlace.protocols.base import CLEAN, Condition, Plan, Protocol, Setting, Target
+from interlace.protocols.base import Protocol
+from interlace.protocols.classification import ClassificationPlan, Target
+from interlace.protocols.condition import CLEAN, Condition
+from interlace.protocols.setting import Setting
 
 #: Prompts in the place of a task's own: those of the kind ``template`` by their number from 1 on,
 #: and for ``ensemble`` the first so many together.
@@ -43,7 +46,7 @@ SEVERITIES: Mapping[str, tuple[float, ...]] = {
 }
 
 
-class Robustness(Protocol):
+class Robustness(Protocol[Target]):
     """Few-shot under conditions that get worse, and base-to-novel for shares of base classes.
 
     - ``label_noise``: the share of shots that carry another class's label;
@@ -66,7 +69,7 @@ class Robustness(Protocol):
         """Return the clean fit, and every kind with every severity."""
         return (CLEAN, *(Condition(k, s) for k, own in SEVERITIES.items() for s in own))
 
-    def plan(self, setting: Setting) -> Plan:
+    def plan(self, setting: Setting) -> ClassificationPlan:
         """Return the few-shot task with the condition applied to what is fitted.
 
         Raises:
@@ -86,8 +89,8 @@ class Robustness(Protocol):
         return _few_shot(change(task, condition.severity))
 
 
-def _few_shot(task: FewShotTask) -> Plan:
-    return Plan(task, (Target("all", task, seen=True),))
+def _few_shot(task: FewShotTask) -> ClassificationPlan:
+    return ClassificationPlan(task, (Target("all", task, seen=True),))
 
 
 def _label_noise(task: FewShotTask, share: float) -> FewShotTask:

@@ -1,4 +1,4 @@
-"""Gets the images of a data set with torchvision and puts them where the field keeps them."""
+"""Download the images of a benchmark with torchvision, into CoOp's tree."""
 
 import contextlib
 import os
@@ -11,7 +11,8 @@ from types import MappingProxyType
 import torchvision.datasets
 
 from interlace._util.text import first_line
-from interlace.data.datasets.benchmarks import BenchmarkDataset, data_root
+from interlace.data.datasets.benchmark_table import BenchmarkDataset
+from interlace.data.datasets.benchmarks import data_root
 from interlace.errors import InterlaceError
 
 _STAGING = ".download"
@@ -48,7 +49,7 @@ DOWNLOADS: Mapping[str, Download] = MappingProxyType(
 
 
 def download(entry: BenchmarkDataset, root: Path | str | None = None) -> tuple[str, ...]:
-    """Download the images of a data set into its folder of the field's tree.
+    """Download the images of a benchmark into its folder below the data root.
 
     They are unpacked beside the other folders of the data root first and moved when they are
     complete, so a download that was cut short leaves no half of a data set.
@@ -58,7 +59,7 @@ def download(entry: BenchmarkDataset, root: Path | str | None = None) -> tuple[s
         root: The data root; None takes the environment variable INTERLACE_DATA.
 
     Returns:
-        What is still missing, each with where to get it: torchvision does not have the field's
+        What is still missing, each with where to get it: torchvision does not have the
         split lists.
 
     Raises:

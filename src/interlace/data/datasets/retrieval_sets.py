@@ -1,16 +1,20 @@
-"""Reads what retrieval across domains is tried on: the field's sets, picto, images of your own."""
+"""Read images for retrieval across domains: benchmarks, picto, images of your own."""
 
 import os
-import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from pathlib import Path
-from types import MappingProxyType
 
 from interlace._util.reading import read_text
 from interlace._util.text import printable
 from interlace.data.datasets.benchmarks import ROOT_VARIABLE, data_root
+from interlace.data.datasets.embedded import read_picto_retrieval
 from interlace.data.datasets.registry import open_source
+from interlace.data.datasets.retrieval_table import (
+    RetrievalEntry,
+    find_retrieval,
+    retrieval_names,
+)
 from interlace.data.readers.folder import class_folders, verified
 from interlace.data.readers.hub import is_saved_dataset
 from interlace.data.readers.table_files import TABLES
@@ -19,121 +23,6 @@ from interlace.data.records import Record, Skipped
 from interlace.data.retrieval import RetrievalSet, RetrievalSetting, unseen_by_hash
 from interlace.data.source import DEFAULT_TEMPLATE, Source
 from interlace.errors import InterlaceError
-
-DOMAINNET_UNSEEN = tuple(
-    "airplane asparagus axe bandage beard blueberry boomerang bracelet bread cake campfire cloud "
-    "dolphin donut elbow finger giraffe grapes hamburger helicopter hurricane ladder lightning "
-    "marker megaphone moon motorbike octopus onion parrot peanut peas rainbow rollerskates "
-    "sailboat scissors skateboard skyscraper snowman suitcase sweater tooth tornado watermelon "
-    "windmill".split()
-)
-SKETCHY_UNSEEN = tuple(
-    "bat cabin cow dolphin door giraffe helicopter mouse pear raccoon rhinoceros saw scissors "
-    "seagull skyscraper songbird sword tree wheelchair windmill window".split()
-)
-TUBERLIN_UNSEEN = tuple(
-    "banana bus tractor suitcase streetlight telephone canoe fan teacup penguin laptop shoe "
-    "lighter pizza brain ant trombone windmill snowboard table rollerblades parachute bridge "
-    "bread horse".split()
-)
-
-
-@dataclass(frozen=True, slots=True)
-class RetrievalEntry:
-    """A retrieval data set of the field.
-
-    Attributes:
-        name: Its name, such as ``"domainnet"``.
-        title: Its name as papers write it.
-        folder: Its folder below the data root.
-        domains: Folder of each domain below ``folder``, by the domain's name.
-        unseen: The classes that never train.
-        gallery: The domain that is searched.
-        settings: What may be held out.
-        mixed_share: Share of the training classes' gallery images in the mixed gallery.
-        query_shares: Share that ``udcdr`` takes where it is not the usual one.
-        measures: The measures that are published.
-    """
-
-    name: str
-    title: str
-    folder: str
-    domains: Mapping[str, str]
-    unseen: tuple[str, ...]
-    gallery: str
-    settings: tuple[RetrievalSetting, ...]
-    mixed_share: float = 0.0
-    query_shares: Mapping[str, float] = field(default_factory=dict)
-    measures: tuple[str, str] = ("map_200", "prec_200")
-
-
-_DOMAINNET_DOMAINS = ("clipart", "infograph", "painting", "quickdraw", "real", "sketch")
-
-FIELD_RETRIEVAL: Mapping[str, RetrievalEntry] = MappingProxyType(
-    {
-        entry.name: entry
-        for entry in (
-            RetrievalEntry(
-                name="domainnet",
-                title="DomainNet",
-                folder="DomainNet",
-                domains={name: name for name in _DOMAINNET_DOMAINS},
-                unseen=DOMAINNET_UNSEEN,
-                gallery="real",
-                settings=(
-                    RetrievalSetting("sketch", "quickdraw"),
-                    RetrievalSetting("quickdraw", "sketch"),
-                    RetrievalSetting("painting", "infograph"),
-                    RetrievalSetting("infograph", "painting"),
-                    RetrievalSetting("clipart", "painting"),
-                ),
-                mixed_share=0.08,
-                query_shares={"quickdraw": 0.1},
-            ),
-            RetrievalEntry(
-                name="sketchy",
-                title="Sketchy-extended",
-                folder="Sketchy",
-                domains={"sketch": "sketch", "photo": "extended_photo"},
-                unseen=SKETCHY_UNSEEN,
-                gallery="photo",
-                settings=(RetrievalSetting("", "sketch"),),
-            ),
-            RetrievalEntry(
-                name="tuberlin",
-                title="TU-Berlin-extended",
-                folder="TUBerlin",
-                domains={"sketch": "sketches", "photo": "images"},
-                unseen=TUBERLIN_UNSEEN,
-                gallery="photo",
-                settings=(RetrievalSetting("", "sketch"),),
-                measures=("map_all", "prec_100"),
-            ),
-        )
-    }
-)
-"""The field's retrieval data sets by name."""
-
-PICTO_GALLERY = "fluent-3d"
-PICTO_UNSEEN_SHARE = 0.5  # a class has one drawing in a style: many classes make enough queries
-PICTO_SETTINGS = (
-    RetrievalSetting("openmoji-black", "symbola"),
-    RetrievalSetting("symbola", "openmoji-black"),
-    RetrievalSetting("emojione-v1", "openmoji"),
-)
-
-
-def find_retrieval(name: str) -> RetrievalEntry | None:
-    """Find a data set of the field in any common spelling: ``TU-Berlin``, ``domain_net``."""
-    for entry in FIELD_RETRIEVAL.values():
-        if _plain(name) in {_plain(entry.name), _plain(entry.title)}:
-            return entry
-    return None
-
-
-def retrieval_names() -> tuple[str, ...]:
-    """List the data sets that are known by name."""
-    return ("picto/retrieval", *FIELD_RETRIEVAL)
 
 
 def open_retrieval(
@@ -152,7 +41,7 @@ def open_retrieval(
         source: ``"picto/retrieval"``, ``"domainnet"``, ``"sketchy"``, ``"tuberlin"``; or a folder
             of your own, ``<domain>/<class>/<image>``, or a table with a domain column
             (``columns.COLUMN_OPTIONS``).
-        root: The data root, for data sets of the field.
+        root: The data root, for standard benchmarks.
         strict: Whether a file that cannot be used is an error instead of being skipped.
         gallery: For your own images: the domain that is searched.
         held_out: For your own images: the domains that are held out in turn; all but the gallery
@@ -172,7 +61,7 @@ def open_retrieval(
                 f"{source}: its gallery, held-out domains and unseen classes are fixed; they can "
                 "be given for images of your own"
             )
-        data = _picto() if entry is None else _read_entry(entry, root, strict)
+        data = read_picto_retrieval() if entry is None else _read_entry(entry, root, strict)
         return data if template is None else _with_template(data, template)
     images = _read_own(Path(source), strict)
     domains = sorted({record.domain for record in images.records()} - {""})
@@ -327,49 +216,5 @@ def _listed(root: Path, folder: str) -> list[str] | None:
     return keys
 
 
-def _picto() -> RetrievalSet:
-    """Return the packaged drawings of the styles that pretraining has not seen.
-
-    The styles that trained the embedded model, or its teacher, take no part. Classes are the
-    concepts that the gallery's style draws; half of them are unseen, by the hashes of their code
-    points.
-    """
-    from interlace.data.datasets import picto
-
-    table = picto.images()
-    styles = picto.task("styles")["domains"]
-    unknown = {name for name, style in styles.items() if not style["seen"]}
-    rows = zip(*(table[name].to_pylist() for name in ("name", "concept", "style")), strict=True)
-    concepts = {name: concept for name, concept, style in rows if style == PICTO_GALLERY}
-    classes = tuple(sorted(concepts))
-    label_of = {name: label for label, name in enumerate(classes)}
-    columns = (table[name].to_pylist() for name in ("image", "name", "image_id", "style"))
-    records = [
-        Record(image, label_of[name], f"picto:{image_id}", style)
-        for image, name, image_id, style in zip(*columns, strict=True)
-        if style in unknown and name in label_of
-    ]
-    unseen = set(unseen_by_hash(concepts.values(), PICTO_UNSEEN_SHARE))
-    return RetrievalSet(
-        source=Source(
-            name="picto/retrieval",
-            classes=classes,
-            pools={"train": records},
-            template="a drawing of {}",
-            description="emoji concepts in drawing styles that pretraining has not seen",
-            cleaned=True,
-        ),
-        unseen=tuple(name for name in classes if concepts[name] in unseen),
-        gallery=PICTO_GALLERY,
-        settings=PICTO_SETTINGS,
-        families={name: style["family"] for name, style in styles.items()},
-        measures=("map_all", "prec_1"),
-    )
-
-
 def _with_template(data: RetrievalSet, template: str) -> RetrievalSet:
     return replace(data, source=replace(data.source, template=template))
-
-
-def _plain(name: str) -> str:
-    return re.sub(r"[^a-z0-9]", "", name.lower())

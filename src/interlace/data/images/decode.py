@@ -1,4 +1,4 @@
-"""Opens any image file as RGB, and says in one line why it cannot."""
+"""Open any image file as RGB, or say in one line why that is not possible."""
 
 import hashlib
 import re
@@ -104,18 +104,8 @@ def image_size(source: EncodedImage) -> tuple[int, int]:
         return image.size
 
 
-def read_encoded(path: Path | str) -> bytes:
-    """Read an image file without decoding it.
-
-    Raises:
-        UnreadableImage: It is missing, no regular file, empty, or larger than is read.
-    """
-    with _file(path) as (file, _):
-        return file.read()
-
-
 def add_noise(image: Image.Image, deviation: float, key: str) -> Image.Image:
-    """Lays Gaussian noise on an RGB image, each channel of each pixel by itself.
+    """Add Gaussian noise to an RGB image, to each channel of each pixel independently.
 
     Args:
         image: The image.
@@ -148,7 +138,7 @@ def _decode(source: EncodedImage, draft: tuple[int, int] | None) -> Image.Image:
 
 @contextmanager
 def _opened(source: EncodedImage) -> Iterator[Image.Image]:
-    """Open an image without decoding it; what goes wrong while it is open is said in one line."""
+    """Open an image without decoding it; an error while it is open becomes one line."""
     most, whole = max_pixels(), not takes_truncated()
     _set_up_pil(most, whole)
     with _file(source) as (file, name), _named(name):
@@ -178,7 +168,7 @@ def _opened(source: EncodedImage) -> Iterator[Image.Image]:
 
 @contextmanager
 def _file(source: EncodedImage) -> Iterator[tuple[BinaryIO, str]]:
-    """Open a file or bytes for reading, and gives what to call them."""
+    """Open a file or bytes for reading, and return what messages call them."""
     if isinstance(source, bytes):
         name = f"image of {len(source)} bytes"
         with _named(name):
@@ -209,7 +199,7 @@ def _named(name: str) -> Iterator[None]:
 
 
 def _set_up_pil(most: int, whole: bool) -> None:
-    """Has PIL know our settings: its own are global, so all threads set them to the same."""
+    """Pass our settings to PIL: its own are global, so all threads set them to the same."""
     global _truncated_is_ours
     formats.hush()
     if most > MAX_PIXELS and Image.MAX_IMAGE_PIXELS and 2 * Image.MAX_IMAGE_PIXELS < most:

@@ -28,7 +28,7 @@ _STATED_MAXIMA = (281, 341)  # MaxSampleValue, SMaxSampleValue
 
 
 def strips(size: tuple[int, int]) -> Iterator[Box]:
-    """Cuts an image into strips of about a million pixels, from the top."""
+    """Cut an image into strips of about a million pixels, from the top."""
     width, height = size
     rows = max(1, _STRIP_PIXELS // max(width, 1))
     for top in range(0, height, rows):
@@ -36,12 +36,12 @@ def strips(size: tuple[int, int]) -> Iterator[Box]:
 
 
 def is_wide(image: Image.Image) -> bool:
-    """Says whether an image has one channel of 16 or 32 bits."""
+    """Say whether an image has one channel of 16 or 32 bits."""
     return image.mode.startswith("I") or image.mode == "F"
 
 
 def from_wide(image: Image.Image) -> Image.Image:
-    """Scales one channel of 16 or 32 bits to 8-bit RGB, where PIL's own conversion would clip.
+    """Scale one channel of 16 or 32 bits to 8-bit RGB, where PIL's own conversion would clip.
 
     Raises:
         InterlaceError: No value of the image is finite.
@@ -159,7 +159,7 @@ class _Values:
         return [value for value in firsts if isinstance(value, int) and 0 < value <= 65535]
 
     def _without_wild(self, found: _Found) -> _Found:
-        """Leaves out the few values that lie far away from all others, such as a sensor's faults.
+        """Leave out the few values that lie far away from all others, such as a sensor's faults.
 
         A few are one in a thousand, or four in a small image; far away is more than four times as
         far as the others' range is wide.
@@ -212,13 +212,13 @@ def deep_rawmode(image: Image.Image) -> str | None:
 
 
 def is_dim(image: Image.Image) -> bool:
-    """Says whether the upper bytes of an image's colours leave room for fewer than 16 used bits."""
+    """Say whether the upper bytes of an image's colours leave room for fewer than 16 used bits."""
     bands = image.getextrema()[: _colors(image)]
     return all(isinstance(band, tuple) and band[1] < _DIM for band in bands)
 
 
 def swap_bytes(image: Image.Image, rawmode: str) -> None:
-    """Has an image of 16 bits per channel, not loaded yet, give the lower bytes.
+    """Make an image of 16 bits per channel, not loaded yet, give the lower bytes.
 
     Raises:
         InterlaceError: PIL has no way to unpack them.
@@ -242,7 +242,7 @@ def _unpacked_by(tile: Any, rawmode: str) -> Any:
 
 
 def join_bytes(upper: Image.Image, lower: Image.Image, rawmode: str) -> None:
-    """Scales 16-bit channels by the bits that they use, in place of their upper bytes.
+    """Scale 16-bit channels by the bits that they use, in place of their upper bytes.
 
     Args:
         upper: The upper bytes; it is overwritten with the result.

@@ -100,7 +100,7 @@ def allowed(prefix: bytes) -> list[str]:
 
 
 def why_not(prefix: bytes) -> str:
-    """Says why a file that begins like this is no image that can be read."""
+    """Say why a file that begins like this is no image that can be read."""
     if _brands(prefix) & (_HEIF_BRANDS | _AVIF_BRANDS):
         return "cannot be decoded (a HEIC or AVIF file that is broken, or of a rare kind)"
     for start, sign, name in _KINDS:
@@ -117,7 +117,7 @@ def why_not(prefix: bytes) -> str:
 
 
 def is_heif(prefix: bytes) -> bool:
-    """Says whether a file that begins like this is a HEIC or HEIF image; AVIF is not."""
+    """Say whether a file that begins like this is a HEIC or HEIF image; AVIF is not."""
     brands = _brands(prefix)
     return bool(brands & _HEIF_BRANDS) and not brands & _AVIF_BRANDS
 

@@ -43,7 +43,7 @@ def max_pixels() -> int:
 
 
 def takes_truncated() -> bool:
-    """Says whether a file that is cut short is read as far as it goes.
+    """Say whether a file that is cut short is read as far as it goes.
 
     Raises:
         InterlaceError: ``INTERLACE_TRUNCATED`` is neither 1 nor 0.
@@ -73,7 +73,7 @@ if hasattr(os, "register_at_fork"):
 
 
 def check_bytes(count: int) -> None:
-    """Sees that an encoded image has a size that is read.
+    """Check that an encoded image is neither empty nor too large to be read.
 
     Raises:
         InterlaceError: It is empty or too large; the line does not name it.
@@ -85,7 +85,7 @@ def check_bytes(count: int) -> None:
 
 
 def check_pixels(size: tuple[int, int], most: int) -> None:
-    """Sees that an image of ``size`` may be decoded where ``most`` pixels are allowed.
+    """Check that an image of ``size`` may be decoded where ``most`` pixels are allowed.
 
     Raises:
         InterlaceError: It is too large; the line names the setting and not the image.
@@ -102,5 +102,5 @@ def check_pixels(size: tuple[int, int], most: int) -> None:
 
 
 def too_large(shown: str, pixels: int, most: int) -> str:
-    """Says that an image has too many pixels, and how to have it read nevertheless."""
+    """Say that an image has too many pixels, and which setting allows them."""
     return f"{shown}; at most {most:,} are read: give --max-pixels {pixels}, or {PIXELS}"

@@ -79,7 +79,7 @@ def batches(
     order: Sequence[int] | None = None,
     workers: int = 0,
 ) -> Iterator[tuple[Tensor, Tensor]]:
-    """Goes through images once.
+    """Iterate over images once.
 
     The order is a function of the seed and the epoch, and the random numbers that ``transform``
     draws from torch are a function of the seed, the epoch and the sample's index. So the batches
@@ -196,6 +196,6 @@ def _collate(
 
 
 def _mix(*numbers: int) -> int:
-    """Hashes numbers to a seed, so that neighbours in any of them share nothing."""
+    """Hash numbers to a seed, so that neighbours in any of them share nothing."""
     digest = hashlib.sha256(repr(numbers).encode()).digest()
     return int.from_bytes(digest[:8], "big") >> 1

@@ -1,4 +1,4 @@
-"""Unpacks a ZIP of images to a temporary folder, within stated bounds, for as long as we run."""
+"""Unpack a ZIP of images to a temporary folder, within stated bounds, for as long as we run."""
 
 import atexit
 import os
@@ -28,7 +28,7 @@ _unpacked: dict[tuple[str, int, int], Path] = {}
 
 
 def unpack(path: Path) -> Path:
-    """Unpacks an archive, or gives the folder where this process has unpacked it already.
+    """Unpack an archive, or return the folder where this process has unpacked it already.
 
     Names that lead out of the folder, links and encrypted files are refused.
 

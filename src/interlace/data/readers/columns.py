@@ -149,7 +149,7 @@ def rows_of(
     columns: Columns = BY_NAME,
     notes: list[str] | None = None,
 ) -> list[TableRow]:
-    """Find the columns of a table and reads its cells.
+    """Find the columns of a table and read its cells.
 
     Args:
         lines: Values by column name.
@@ -282,7 +282,7 @@ def image_of(cell: Any, where: str) -> str | bytes | None:
 
 
 def notes_on_labels(labels: Iterable[str]) -> list[str]:
-    """Says where labels look like several ones in a cell: ``a|b`` beside ``a`` or ``b|c``."""
+    """Say where labels look like several ones in a cell: ``a|b`` beside ``a`` or ``b|c``."""
     seen = set(labels)
     for mark in "|;":
         joined = [label for label in seen if mark in label]
@@ -296,7 +296,7 @@ def notes_on_labels(labels: Iterable[str]) -> list[str]:
 def _no_parts(
     found: Sequence[tuple[Mapping[str, str], Mapping[str, Any], str]], notes: list[str] | None
 ) -> set[str]:
-    """Names columns that are called like a part and hold something else (the number of a fold)."""
+    """Name columns that are called like a part and hold something else (the number of a fold)."""
     values: dict[str, set[str]] = {}
     for own, line, _ in found:
         column = own.get("part")
@@ -315,7 +315,7 @@ def _no_parts(
 
 
 def _one_hot(line: Mapping[str, Any]) -> str:
-    """Says that columns of 0 and 1 look like several labels."""
+    """Say that columns of 0 and 1 look like several labels."""
     marks = [name for name, value in line.items() if str(value).strip() in ("0", "1", "0.0", "1.0")]
     return f" (columns {listed(marks, 3)} hold 0 or 1: {_NOT_YET})" if len(marks) > 1 else ""
 

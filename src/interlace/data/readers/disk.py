@@ -1,4 +1,4 @@
-"""Opens images of one's own, in whatever form they lie on disk."""
+"""Open images of your own, in whatever form they lie on disk."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -87,7 +87,7 @@ def _open_archive(path: Path, strict: bool, columns: Columns) -> Source:
 
 
 def _only_folder(folder: Path) -> Path:
-    """Goes down where a folder holds one folder alone, and this one holds tables or several."""
+    """Descend where a folder holds one folder alone, and this one holds tables or several."""
     while True:
         own = [p for p in folder.iterdir() if not p.name.startswith((".", "__MACOSX"))]
         if len(own) != 1 or not own[0].is_dir():

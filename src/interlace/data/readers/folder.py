@@ -1,4 +1,4 @@
-"""Reads a folder that holds one sub-folder of images per class."""
+"""Read a folder that holds one sub-folder of images per class."""
 
 import os
 from collections.abc import Iterable, Iterator, Sequence
@@ -84,7 +84,7 @@ def read_photos(root: Path | str, strict: bool = False) -> Source:
 
 
 def class_folders(root: Path) -> tuple[str, ...]:
-    """Names the visible sub-folders, sorted.
+    """Name the visible sub-folders, sorted.
 
     Raises:
         InterlaceError: ``root`` is missing, is a file, or has no sub-folder.
@@ -101,7 +101,7 @@ def class_folders(root: Path) -> tuple[str, ...]:
 
 
 def verified(records: Sequence[Record]) -> tuple[tuple[Record, ...], list[Skipped]]:
-    """Tells the records that ``verify_image`` can decode from the others, in their order."""
+    """Separate the records that ``verify_image`` can decode from the others, in their order."""
     # threads, since PIL decodes without the interpreter's lock
     with ThreadPoolExecutor(_VERIFY_THREADS) as pool:
         reasons = list(pool.map(_unreadable, records))
@@ -111,7 +111,7 @@ def verified(records: Sequence[Record]) -> tuple[tuple[Record, ...], list[Skippe
 
 
 def twins(records: Sequence[Record], classes: Sequence[str]) -> Iterator[str]:
-    """Says where one picture, byte for byte, lies in two classes: one of the labels is wrong.
+    """Say where one picture, byte for byte, lies in two classes: one of the labels is wrong.
 
     Only images of equal size are read for it.
     """
@@ -140,7 +140,7 @@ def twins(records: Sequence[Record], classes: Sequence[str]) -> Iterator[str]:
 def unreadable_classes(
     classes: Sequence[str], found: Iterable[Record], readable: Iterable[Record]
 ) -> Iterator[str]:
-    """Names the classes of which no image can be read."""
+    """Name the classes of which no image can be read."""
     good = {record.label for record in readable}
     lost = sorted({record.label for record in found} - good)
     if lost:
@@ -172,7 +172,7 @@ def _check_root(root: Path) -> None:
 
 
 def _look(root: Path) -> tuple[Node, Walk]:
-    """Walk a folder and counts what is where; sub-folders without files are in it too."""
+    """Walk a folder and count what is where; sub-folders without files are in it too."""
     class_folders(root)
     found = walk(root)
     top = Node()
@@ -254,7 +254,7 @@ def _records(
 
 
 def _is_used(key: str, layout: FolderLayout) -> bool:
-    """Says whether something that was skipped lies where classes are read from."""
+    """Say whether something that was skipped lies where classes are read from."""
     steps = tuple(key.split("/"))
     used = (*layout.base,)
     return len(steps) == 1 or any(
@@ -263,7 +263,7 @@ def _is_used(key: str, layout: FolderLayout) -> bool:
 
 
 def _is_class_folder(root: Path, base: Path, item: Skipped, layout: FolderLayout) -> bool:
-    """Says whether what was skipped stands where a class folder is expected."""
+    """Say whether what was skipped stands where a class folder is expected."""
     steps = tuple(item.key.split("/"))
     places = [(*layout.base, *path) for path in layout.parts.values()]
     lost = item.reason.startswith(("a folder:", "a link to"))
@@ -271,7 +271,7 @@ def _is_class_folder(root: Path, base: Path, item: Skipped, layout: FolderLayout
 
 
 def _unreadable(record: Record) -> str:
-    """Says why the image of a record cannot be read, or "" if it can."""
+    """Say why the image of a record cannot be read, or "" if it can."""
     from interlace.data.images.decode import verify_image
 
     try:

@@ -1,4 +1,4 @@
-"""Reads folders as Hugging Face ``datasets`` and the hub lay them out, without the package."""
+"""Read folders as Hugging Face ``datasets`` and the hub lay them out, without the package."""
 
 import re
 from collections.abc import Mapping, Sequence
@@ -19,7 +19,7 @@ _METADATA = ("metadata.csv", "metadata.jsonl", "metadata.parquet")
 
 
 def is_saved_dataset(path: Path) -> bool:
-    """Says whether Hugging Face ``datasets`` saved a data set in this folder (``save_to_disk``)."""
+    """Say whether Hugging Face ``datasets`` saved a data set in this folder (``save_to_disk``)."""
     return (path / "dataset_dict.json").is_file() or (path / "state.json").is_file()
 
 
@@ -164,7 +164,7 @@ def _name(value: Any, where: Path) -> str:
 def _same_names(
     names: Sequence[str] | None, own: Sequence[str] | None, file: Path
 ) -> Sequence[str] | None:
-    """Sees that all files of a data set number the same classes.
+    """Check that all files of a data set number the same classes.
 
     Raises:
         InterlaceError: They do not, so that one label would mean two classes.

@@ -1,4 +1,4 @@
-"""Understands how a folder of images is laid out: class folders, or parts with these inside."""
+"""Understand how a folder of images is laid out: class folders, or parts with these inside."""
 
 from collections import Counter
 from collections.abc import Iterable, Mapping
@@ -117,7 +117,7 @@ def _folder_of(nested: Mapping[str, str], part: str) -> str:
 
 
 def _wrapped(node: Node) -> str | None:
-    """Names the one sub-folder that holds all the images, in class folders or parts of its own."""
+    """Name the one sub-folder that holds all the images, in class folders or parts of its own."""
     if node.images or len(node.classes) != 1:
         return None
     name = node.classes[0]
@@ -131,7 +131,7 @@ def _wrapped(node: Node) -> str | None:
 
 
 def _class_level(node: Node, name: str) -> tuple[str, ...]:
-    """Return path of the class folders of a part: ``seg_train/seg_train`` as archives nest it."""
+    """Return the path of a part's class folders: ``seg_train/seg_train`` as archives nest it."""
     path: tuple[str, ...] = (name,)
     while (inner := _wrapped(node.at(path))) is not None:
         path = (*path, inner)
@@ -139,7 +139,7 @@ def _class_level(node: Node, name: str) -> tuple[str, ...]:
 
 
 def _is_flat(node: Node, name: str, part: str) -> bool:
-    """Says whether a part has no class folders: its images lie loose, or in ``test/test/``."""
+    """Say whether a part has no class folders: its images lie loose, or in ``test/test/``."""
     own = node.folders[name]
     same = [inner for inner in own.classes if inner == name or part_of_folder(inner) == part]
     return not own.classes or (
@@ -148,7 +148,7 @@ def _is_flat(node: Node, name: str, part: str) -> bool:
 
 
 def _check_classes(root: Path, node: Node) -> None:
-    """Sees that parts are above the classes and not inside of each.
+    """Check that parts are above the classes and not inside of each.
 
     Raises:
         InterlaceError: Class folders hold folders named like different parts.
@@ -165,7 +165,7 @@ def _check_classes(root: Path, node: Node) -> None:
 
 
 def _classes_called_parts(root: Path, node: Node, path: tuple[str, ...]) -> list[str]:
-    """Says where a class inside of a part is called ``train``, as the vehicle is.
+    """Say where a class inside of a part is called ``train``, as the vehicle is.
 
     Raises:
         InterlaceError: It is called like another part.
@@ -223,7 +223,7 @@ def _check_parts(root: Path, node: Node, nested: Mapping[str, str], rest: tuple[
 def _class_called_train(
     root: Path, node: Node, named: Mapping[str, str], rest: tuple[str, ...]
 ) -> list[str]:
-    """Take a folder ``train`` among flat class folders for a class (the vehicle), and says it.
+    """Take a folder ``train`` among flat class folders for a class (the vehicle), with a note.
 
     Raises:
         InterlaceError: Other folders are named like parts, or there are no class folders at all.
@@ -250,7 +250,7 @@ def _class_called_train(
 def _left(
     node: Node, used: tuple[str, ...], what: str, where: str = "", skip: tuple[str, ...] = ()
 ) -> list[str]:
-    """Names what is not used of a folder: sub-folders, and images that lie loose."""
+    """Name what is not used of a folder: sub-folders, and images that lie loose."""
     lines = []
     unused = sorted(set(node.folders) - set(used) - set(skip))
     for name in unused[:_MOST_NAMED]:
@@ -273,7 +273,7 @@ def _left(
 
 
 def table_hint(root: Path, node: Node) -> str:
-    """Points to a table that lies in a folder which was given in its place."""
+    """Point to a table that lies in a folder which was given in its place."""
     tables = sorted(name for name in node.others if name.lower().endswith(_TABLE_ENDINGS))
     return f"; or give the table itself: {_shown(root / tables[0])}" if tables else ""
 

@@ -1,4 +1,4 @@
-"""Reads few-shot draws that other code made, so that the same images are trained on."""
+"""Read few-shot draws that other code made, so that the same images are trained on."""
 
 import re
 import unicodedata

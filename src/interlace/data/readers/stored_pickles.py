@@ -1,4 +1,4 @@
-"""Reads the pickles in which CoOp and its forks keep few-shot draws, without running any code.
+"""Read the pickles in which CoOp and its forks keep few-shot draws, without running any code.
 
 A pickle is a program. It is looked through first: it may consist of nothing but the opcodes that
 build lists, dictionaries, texts, whole numbers and one plain record, each of a bounded size. Only
@@ -80,7 +80,7 @@ def read_pickle(path: Path) -> tuple[list[object], list[object]]:
 
 
 class _Reader(pickle.Unpickler):
-    """Builds plain data, and one record that it makes anew for each file."""
+    """Build plain data, and one record that is made anew for each file."""
 
     def __init__(self, data: bytes, datum: type, shown: str) -> None:
         super().__init__(io.BytesIO(data))
@@ -93,7 +93,7 @@ class _Reader(pickle.Unpickler):
 
 
 def _look_through(data: bytes, shown: str) -> None:
-    """Sees that a pickle holds nothing but what a draw needs.
+    """Check that a pickle holds nothing but what a draw needs.
 
     Raises:
         InterlaceError: It holds something else.

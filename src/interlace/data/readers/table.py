@@ -1,4 +1,4 @@
-"""Reads images that a table lists, and makes a source of them."""
+"""Read the images that a table lists, as a source."""
 
 import os
 import stat
@@ -204,7 +204,7 @@ def _state(path: Path) -> os.stat_result | None:
 
 
 def _same_again(first: TableRow, row: TableRow) -> str:
-    """Says that an image is listed twice.
+    """Say that an image is listed twice.
 
     Raises:
         InterlaceError: It is a file with two labels or in two parts, so one of them is wrong.

@@ -1,4 +1,4 @@
-"""Reads the lines of a table out of CSV, JSON, Parquet or Arrow files, within stated bounds."""
+"""Read the lines of a table out of CSV, JSON, Parquet or Arrow files, within stated bounds."""
 
 import csv
 import io
@@ -91,7 +91,7 @@ _NAMES = {",": "a comma", ";": "a semicolon", "\t": "a tab"}
 
 
 def _unique(header: Sequence[str]) -> list[str]:
-    """Tells columns of the very same name apart by a space, which no comparison sees."""
+    """Tell columns of the very same name apart by a space, which no comparison sees."""
     names: list[str] = []
     there: set[str] = set()
     for name in header:
@@ -234,7 +234,7 @@ def _check_size(metadata: Any, wanted: Sequence[str], shown: str) -> None:
 
 
 def _wanted(schema: "pa.Schema", name: str, columns: Columns) -> list[str]:
-    """Names the columns that are read; the others may be large.
+    """Name the columns that are read; the others may be large.
 
     Raises:
         InterlaceError: There are too many columns, or none for the image or the label.

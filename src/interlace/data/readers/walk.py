@@ -1,4 +1,4 @@
-"""Walks a folder for every command: each file is used, or left out and named."""
+"""Walk a folder for every command: each file is used, or left out and named."""
 
 import os
 import stat
@@ -72,7 +72,7 @@ def walk(root: Path | str) -> Walk:
 
 
 def check_folder(root: Path) -> None:
-    """Sees that a folder is there and can be read.
+    """Check that a folder is there and can be read.
 
     Raises:
         InterlaceError: It is missing, is no folder, or cannot be read.
@@ -94,18 +94,18 @@ def check_folder(root: Path) -> None:
 
 
 def is_hidden(name: str) -> bool:
-    """Says whether a file or folder of this name is hidden, or clutter that systems leave."""
+    """Say whether a file or folder of this name is hidden, or clutter that systems leave."""
     return name.startswith(".") or name.lower() in _CLUTTER
 
 
 def is_text(name: str) -> bool:
-    """Says whether a name is valid text, which names of bytes in another encoding are not."""
+    """Say whether a name is valid text, which names of bytes in another encoding are not."""
     return not any(0xD800 <= ord(character) <= 0xDFFF for character in name)
 
 
 @dataclass
 class _Walker:
-    """Collects what a walk meets."""
+    """Collect what a walk meets."""
 
     root: Path
     images: list[Path] = field(default_factory=list)
@@ -117,7 +117,7 @@ class _Walker:
     seen: set[tuple[int, int]] = field(default_factory=set)
 
     def enter(self, folder: Path, identity: tuple[int, int], link: bool = False) -> None:
-        """Goes through a folder and those inside of it; linked ones are kept for later."""
+        """Walk a folder and those inside of it; linked ones are kept for later."""
         waiting = [(folder, identity)]
         while waiting:
             folder, identity = waiting.pop()

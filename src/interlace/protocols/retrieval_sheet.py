@@ -7,17 +7,16 @@ from PIL import Image
 from interlace.adaptation.model import AdaptedModel
 from interlace.data.images.decode import open_image
 from interlace.data.records import Record
-from interlace.data.retrieval_task import RetrievalTask
-from interlace.errors import InterlaceError
 from interlace.evaluation.plots.hits import HitRow
 from interlace.evaluation.retrieval import top_hits
-from interlace.protocols.ucdr import retrieval_features
+from interlace.protocols.retrieval import RetrievalPlan
+from interlace.protocols.retrieval_search import retrieval_features
 
 
 def hit_rows(
     before: AdaptedModel,
     after: AdaptedModel,
-    plan: RetrievalTask,
+    plan: RetrievalPlan,
     target: str,
     queries: int = 8,
     hits: int = 10,
@@ -30,21 +29,20 @@ def hit_rows(
         before: the frozen model.
         after: the adapted one.
         plan: what asks and what is searched.
-        target: one of ``plan.targets``.
+        target: name of one of ``plan.targets``.
         queries: how many queries.
         hits: how many hits of each.
 
     Raises:
         InterlaceError: if there is no such target.
     """
-    if target not in plan.targets:
-        raise InterlaceError(f"no target '{target}': there are {', '.join(plan.targets)}")
-    asked, gallery = plan.targets[target].queries, plan.targets[target].gallery
+    chosen = plan.target(target)
+    asked, gallery = chosen.queries, chosen.gallery
     count = min(queries, len(asked))
     asked = tuple(asked[number * len(asked) // count] for number in range(count))
     found = []
     for adapted in (before, after):
-        features = retrieval_features(adapted, (*asked, *gallery), plan.train_classes)
+        features = retrieval_features(adapted, (*asked, *gallery), plan.task.classes)
         found.append(top_hits(features[:count], features[count:], hits).tolist())
 
     def images(query: Record, rows: list[int]) -> list[tuple[Image.Image, bool]]:

@@ -48,8 +48,8 @@ def test_records_carry_bytes_keys_and_styles() -> None:
     assert [record.domain for record in entry.pools["test"]] == ["noto", "openmoji", "noto"]
 
 
-def test_from_catalog_draws_from_train_and_keeps_test() -> None:
-    task = FewShotTask.from_catalog("picto/food", shots=2, seed=1)
+def test_a_task_draws_from_train_and_keeps_test() -> None:
+    task = FewShotTask.load("picto/food", shots=2, seed=1)
     assert (task.name, task.template) == ("picto/food", "a drawing of {}")
     assert [len(part) for part in (task.train, task.val, task.test)] == [6, 3, 3]
     assert {record.key for record in task.test} == {"picto:109", "picto:110", "picto:111"}
@@ -66,19 +66,19 @@ def test_load_may_replace_template_and_names() -> None:
 
 def test_too_many_shots() -> None:
     with pytest.raises(InterlaceError, match="'taco' has 3.*use at most 3 shots"):
-        FewShotTask.from_catalog("picto/food", shots=4)
+        FewShotTask.load("picto/food", shots=4)
 
 
 @pytest.mark.parametrize(
     ("name", "message"),
     [
-        ("picto/fod", "did you mean picto/food"),
+        ("picto/fod", "did you mean 'picto/food'"),
         (
             "pix",
             r"no such folder: pix \(nor a known data set: picto/food, picto/travel, imagenet, ",
         ),
         ("pix.csv", "no such file: pix.csv"),
-        ("eurosta", r"no such folder: eurosta \(.*did you mean eurosat\?"),
+        ("eurosta", r"no such folder: eurosta \(.*did you mean 'eurosat'\?"),
         ("picto", "no data set 'picto': there are picto/food"),
     ],
 )

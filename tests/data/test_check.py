@@ -6,12 +6,12 @@ from types import MappingProxyType
 import pytest
 
 from interlace.data.check import check
-from interlace.data.datasets import benchmarks as field
-from interlace.data.datasets.benchmarks import BENCHMARKS, Totals
+from interlace.data.datasets import benchmarks
+from interlace.data.datasets.benchmark_table import BENCHMARKS, Totals
 from interlace.errors import InterlaceError
 from tests.data.trees import MAKERS, put, split_json
 
-# what the issue trackers and papers of the field say a complete copy has: base and novel images
+# what issue trackers and papers say a complete copy has: base and novel images
 KNOWN = {
     "eurosat": (4200, 3900),
     "dtd": (864, 828),
@@ -38,7 +38,9 @@ def tiny(monkeypatch: pytest.MonkeyPatch) -> None:
     """Makes the numbers of the tiny trees the expected ones of EuroSAT."""
     totals = Totals(classes=3, train=9, val=6, base=4, novel=2, test=6)
     entry = replace(BENCHMARKS["eurosat"], totals=totals)
-    monkeypatch.setattr(field, "BENCHMARKS", MappingProxyType({**BENCHMARKS, "eurosat": entry}))
+    monkeypatch.setattr(
+        benchmarks, "BENCHMARKS", MappingProxyType({**BENCHMARKS, "eurosat": entry})
+    )
 
 
 def test_the_known_totals() -> None:
@@ -88,7 +90,7 @@ def test_an_image_that_is_broken_is_found_by_decoding(tmp_path: Path, tiny: None
     ]
 
 
-def test_another_split_than_the_fields(tmp_path: Path) -> None:
+def test_another_split_than_the_published_one(tmp_path: Path) -> None:
     split_json(tmp_path, "eurosat")
     report = check("eurosat", tmp_path)
     assert not report.ok

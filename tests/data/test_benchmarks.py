@@ -3,11 +3,11 @@ from pathlib import Path
 
 import pytest
 
+from interlace.data.datasets.benchmark_table import BENCHMARKS
 from interlace.data.datasets.benchmarks import (
-    BENCHMARKS,
     benchmark_names,
     find_benchmark,
-    read_field,
+    read_benchmark,
 )
 from interlace.data.datasets.registry import is_known
 from interlace.data.task import FewShotTask
@@ -30,7 +30,7 @@ def test_every_data_set_has_a_tree() -> None:
 def test_split_json(tmp_path: Path, name: str) -> None:
     split_json(tmp_path, name)
     folder, images, _, classes = SPLIT_JSON[name]
-    source = read_field(BENCHMARKS[name], tmp_path)
+    source = read_benchmark(BENCHMARKS[name], tmp_path)
     assert source.classes == tuple(written.replace("_", " ") for _, written in classes)
     for part, count in COUNTS.items():
         records = source.pools[part]
@@ -52,7 +52,7 @@ def test_a_task_by_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: s
     assert {record.label for record in task.test} == set(range(n))
     assert all(record.image.is_file() for record in (*task.train, *task.test))  # type: ignore[union-attr]
     monkeypatch.setenv("INTERLACE_DATA", str(tmp_path))
-    assert FewShotTask.from_catalog(BENCHMARKS[name].title, 1, seed=3) == task
+    assert FewShotTask.load(BENCHMARKS[name].title, 1, seed=3) == task
 
 
 def test_shots_val_and_test_come_from_their_own_lists(tmp_path: Path) -> None:
@@ -92,17 +92,17 @@ def test_halves_follow_the_labels_not_the_alphabet(tmp_path: Path) -> None:
 
 def test_aircraft_lists(tmp_path: Path) -> None:
     MAKERS["fgvc_aircraft"](tmp_path)
-    source = read_field(BENCHMARKS["fgvc_aircraft"], tmp_path)
+    source = read_benchmark(BENCHMARKS["fgvc_aircraft"], tmp_path)
     assert source.classes == ("707-320", "A300B4", "Boeing 717")
     assert [(r.key, r.label) for r in source.pools["val"]][-1] == ("0000015.jpg", 2)
     (tmp_path / "fgvc_aircraft" / "variants.txt").write_text("707-320\nA300B4\n")
     with pytest.raises(InterlaceError, match="'0000007 Boeing 717': variants.txt has no"):
-        read_field(BENCHMARKS["fgvc_aircraft"], tmp_path)
+        read_benchmark(BENCHMARKS["fgvc_aircraft"], tmp_path)
 
 
 def test_imagenet(tmp_path: Path) -> None:
     MAKERS["imagenet"](tmp_path)
-    source = read_field(BENCHMARKS["imagenet"], tmp_path)
+    source = read_benchmark(BENCHMARKS["imagenet"], tmp_path)
     assert source.classes == tuple(WORDNET.values())
     assert set(source.pools) == {"train", "test"}
     keys = [record.key for record in source.pools["test"]]
@@ -112,7 +112,7 @@ def test_imagenet(tmp_path: Path) -> None:
 def test_relatives_of_imagenet_answer_among_their_own_classes(tmp_path: Path) -> None:
     for name in TESTS_ONLY:
         MAKERS[name](tmp_path)
-    found = {name: read_field(BENCHMARKS[name], tmp_path) for name in TESTS_ONLY}
+    found = {name: read_benchmark(BENCHMARKS[name], tmp_path) for name in TESTS_ONLY}
     assert (
         found["imagenetv2"].classes == found["imagenet-sketch"].classes == tuple(WORDNET.values())
     )
@@ -131,7 +131,7 @@ def test_imagenet_v2_folders_are_numbers_not_text(tmp_path: Path) -> None:
     (tmp_path / "imagenetv2" / "classnames.txt").write_text(text)
     images = tmp_path / "imagenetv2" / "imagenetv2-matched-frequency-format-val"
     put(images / "10" / "x.jpeg")
-    source = read_field(BENCHMARKS["imagenetv2"], tmp_path)
+    source = read_benchmark(BENCHMARKS["imagenetv2"], tmp_path)
     record = next(record for record in source.pools["test"] if record.key == "10/x.jpeg")
     assert source.classes[record.label] == "class 10"
 
@@ -140,10 +140,10 @@ def test_a_folder_that_the_class_names_lack(tmp_path: Path) -> None:
     MAKERS["imagenet-a"](tmp_path)
     put(tmp_path / "imagenet-adversarial" / "imagenet-a" / "n99999999" / "a.jpg")
     with pytest.raises(InterlaceError, match="classnames.txt has no n99999999"):
-        read_field(BENCHMARKS["imagenet-a"], tmp_path)
+        read_benchmark(BENCHMARKS["imagenet-a"], tmp_path)
     (tmp_path / "imagenet-adversarial" / "classnames.txt").write_text("tench n01440764\n")
     with pytest.raises(InterlaceError, match="expected a line such as 'n01440764 tench'"):
-        read_field(BENCHMARKS["imagenet-a"], tmp_path)
+        read_benchmark(BENCHMARKS["imagenet-a"], tmp_path)
 
 
 @pytest.mark.parametrize("name", MAKERS)
@@ -178,9 +178,9 @@ def test_a_listed_image_that_is_not_there_is_skipped_or_an_error(tmp_path: Path)
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        ("{", "not a split file of the field"),
-        ('{"train": []}', "not a split file of the field.*no list under 'val'"),
-        ('{"train": [["a.jpg", 0]], "val": [], "test": []}', "not a split file of the field"),
+        ("{", "not a benchmark's split file"),
+        ('{"train": []}', "not a benchmark's split file.*no list under 'val'"),
+        ('{"train": [["a.jpg", 0]], "val": [], "test": []}', "not a benchmark's split file"),
         (
             '{"train": [["a.jpg", 0, "a"], ["b.jpg", 0, "b"]], "val": [], "test": []}',
             "label 0 is 'a' and, at b.jpg, 'b'",
@@ -192,7 +192,7 @@ def test_a_list_that_is_wrong(tmp_path: Path, content: str, message: str) -> Non
     split_json(tmp_path, "eurosat")
     (tmp_path / "eurosat" / "split_zhou_EuroSAT.json").write_text(content)
     with pytest.raises(InterlaceError, match=message):
-        read_field(BENCHMARKS["eurosat"], tmp_path)
+        read_benchmark(BENCHMARKS["eurosat"], tmp_path)
 
 
 @pytest.mark.parametrize(
