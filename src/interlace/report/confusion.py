@@ -15,7 +15,6 @@ from interlace.evaluation.plots.confusion import (
     ConfusionCells,
     draw_confusion,
     name_classes,
-    write_counts,
 )
 from interlace.evaluation.plots.drawing import shorten
 from interlace.experiments.measures import target_label
@@ -74,7 +73,8 @@ def confusion(cells: Sequence[Cell], target: str) -> Confusion | None:
         return None
     names = found[0][1]["classes"]
     same = [(cell, details) for cell, details in found if details["classes"] == names]
-    counts = ConfusionCells.summed([_counts(details) for _, details in same])
+    found_cells = [np.asarray(_counts(own), dtype=np.int64).reshape(-1, 3) for _, own in same]
+    counts = ConfusionCells.summed(len(names), *np.concatenate(found_cells).T)
     cell = same[0][0]
     where = cell.data if target == "all" else f"{cell.data}, {target_label(target)}"
     return Confusion(
@@ -98,13 +98,11 @@ def _details(cell: Cell, target: str) -> dict[str, Any] | None:
     return {**details, "classes": [str(name) for name in details["classes"]]} if known else None
 
 
-def _counts(details: dict[str, Any]) -> ConfusionCells:
-    """Read the cells that are not 0; older records have all of them, in rows."""
-    n_classes = len(details["classes"])
-    if details.get("counts") is None:
-        return ConfusionCells.of(details["confusion"], n_classes)
-    cells = np.array(details["counts"], dtype=np.int64).reshape(-1, 3)
-    return ConfusionCells(n_classes, *cells.T)
+def _counts(details: dict[str, Any]) -> Any:
+    """Read class, answer and count of each cell; older records have all cells, in rows."""
+    if details.get("counts") is not None:
+        return details["counts"]
+    return [(*place, count) for place, count in np.ndenumerate(np.array(details["confusion"]))]
 
 
 def _mistakes(found: Sequence[dict[str, Any]]) -> tuple[Mistake, ...]:
@@ -132,6 +130,10 @@ def _is_jpeg(text: str) -> bool:
         return False
 
 
+def _tints(roots: Sequence[float]) -> list[str]:
+    return [shade(0.08 + 0.92 * root) for root in roots]
+
+
 def _chart(cells: ConfusionCells, names: Sequence[str], title: str) -> Chart:
     n = len(names)
     step = 1 if n <= _MOST_NAMED else math.ceil(n / _MOST_NAMED)
@@ -142,9 +144,8 @@ def _chart(cells: ConfusionCells, names: Sequence[str], title: str) -> Chart:
     height = side + room + 8
     figure = new_figure(height)
     axes = figure.add_axes((room / WIDTH, room / height, side / WIDTH, side / height))
-    draw_confusion(axes, cells, lambda roots: [shade(0.08 + 0.92 * root) for root in roots], PAGE)
-    if n <= _MOST_COUNTED:
-        write_counts(axes, cells, min(FONT, 190 / n), PAGE)
+    count_size = min(FONT, 190 / n) if n <= _MOST_COUNTED else None
+    draw_confusion(axes, cells, _tints, PAGE, count_size)
     name_classes(axes, names, step, size, _NAME_LENGTH)
     axes.tick_params(pad=3)
     caption = (

@@ -42,13 +42,9 @@ Numbers = NDArray[np.int64]
 
 @dataclass(frozen=True)
 class ConfusionCells:
-    """The cells of a confusion matrix that are not 0.
+    """The cells of a confusion matrix that are not 0: class, answer and number of images of each.
 
-    Attributes:
-        n_classes: number of classes.
-        rows: class of each cell.
-        columns: answer of each cell.
-        counts: images of each cell.
+    Build them with :meth:`of` or :meth:`summed`.
     """
 
     n_classes: int
@@ -77,15 +73,13 @@ class ConfusionCells:
         return cls(n_classes, rows, columns, dense[rows, columns])
 
     @classmethod
-    def summed(cls, found: Sequence[ConfusionCells]) -> ConfusionCells:
-        """Add up matrices of the same classes."""
-        n = found[0].n_classes
-        places = np.concatenate([one.rows * n + one.columns for one in found])
-        cells, index = np.unique(places, return_inverse=True)
-        counts = np.zeros(len(cells), dtype=np.int64)
-        np.add.at(counts, index, np.concatenate([one.counts for one in found]))
-        kept = counts > 0
-        return cls(n, cells[kept] // n, cells[kept] % n, counts[kept])
+    def summed(cls, n_classes: int, rows: Any, columns: Any, counts: Any) -> ConfusionCells:
+        """Add up cells, of which several may be the same one."""
+        places, index = np.unique(rows * n_classes + columns, return_inverse=True)
+        sums = np.zeros(len(places), dtype=np.int64)
+        np.add.at(sums, index, counts)
+        places, sums = places[sums > 0], sums[sums > 0]
+        return cls(n_classes, places // n_classes, places % n_classes, sums)
 
     @property
     def totals(self) -> Numbers:
@@ -93,6 +87,11 @@ class ConfusionCells:
         found = np.zeros(self.n_classes, dtype=np.int64)
         np.add.at(found, self.rows, self.counts)
         return found
+
+    @property
+    def roots(self) -> NDArray[np.float64]:
+        """Roots of the cells' shares of their class: a few percent are seen beside a diagonal."""
+        return np.sqrt(self.counts / np.maximum(self.totals[self.rows], 1))
 
     @property
     def accuracy(self) -> str:
@@ -104,17 +103,8 @@ class ConfusionCells:
         """Return class, answer and count of the largest cells off the diagonal."""
         wrong = np.flatnonzero(self.rows != self.columns)
         order = wrong[np.argsort(-self.counts[wrong], kind="stable")][:most]
-        cells = (self.rows[order], self.columns[order], self.counts[order])
-        return list(zip(*(own.tolist() for own in cells), strict=True))
-
-    def merged(self, most: int) -> tuple[int, ConfusionCells]:
-        """Return how many classes share a cell, so that there are at most ``most``, and these."""
-        step = math.ceil(self.n_classes / most)
-        if step == 1:
-            return 1, self
-        side = math.ceil(self.n_classes / step)
-        own = ConfusionCells(side, self.rows // step, self.columns // step, self.counts)
-        return step, ConfusionCells.summed([own])
+        cells = np.stack([self.rows[order], self.columns[order], self.counts[order]], 1)
+        return [tuple(cell) for cell in cells.tolist()]
 
 
 def confusion_png(
@@ -139,77 +129,77 @@ def confusion_png(
     Raises:
         InterlaceError: the sizes do not fit, or the file cannot be written.
     """
-    cells = ConfusionCells.of(confusion, len(class_names))
-    side = min(max(0.32 * len(class_names), 2.0), 9.0)
+    n_classes = len(class_names)
+    cells = ConfusionCells.of(confusion, n_classes)
+    side = min(max(0.32 * n_classes, 2.0), 9.0)
     figure, axes, color_axes, list_axes = _panels(class_names, side)
-    draw_confusion(axes, cells, _TINTS)
-    _draw_scale(figure, color_axes)
-    step, size = _name_points(len(class_names), side)
-    name_classes(axes, class_names, step, size, slanted=len(class_names) <= _MOST_SLANTED)
+    draw_confusion(axes, cells, _TINTS, PRINT, None if list_axes else _count_size(n_classes))
+    name_classes(axes, class_names, *_name_points(n_classes, side))
+    if n_classes <= _MOST_SLANTED:
+        for label in axes.get_xticklabels():
+            label.set(rotation=30, horizontalalignment="right", rotation_mode="anchor")
     axes.set_xlabel("answer", color=PRINT.muted)
     axes.set_ylabel("class", color=PRINT.muted)
-    if list_axes is None:
-        write_counts(axes, cells, 9.0 if cells.n_classes <= 12 else 6.5)
-    else:
-        _list_pairs(list_axes, cells, class_names)
     headline = f"{title}\n{cells.accuracy}" if title else cells.accuracy
     axes.set_title(headline, color=PRINT.ink, loc="left", fontsize=11)
+    bar = figure.colorbar(
+        ScalarMappable(PowerNorm(0.5, 0, 1), _TINTS), cax=color_axes, format=percent
+    )
+    bar.set_ticks([0, 0.05, 0.2, 0.5, 1])
+    bar.set_label("share of the class's images", color=PRINT.muted, fontsize=9)
+    bar.ax.tick_params(length=0, colors=PRINT.ink, labelsize=8)
+    bar.outline.set_visible(False)
+    if list_axes is not None:
+        _list_pairs(list_axes, cells, class_names)
     return save_png(figure, path)
 
 
 def draw_confusion(
-    axes: Axes, cells: ConfusionCells, tint: Callable[[Any], Any], palette: Palette = PRINT
+    axes: Axes,
+    cells: ConfusionCells,
+    tint: Callable[[Any], Any],
+    palette: Palette,
+    count_size: float | None,
 ) -> None:
     """Draw the cells of a matrix, each in the tint of its share of the class's images.
 
     Args:
         axes: where; a class is one unit wide.
         cells: the matrix.
-        tint: colours of the roots of shares [N]; a root lets a few percent be seen beside a
-            strong diagonal.
-        palette: colours of the frame.
+        tint: colours of the roots of shares [N].
+        palette: colours of the frame and the counts.
+        count_size: size of the counts in the cells; None for none.
     """
-    step, shown = cells.merged(_MOST_CELLS)
+    n, step = cells.n_classes, math.ceil(cells.n_classes / _MOST_CELLS)
+    shown = cells
+    if step > 1:
+        shown = ConfusionCells.summed(n, cells.rows // step, cells.columns // step, cells.counts)
     corners = np.array([(0, 0), (1, 0), (1, 1), (0, 1)])
-    places = np.stack([shown.columns, shown.rows], 1)[:, None] + corners
-    axes.add_collection(
-        PolyCollection(step * places - 0.5, facecolors=tint(_roots(shown)), linewidths=0)
-    )
-    edge = cells.n_classes - 0.5
-    axes.set(xlim=(-0.5, edge), ylim=(edge, -0.5), aspect="equal")
+    places = step * (np.stack([shown.columns, shown.rows], 1)[:, None] + corners) - 0.5
+    axes.add_collection(PolyCollection(places, facecolors=tint(shown.roots), linewidths=0))
+    if count_size is not None:
+        for x, y, count, root in zip(
+            cells.columns, cells.rows, cells.counts, cells.roots, strict=True
+        ):
+            color = palette.paper if root > _DARK else palette.ink
+            axes.text(x, y, f"{count}", fontsize=count_size, color=color, ha="center", va="center")
+    axes.set(xlim=(-0.5, n - 0.5), ylim=(n - 0.5, -0.5), aspect="equal")
     axes.patch.set_visible(False)
     frame(axes, palette)
 
 
-def write_counts(axes: Axes, cells: ConfusionCells, size: float, palette: Palette = PRINT) -> None:
-    """Write the number of images into each cell."""
-    for row, column, count, root in zip(
-        cells.rows, cells.columns, cells.counts, _roots(cells), strict=True
-    ):
-        color = palette.paper if root > _DARK else palette.ink
-        axes.text(column, row, f"{count}", fontsize=size, color=color, ha="center", va="center")
-
-
 def name_classes(
-    axes: Axes,
-    names: Sequence[str],
-    step: int,
-    size: float,
-    length: int = _NAME_LENGTH,
-    slanted: bool = False,
+    axes: Axes, names: Sequence[str], step: int, size: float, length: int = _NAME_LENGTH
 ) -> None:
     """Name every ``step``-th class at both axes, cut to ``length`` characters."""
     ticks = list(range(0, len(names), step))
     shown = [shorten(names[tick], length) for tick in ticks]
-    axes.set_xticks(ticks, shown, rotation=30 if slanted else 90, fontsize=size, parse_math=False)
-    if slanted:
-        for label in axes.get_xticklabels():
-            label.set(horizontalalignment="right", rotation_mode="anchor")
-    axes.set_yticks(ticks, shown, fontsize=size, parse_math=False)
+    axes.set_xticks(ticks, shown, rotation=90, fontsize=size)
+    axes.set_yticks(ticks, shown, fontsize=size)
 
 
-def _roots(cells: ConfusionCells) -> NDArray[np.float64]:
-    return np.sqrt(cells.counts / np.maximum(cells.totals[cells.rows], 1))
+def _count_size(n_classes: int) -> float:
+    return 9.0 if n_classes <= 12 else 6.5
 
 
 def _panels(names: Sequence[str], side: float) -> tuple[Figure, Axes, Axes, Axes | None]:
@@ -235,15 +225,6 @@ def _panels(names: Sequence[str], side: float) -> tuple[Figure, Axes, Axes, Axes
     colors = panel(right + 0.15, middle - half, right + 0.27, middle + half)
     pairs = panel(right + _COLORS_WIDTH, bottom, width, top) if many else None
     return figure, panel(margin, bottom, right, top), colors, pairs
-
-
-def _draw_scale(figure: Figure, axes: Axes) -> None:
-    shares = ScalarMappable(PowerNorm(0.5, 0, 1), _TINTS)
-    bar = figure.colorbar(shares, cax=axes, format=percent)
-    bar.set_ticks([0, 0.05, 0.2, 0.5, 1])
-    bar.set_label("share of the class's images", color=PRINT.muted, fontsize=9)
-    bar.ax.tick_params(length=0, colors=PRINT.ink, labelsize=8)
-    bar.outline.set_visible(False)
 
 
 def _name_points(n_classes: int, side: float) -> tuple[int, float]:
