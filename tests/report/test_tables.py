@@ -6,7 +6,7 @@ import subprocess
 import pytest
 from rich.console import Console
 
-from interlace.report import flat, tables
+from interlace.report import flat, results_of, tables
 from interlace.report.findings import finding
 from interlace.report.grids import by_data, grids
 from tests.report.making import Grid, cell
@@ -187,7 +187,7 @@ def test_findings_name_what_was_measured(results):
         assert what in lead
 
 
-def test_a_comparison_shows_accuracy_with_its_cost_and_the_gains(results):
+def test_a_comparison_shows_accuracy_with_its_cost_and_the_gains():
     """Base .6 and .7 against .5 and .5: +15 points, t(1) = 12.706 times .05 to either side."""
     cells = [
         cell(
@@ -199,7 +199,7 @@ def test_a_comparison_shows_accuracy_with_its_cost_and_the_gains(results):
         for seed, base in enumerate(bases, 1)
     ]
     console = Console(width=80, record=True, file=io.StringIO())
-    for table in tables.comparison(results(cells), "what was compared"):
+    for table in tables.comparison(results_of(cells), "what was compared"):
         console.print(table)
     lines = console.export_text().splitlines()
     assert lines[0].strip() == "what was compared"
@@ -211,5 +211,5 @@ def test_a_comparison_shows_accuracy_with_its_cost_and_the_gains(results):
     assert [part.strip() for part in gained.strip("│").split("│")] == [
         *("mail", "+15.0 ±63.5", "0.0 ±0.0", "+6.4 ±24.1")
     ]
-    alone = tables.comparison(results(cells[:2]), "zero-shot alone")
+    alone = tables.comparison(results_of(cells[:2]), "zero-shot alone")
     assert len(alone) == 1

@@ -128,7 +128,7 @@ class _Record(_Part):
 
 
 def _fits(name: str, value: Any) -> bool:
-    """Whether a value may stand under a name; texts and the like are no measures."""
+    """Say whether a value may stand under a name; texts and the like are not measures."""
     if isinstance(value, bool) or not isinstance(value, int | float):
         return True
     if name in NO_MEASURE:

@@ -34,7 +34,7 @@ class Results:
         """Take what was read.
 
         Raises:
-            InterlaceError: The baseline that was asked for has no cell.
+            InterlaceError: the baseline that was asked for has no cell.
         """
         told_apart, self.renamed = _told_apart(_with_fingerprint(found.cells))
         self.cells, n_equal = _one_per_seed(told_apart)
@@ -134,7 +134,7 @@ def load_cells(paths: Iterable[Path | str] | Path | str, baseline: str | None = 
         baseline: the method that others are compared to; ``zero_shot`` where it is not said.
 
     Raises:
-        InterlaceError: A path does not exist, there is no cell, or none of the baseline.
+        InterlaceError: a path does not exist, there is no cell, or none of the baseline.
     """
     places = [paths] if isinstance(paths, str | Path) else paths
     return Results(read_cells(places), baseline)
