@@ -17,13 +17,11 @@ from interlace.errors import InterlaceError
 from interlace.experiments.cell import CellSpec, PreparedCell, Scoring, fit_and_score, prepare_cell
 from interlace.experiments.grid import settings_of_each
 from interlace.experiments.reading import Cell, parse_cell
-from interlace.experiments.summaries import Summary, summarize
+from interlace.experiments.summaries import BASELINE, Summary, summarize
 from interlace.protocols import Plan, base_to_novel
 from interlace.protocols.base import score
 from interlace.protocols.base_to_novel import BaseNovelScores
 from interlace.train.trainer import Progress
-
-BASELINE = "zero_shot"
 
 
 @dataclass(frozen=True)

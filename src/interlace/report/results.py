@@ -13,9 +13,7 @@ from typing import Any
 from interlace.errors import InterlaceError
 from interlace.experiments.measures import measure_order, protocol_order
 from interlace.experiments.reading import Cell, FoundCells, Setup, parse_cell, read_cells
-from interlace.experiments.summaries import Summary, summarize
-
-BASELINE = "zero_shot"
+from interlace.experiments.summaries import BASELINE, Summary, summarize
 
 
 class Results:
