@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 
 import interlace
 from interlace.errors import InterlaceError
+from interlace.experiments.cell import CellSpec, run_cell
 from interlace.experiments.compare import ComparedCell, summarize_comparison
 from interlace.experiments.reading import parse_cell
 from interlace.protocols.base_to_novel import BaseNovelScores
@@ -69,3 +71,33 @@ def test_a_method_may_stand_twice_with_settings_of_its_own():
     assert alone.parameters < mail.parameters
     with pytest.raises(InterlaceError, match="no setting 'rang'"):
         interlace.compare(clip, lambda seed: None, ["mail:rang=0"], [1])
+
+
+def test_a_comparison_and_a_grid_give_the_same_cells():
+    spec = CellSpec("base_to_novel", "picto/activities", "mail", 1, 2, settings={"epochs": 1})
+    alone = run_cell(spec)
+    _, compared = interlace.compare(
+        interlace.load("picto"),
+        lambda seed: interlace.FewShotTask.load("picto/activities", 1, seed),
+        ["mail"],
+        [2],
+        settings={"epochs": 1},
+    )
+    record = compared.cell.record
+    for part in ("run", "split_hash", "backbone", "parameters", "tuned"):
+        assert record[part] == alone[part], part
+    assert {t: m["top1"] for t, m in record["metrics"].items()} == {
+        t: m["top1"] for t, m in alone["metrics"].items()
+    }
+    assert compared.to_dict()["scores"]["joint"] == alone["metrics"]["joint"]["top1"]
+
+
+def test_numbers_of_numpy_are_settings():
+    cells = interlace.compare(
+        interlace.load("picto"),
+        lambda seed: interlace.FewShotTask.load("picto/activities", 1, seed),
+        ["clip_adapter"],
+        [np.int64(1)],
+        settings={"epochs": np.int64(1), "lr": np.float64(1e-3)},
+    )
+    assert cells[1].run["train"]["lr"] == 1e-3

@@ -28,6 +28,8 @@ from interlace.experiments.engines import make_engine
 
 if TYPE_CHECKING:
     from interlace.data.task import FewShotTask
+    from interlace.experiments.cell import CellSpec
+    from interlace.protocols import Protocol
 
 NAME = "bench"
 
@@ -95,7 +97,6 @@ def run(
     from interlace import methods as registry
     from interlace import protocols
     from interlace.config import read_settings
-    from interlace.experiments.cell import setting_of
     from interlace.experiments.grid import check_cells, list_cells
     from interlace.experiments.store import Store
     from interlace.train.optim import resolve_device
@@ -122,22 +123,8 @@ def run(
     given = split_list(data)
     if not given:
         raise InterlaceError(f"--data {data!r}: names no data set")
-    specs = []
-    planned: dict[str, FewShotTask] = {}
-    for one in [own for name in given for own in chosen.data_sets(name, data_root)]:
-
-        def draw(count: int, one: str = one) -> None:
-            first = own_grid([one], shots=[count])[0]
-            plan = chosen.plan(setting_of(first, "{}", data_root))
-            planned[one] = plan.task
-
-        counts = usable_shots(asked, chosen.shots, draw, one)
-        specs += own_grid([one], shots=counts) if counts else []
-    for task in planned.values():
-        tell_notes(task.notes)
-        tell_skipped(task.skipped, task.hidden)
-    if not specs:
-        raise InterlaceError("no data set has enough images for these shots")
+    data_sets = [own for name in given for own in chosen.data_sets(name, data_root)]
+    specs = _drawable(own_grid, data_sets, chosen, asked, data_root)
     store = Store(output)
     waiting = [spec for spec in specs if not store.is_done(spec)]
     if waiting:
@@ -153,6 +140,45 @@ def run(
         n_done = sum(record["status"] == "done" for record in records)
         out.print(f"{n_done} cells in {output}")
     tell_failed(records)
+
+
+def _drawable(
+    list_cells: Callable[..., list[CellSpec]],
+    data_sets: Sequence[str],
+    protocol: Protocol[Any],
+    shots: Sequence[int] | None,
+    root: Path | None,
+) -> list[CellSpec]:
+    """List the cells that there are enough images for, and say how each data set was understood.
+
+    Args:
+        list_cells: lists the cells of data sets and shots.
+        data_sets: data sets.
+        protocol: the protocol.
+        shots: what was asked for; None for the protocol's own.
+        root: the data root.
+
+    Raises:
+        InterlaceError: if there are none.
+    """
+    from interlace.experiments.cell import setting_of
+
+    specs: list[CellSpec] = []
+    planned: dict[str, FewShotTask] = {}
+    for one in data_sets:
+
+        def draw(count: int, one: str = one) -> None:
+            plan = protocol.plan(setting_of(list_cells([one], shots=[count])[0], "{}", root))
+            planned[one] = plan.task
+
+        counts = usable_shots(shots, protocol.shots, draw, one)
+        specs += list_cells([one], shots=counts) if counts else []
+    for task in planned.values():
+        tell_notes(task.notes)
+        tell_skipped(task.skipped, task.hidden)
+    if not specs:
+        raise InterlaceError("no data set has enough images for these shots")
+    return specs
 
 
 def show(records: Sequence[Mapping[str, Any]]) -> None:

@@ -78,6 +78,7 @@ def run(
     from interlace.data.task import FewShotTask
     from interlace.experiments.compare import compare
     from interlace.experiments.grid import settings_of_each
+    from interlace.experiments.summaries import BASELINE
     from interlace.train.optim import resolve_device
     from interlace.train.trainer import Progress
 
@@ -86,7 +87,7 @@ def run(
     values = read_settings(config, settings or [])
     chosen = None if preset == "none" else preset
     check_preset(chosen)
-    settings_of_each(["zero_shot", *names], values)  # a misspelt name fails before any reading
+    settings_of_each([BASELINE, *names], values)  # a misspelt name fails before any reading
     resolve_device(device)
     if output is not None:
         check_writable(output, folder=False)

@@ -115,7 +115,8 @@ def run(
 
 def _gain_rows(cells: list[ComparedCell], method: str) -> list[GainRow]:
     from interlace.evaluation.plots import GainRow
-    from interlace.experiments.compare import BASELINE, summarize_comparison
+    from interlace.experiments.compare import summarize_comparison
+    from interlace.experiments.summaries import BASELINE
 
     found = summarize_comparison(cells)
     pairs = [(title, found[BASELINE, t], found[method, t]) for t, title in TITLES.items()]

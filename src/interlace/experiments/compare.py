@@ -17,14 +17,12 @@ from interlace.errors import InterlaceError
 from interlace.experiments.cell import CellSpec, PreparedCell, fit_and_score, prepare_cell
 from interlace.experiments.grid import settings_of_each
 from interlace.experiments.reading import Cell, parse_cell
-from interlace.experiments.summaries import Summary, summarize
+from interlace.experiments.summaries import BASELINE, Summary, summarize
 from interlace.protocols import base_to_novel
 from interlace.protocols.base import Decode
 from interlace.protocols.base_to_novel import BaseNovelScores
 from interlace.protocols.classification import ClassificationPlan
 from interlace.train.trainer import Progress
-
-BASELINE = "zero_shot"
 
 
 @dataclass(frozen=True)

@@ -18,6 +18,7 @@ from interlace.errors import InterlaceError
 from interlace.experiments.cell import CellSpec, plan_cell, setting_of, settings_of
 from interlace.experiments.engines import Engine
 from interlace.experiments.store import Store
+from interlace.experiments.summaries import BASELINE
 from interlace.protocols.condition import CLEAN
 
 
@@ -55,7 +56,7 @@ def list_cells(
         raise InterlaceError("a grid needs at least one data set, method, number of shots and seed")
     seeds = list(dict.fromkeys(check_seed(seed) for seed in seeds))  # a cell twice is one cell
     shots = list(dict.fromkeys(check("shots", count, Count) for count in shots))
-    order = list(dict.fromkeys(["zero_shot", *names]))
+    order = list(dict.fromkeys([BASELINE, *names]))
     settings_of_each(order, settings or {})  # a wrong one is known before the first cell
     conditions = chosen.conditions()
     known = {condition.kind for condition in conditions} - {CLEAN.kind}
@@ -121,7 +122,7 @@ def check_cells(
     stored: set[tuple[str, int, int]] = set()
     for spec in specs:
         if device is None:
-            spec = replace(spec, method="zero_shot", settings={})
+            spec = replace(spec, method=BASELINE, settings={})
         draw = (spec.data, spec.shots, spec.seed)
         known = (spec.data, spec.method) in looked
         if known and (spec.split is None or draw in stored):

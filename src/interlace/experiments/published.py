@@ -70,7 +70,7 @@ class Value:
 
 @cache
 def recipe(method: str, protocol: str) -> Recipe | None:
-    """How a method was published to be run in a protocol; None where that is not known here."""
+    """Return how a method was published to be run; None where that is not known here."""
     block = read_packaged(f"presets/{PUBLISHED}/{method}.yaml").get(protocol)
     if block is None:
         return None

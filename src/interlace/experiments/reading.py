@@ -108,7 +108,7 @@ def read_cells(paths: Iterable[Path | str]) -> FoundCells:
     A file holds one cell, or as ``.jsonl`` one in each line.
 
     Raises:
-        InterlaceError: A path does not exist, or no cell is found.
+        InterlaceError: a path does not exist, or no cell is found.
     """
     places = [Path(path) for path in paths]
     newest: dict[str, Cell] = {}

@@ -66,7 +66,7 @@ class Reproduction:
         return tuple(self.recipe.data_sets) if self.recipe else ()
 
     def setting(self) -> Recipe:
-        """How it is run.
+        """Return how it is run.
 
         Raises:
             InterlaceError: if that is not known here.
@@ -149,7 +149,7 @@ class Reproduction:
 
 
 def all_reproductions() -> list[Reproduction]:
-    """Every accuracy with a published setting or published numbers."""
+    """List every method and protocol with a published setting or published numbers."""
     found = [
         Reproduction(method, protocol, recipe(method, protocol), values(method, protocol))
         for method in methods.available()
@@ -174,7 +174,7 @@ def find(name: str) -> Reproduction:
 
 
 def missing(names: Iterable[str], root: Path | str | None) -> list[str]:
-    """Which of the data sets are not below the data root.
+    """Return those of the data sets that are not below the data root.
 
     Raises:
         InterlaceError: if no data root is known.
@@ -215,11 +215,11 @@ class ReproductionRow:
     published: tuple[Value, ...]
 
     def difference(self, value: Value) -> float | None:
-        """Ours minus the published one, in points."""
+        """Return ours minus the published value, in points."""
         return None if self.ours is None else self.ours.mean - value.value
 
     def inside(self, value: Value) -> bool | None:
-        """Whether a published value lies in our interval; None where we have none."""
+        """Say whether a published value lies in our interval; None where we have none."""
         if self.ours is None or self.ours.low is None or self.ours.high is None:
             return None
         return self.ours.low <= value.value <= self.ours.high
@@ -312,7 +312,7 @@ def _by_data_set(cell: Cell) -> Iterator[Cell]:
 
 
 def _is_whole(asked: Reproduction, average: Summary, found: Sequence[Summary]) -> bool:
-    """Whether an average is over all data sets, each with the same seeds."""
+    """Say whether an average is over all data sets, each with the same seeds."""
     place = (average.panel, average.target)
     parts = [s for s in found if (s.panel, s.target) == place and s.data[0] in asked.data_sets]
     return set(average.data) == set(asked.data_sets) and all(

@@ -26,7 +26,7 @@ class Store:
         self.folder = Path(folder)
 
     def path(self, spec: CellSpec) -> Path:
-        """Where the record of a cell is: a name for people, and the cell's hash."""
+        """Return where the record of a cell is: a name for people, and the cell's hash."""
         parts = [_slug(spec.method), f"{spec.shots}-shots", f"seed-{spec.seed}"]
         if spec.condition != CLEAN:
             parts.append(_slug(str(spec.condition)))
@@ -43,7 +43,7 @@ class Store:
         return dict(record) if own else None
 
     def is_done(self, spec: CellSpec) -> bool:
-        """Whether a cell has run to its end; one that failed has not."""
+        """Say whether a cell has run to its end; one that failed has not."""
         record = self.read(spec)
         return record is not None and record.get("status") == "done"
 

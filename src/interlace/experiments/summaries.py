@@ -1,7 +1,4 @@
-"""What cells amount to: means over seeds, and how methods differ on identical shots.
-
-The one place that sums cells up; :mod:`interlace.evaluation.statistics` has the formulas.
-"""
+"""The one place that sums cells up: means over seeds, and how methods differ on the same shots."""
 
 from __future__ import annotations
 
@@ -27,6 +24,8 @@ from interlace.experiments.reading import Cell, Setup
 from interlace.protocols.condition import Condition
 
 ALPHA = 0.05
+#: The method that others are compared to where nobody names one.
+BASELINE = "zero_shot"
 
 
 class Panel(NamedTuple):
@@ -140,12 +139,12 @@ def summarize(cells: Iterable[Cell], baseline: str) -> list[Summary]:
         if cell.done:
             panel = Panel(cell.setup, cell.protocol, cell.shots, cell.condition)
             by_panel[panel].append(cell)
-    return [
-        summary
-        for panel, own in by_panel.items()
-        for key in _measures(own)
-        for summary in _PanelTable(panel, own, key).summaries(baseline)
-    ]
+    found: list[Summary] = []
+    for panel, own in by_panel.items():
+        names = (name for cell in own for values in cell.values.values() for name in values)
+        for key in sorted(dict.fromkeys(names), key=measure_order):  # unknown ones as they come
+            found += _PanelTable(panel, own, key).summaries(baseline)
+    return found
 
 
 def mean_costs(cells: Iterable[Cell]) -> dict[str, dict[str, float]]:
@@ -182,11 +181,6 @@ def not_different(best: Summary, others: Iterable[Summary]) -> tuple[set[str], i
     return tied, len(p_values)
 
 
-def _measures(cells: Sequence[Cell]) -> list[str]:
-    names = (name for cell in cells for values in cell.values.values() for name in values)
-    return sorted(dict.fromkeys(names), key=measure_order)  # of unknown ones, as they come
-
-
 class _PanelTable:
     """The values of one measure in one panel."""
 
@@ -205,7 +199,7 @@ class _PanelTable:
 
     def summaries(self, baseline: str) -> list[Summary]:
         """Return those of each data set, then of the targets that all data sets have."""
-        found = []
+        found: list[Summary] = []
         shown = {data: self._shown(data) for data in sorted(self.targets)}
         for data, targets in shown.items():
             for target in targets:

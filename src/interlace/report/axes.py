@@ -73,7 +73,7 @@ def y_percent(axes: Axes) -> None:
 
 
 def limits(values: Sequence[float], errors: Sequence[float]) -> tuple[float, float]:
-    """Limits that hold values with their errors, and some room."""
+    """Return limits that hold values with their errors, and some room."""
     low = min(v - e for v, e in zip(values, errors, strict=True))
     high = max(v + e for v, e in zip(values, errors, strict=True))
     room = 0.08 * ((high - low) or 0.02)

@@ -26,12 +26,12 @@ def write_html(results: Results, path: Path | str, *, title: str | None = None) 
     """Write the report as one HTML file.
 
     Args:
-        results: What to report.
-        path: Where to write it; its folder is made.
-        title: Heading of the page.
+        results: what to report.
+        path: where to write it; its folder is made.
+        title: heading of the page.
 
     Raises:
-        InterlaceError: It cannot be written, as where the disk is full.
+        InterlaceError: it cannot be written, as where the disk is full.
     """
     write_text(path, to_html(results, title=title))
 

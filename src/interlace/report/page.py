@@ -144,8 +144,12 @@ def _draw(made: Section, quality: str, looks: Styles) -> None:
             else:
                 columns = {f.target: c.cells for f, c in zip(firsts, grid.columns, strict=True)}
                 base, novel = columns.get("base", {}), columns.get("novel", {})
-                chart = plots.base_and_novel(base, novel, looks, title=title)
-                made.charts += [] if chart is None else [chart]
+                made.charts += _kept(plots.base_and_novel(base, novel, looks, title=title))
+
+
+def _kept(*charts: Chart | None) -> list[Chart]:
+    """Leave out charts that have nothing to show."""
+    return [chart for chart in charts if chart is not None]
 
 
 def _curve(
@@ -158,10 +162,8 @@ def _curve(
     doubling: bool = False,
 ) -> list[Chart]:
     columns = list(zip(places, (column.cells for column in grid.columns), strict=True))
-    chart = plots.curves(
-        columns, looks, title=title, x_label=x_label, y_label=quality, doubling=doubling
-    )
-    return [] if chart is None else [chart]
+    labels = {"title": title, "x_label": x_label, "y_label": quality}
+    return _kept(plots.curves(columns, looks, **labels, doubling=doubling))
 
 
 def _gains(grid: Grid) -> list[Chart]:
@@ -175,13 +177,12 @@ def _gains(grid: Grid) -> list[Chart]:
     if not ends:
         return []
     limit = 1.25 * (max(ends) or 0.01)
-    charts = [
-        plots.gains(
-            column.cells, grid.rows, title=column.label, baseline=grid.baseline, limit=limit
+    return _kept(
+        *(
+            plots.gains(c.cells, grid.rows, title=c.label, baseline=grid.baseline, limit=limit)
+            for c in grid.columns
         )
-        for column in grid.columns
-    ]
-    return [chart for chart in charts if chart is not None]
+    )
 
 
 def _draw_costs(made: Section, cells: Sequence[Cell], grid: Grid, looks: Styles) -> None:
@@ -194,13 +195,12 @@ def _draw_costs(made: Section, cells: Sequence[Cell], grid: Grid, looks: Styles)
         what = f"{measure(grid.measure).label} ({grid.main.label}), %"
     for name, label in _COSTS:
         costs = {method: own[name] for method, own in means.items() if name in own}
-        chart = plots.cost(costs, grid.main.cells, looks, title=label, x_label=label, y_label=what)
-        if chart is not None:
-            made.costs.append(chart)
+        labels = {"title": label, "x_label": label, "y_label": what}
+        made.costs += _kept(plots.cost(costs, grid.main.cells, looks, **labels))
 
 
 def _confusions(cells: Sequence[Cell], grid: Grid) -> list[Confusion]:
-    """Of the best method that has details, on each data set and target."""
+    """Return what the best method that has details confuses, on each data set and target."""
     groups: dict[tuple[str, str], dict[str, list[Cell]]] = defaultdict(lambda: defaultdict(list))
     shots = max((cell.shots for cell in cells), default=0)
     for cell in cells:
@@ -209,32 +209,30 @@ def _confusions(cells: Sequence[Cell], grid: Grid) -> list[Confusion]:
                 if isinstance(values, dict) and values.get("details"):
                     groups[cell.data, target][cell.method].append(cell)
     found = []
-    for (_, target), methods in sorted(groups.items()):
-        order = [method for method in grid.rows if method in methods] or sorted(methods)
-        made = confusion(methods[order[0]], target)
-        if made is not None:
-            found.append(made)
-    return found
+    for (_, target), own in sorted(groups.items()):
+        best = next((method for method in grid.rows if method in own), min(own))
+        found.append(confusion(own[best], target))
+    return [one for one in found if one is not None]
 
 
 def configuration(results: Results) -> dict[str, Any]:
     """Collect how the cells came to be: settings, shots, versions, machines, commits."""
-    runs: dict[tuple[str, str], dict[str, Any]] = {}
+    runs: dict[str, dict[str, set[str]]] = defaultdict(lambda: defaultdict(set))
     splits: dict[tuple[str, int], dict[int, str]] = defaultdict(dict)
     for cell in results.done:
-        run, condition = cell.part("run"), cell.condition
+        run, kind = cell.part("run"), cell.condition.kind
         settings = {**(run.get("arguments") or {}), **(run.get("train") or {})}
         settings |= {"preset": run.get("preset")}
         if cell.record.get("tuned"):
             settings["published values of"] = cell.record["tuned"]
         text = ", ".join(f"{name}={_shown(value)}" for name, value in settings.items())
-        entry = runs.setdefault((cell.method, text), {"data": {}, "settings": settings})
-        entry["data"][cell.data] = None
-        name = cell.data if condition.kind == CLEAN.kind else f"{cell.data}, {condition.kind}"
+        runs[cell.method][text].add(cell.data)
+        name = cell.data if kind == CLEAN.kind else f"{cell.data}, {kind}"
         splits[name, cell.shots][cell.seed] = cell.split_hash
-    methods: dict[str, list[dict[str, Any]]] = defaultdict(list)
-    for (method, text), entry in sorted(runs.items()):
-        methods[method].append({"text": text, "data": sorted(entry["data"])})
+    methods = {
+        method: [{"text": text, "data": sorted(data)} for text, data in sorted(own.items())]
+        for method, own in sorted(runs.items())
+    }
     facts = {
         "models": _distinct(
             f"{c.setup.model}, weights {c.setup.fingerprint or 'unknown'}" for c in results.done
@@ -244,7 +242,7 @@ def configuration(results: Results) -> dict[str, Any]:
         "commits": _distinct(_commit(c) for c in results.done),
         "dates": _dates(results.done),
     }
-    return {"methods": dict(methods), "splits": sorted(splits.items()), "facts": facts}
+    return {"methods": methods, "splits": sorted(splits.items()), "facts": facts}
 
 
 def _commit(cell: Cell) -> str:

@@ -13,9 +13,7 @@ from typing import Any
 from interlace.errors import InterlaceError
 from interlace.experiments.measures import measure_order, protocol_order
 from interlace.experiments.reading import Cell, FoundCells, Setup, parse_cell, read_cells
-from interlace.experiments.summaries import Summary, summarize
-
-BASELINE = "zero_shot"
+from interlace.experiments.summaries import BASELINE, Summary, summarize
 
 
 class Results:
@@ -34,7 +32,7 @@ class Results:
         """Take what was read.
 
         Raises:
-            InterlaceError: The baseline that was asked for has no cell.
+            InterlaceError: the baseline that was asked for has no cell.
         """
         told_apart, self.renamed = _told_apart(_with_fingerprint(found.cells))
         self.cells, n_equal = _one_per_seed(told_apart)
@@ -134,7 +132,7 @@ def load_cells(paths: Iterable[Path | str] | Path | str, baseline: str | None = 
         baseline: the method that others are compared to; ``zero_shot`` where it is not said.
 
     Raises:
-        InterlaceError: A path does not exist, there is no cell, or none of the baseline.
+        InterlaceError: a path does not exist, there is no cell, or none of the baseline.
     """
     places = [paths] if isinstance(paths, str | Path) else paths
     return Results(read_cells(places), baseline)

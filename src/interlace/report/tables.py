@@ -176,12 +176,12 @@ def _headings(grid: Grid) -> list[str]:
     return [*(column.label for column in grid.columns), *(label for label, _ in grid.extras)]
 
 
-T = TypeVar("T")
+_Text = TypeVar("_Text")
 
 
 def _lines(
-    grid: Grid, plain: Callable[[str], T], number: Callable[[str, bool], T]
-) -> Iterator[list[T]]:
+    grid: Grid, plain: Callable[[str], _Text], number: Callable[[str, bool], _Text]
+) -> Iterator[list[_Text]]:
     """Yield the rows of a table: the method, a number in each column, and what stands beside.
 
     Args:

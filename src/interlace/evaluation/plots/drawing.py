@@ -74,7 +74,7 @@ def save_png(figure: Figure, path: Path | str) -> str:
         What a reader should know: which characters no font of this machine has; usually ``""``.
 
     Raises:
-        InterlaceError: The file cannot be written.
+        InterlaceError: the file cannot be written.
     """
     texts = plain_texts(figure)
     families, missing = _fonts({ord(c) for text in texts for c in text.get_text() if c > " "})
