@@ -8,8 +8,9 @@ if TYPE_CHECKING:
     from interlace.adaptation.fit import fit
     from interlace.adaptation.load import load_adapted
     from interlace.adaptation.merge import NotMergeable
-    from interlace.adaptation.model import AdaptedModel, Prediction
+    from interlace.adaptation.model import AdaptedModel
     from interlace.adaptation.model import AdaptedModel as Adapted
+    from interlace.adaptation.prediction import Prediction
     from interlace.backbone.dual import DualEncoder
     from interlace.backbone.edits import Affine, Edit, LowRank, Tokens
     from interlace.backbone.load import load
@@ -59,7 +60,7 @@ _HOMES = {
     "InterlaceError": "errors",
     "LowRank": "backbone.edits",
     "NotMergeable": "adaptation.merge",
-    "Prediction": "adaptation.model",
+    "Prediction": "adaptation.prediction",
     "Prompts": "backbone.prompts",
     "Tokens": "backbone.edits",
     "compare": "experiments.compare",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import asdict, dataclass, field, fields, replace
 from functools import cache
 from importlib.resources import files
@@ -11,7 +11,7 @@ from typing import Annotated, Any, Literal, get_type_hints
 
 import yaml
 
-from interlace._util.flat_yaml import read_flat_yaml, read_value
+from interlace._util.flat_yaml import read_settings as read_settings
 from interlace._util.schema import Range, check, shown
 from interlace._util.text import did_you_mean, listed
 from interlace.errors import InterlaceError
@@ -26,10 +26,10 @@ Count = Annotated[int, Range(0, limit=1_000_000)]
 Size = Annotated[int, Range(1, limit=1_000_000)]
 Rate = Annotated[float, Range(0, limit=1_000)]
 Positive = Annotated[float, Range(above=0, limit=1_000)]
-#: Every use of a seed holds it: the largest number that torch is given is seed * 100,003 + epoch.
+#: So that every use of it fits: the largest number that torch is given is seed * 100,003 + epoch.
 Seed = Annotated[int, Range(0, limit=2**47 - 1)]
 
-#: The preset that holds what the methods' authors published for each data set.
+#: The preset of what the methods' authors published for each data set.
 PUBLISHED = "published"
 
 
@@ -41,27 +41,29 @@ class TrainConfig:
         epochs: passes over the shots.
         batch_size: images per step.
         optimizer: ``adamw``, ``adam`` or ``sgd`` (momentum 0.9).
-        lr: learning rate after warm-up, decayed by a cosine per epoch.
+        lr: learning rate after warm-up; falls once per epoch along a cosine.
         weight_decay: of all trained tensors.
-        warmup_epochs: first epochs, run at ``warmup_lr``.
-        warmup_lr: learning rate of those.
-        crop_scale: smallest share of an image's area a random crop keeps; 1 for no cropping.
+        warmup_epochs: epochs at the start that run at ``warmup_lr``.
+        warmup_lr: learning rate of the warm-up.
+        crop_scale: smallest share of an image's area that a random crop keeps; 1 never crops.
         flip: whether images are mirrored at random.
-        precision: ``auto`` is bfloat16 where the device computes it well, float32 on a CPU.
+        precision: ``auto`` is bfloat16 where the GPU supports it, float32 on a CPU.
         select: keep the ``last`` epoch (as published) or the ``best`` on the validation shots.
-        workers: processes that read images; 0 reads in the main one.
-        shortcuts: False (``--set shortcuts=off``) computes all that is known not to change the
-            result, to check that it does not.
-        compile: whether ``torch.compile`` takes the towers; worth its start of a minute or more in
-            long fits on a GPU.
-        objective: ``classify`` is the method's own loss; ``retrieve`` puts cross-entropy at
-            ``temperature`` and a hard triplet at ``margin`` in the place of its cross-entropy.
-        temperature: of the cosines of images with class texts, under ``objective=retrieve``.
-        margin: by how much, in cosine, an image is to be nearer to all of its class in the batch
+        workers: processes that read images; 0 reads in the main process.
+        shortcuts: False (``--set shortcuts=off``) also computes what does not change the result,
+            to check that it does not.
+        compile: whether to ``torch.compile`` the towers; starting takes a minute or more, so it
+            pays in long fits on a GPU.
+        objective: ``classify`` is the method's own loss; ``retrieve`` replaces its cross-entropy
+            with one at ``temperature`` and a hard triplet loss at ``margin``.
+        temperature: divides the cosines of images and class texts, under ``objective=retrieve``.
+        margin: by how much, in cosine, an image must be nearer to all of its class in the batch
             than to any other image, under ``objective=retrieve``.
-        sampler: ``shuffle`` draws images alone, ``domains`` in groups of one class from several
+        sampler: ``shuffle`` draws single images, ``domains`` groups of one class from several
             domains; ``auto`` is ``domains`` for ``objective=retrieve``.
         per_class: images in such a group.
+        drop_last: leave out the last batch of an epoch if it is not full and not the only one, as
+            Dassl does.
     """
 
     epochs: Count = 50
@@ -83,6 +85,7 @@ class TrainConfig:
     margin: Rate = 0.5
     sampler: Sampler = "auto"
     per_class: Annotated[int, Range(2, limit=1_000_000)] = 4
+    drop_last: bool = False
 
     @property
     def groups(self) -> bool:
@@ -93,7 +96,7 @@ class TrainConfig:
 
     @property
     def augments(self) -> bool:
-        """Whether an image differs from epoch to epoch."""
+        """Whether images are augmented, so that they differ from epoch to epoch."""
         return self.crop_scale < 1 or self.flip
 
     def __post_init__(self) -> None:
@@ -117,22 +120,25 @@ def training_hints() -> dict[str, Any]:
     return get_type_hints(TrainConfig, include_extras=True)
 
 
+#: Settings that were added after the first bundles were written, at the value in effect before.
+_ADDED = {"drop_last": False}
+
 #: Names of the settings of training, which every method takes.
 TRAINING = frozenset(f.name for f in fields(TrainConfig))
 
 
 @dataclass(frozen=True)
 class RunConfig:
-    """Everything that decides a fit, beside the model and the data.
+    """Everything that determines a fit, besides the model and the data.
 
     Attributes:
         method: key of the method.
-        arguments: the method's own arguments, complete.
+        arguments: all of the method's own arguments.
         train: how it is fitted.
         seed: of the initial values, the order of images and their augmentation.
         preset: name of the preset that changed defaults, or None.
-        tuned: the source of published values that were chosen for this data set alone and acted
-            here; None where none did.
+        tuned: source of the published values that were chosen for this data set alone and were
+            used here; None if none were.
     """
 
     method: str
@@ -143,10 +149,10 @@ class RunConfig:
     tuned: str | None = None
 
     def __post_init__(self) -> None:
-        """Check the type of every value; those of the arguments are the method's to check.
+        """Check the type of every value; the method checks its arguments itself.
 
         Raises:
-            InterlaceError: naming the one that is something else.
+            InterlaceError: naming the one of another type.
         """
         arguments = check("arguments", self.arguments, Any)
         if not isinstance(arguments, dict):
@@ -160,15 +166,20 @@ class RunConfig:
         check("tuned", self.tuned, str | None)
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain data for JSON."""
-        return {**asdict(self), "arguments": dict(self.arguments)}
+        """Return plain data for JSON.
+
+        A setting of training that was added later is left out at its default, so that bundles,
+        checkpoints and records from before compare equal with today's.
+        """
+        train = {k: v for k, v in asdict(self.train).items() if (k, v) not in _ADDED.items()}
+        return {**asdict(self), "arguments": dict(self.arguments), "train": train}
 
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> RunConfig:
-        """Inverse of :meth:`to_dict`, for data that may have been damaged or changed.
+        """Read what :meth:`to_dict` gave, which may have been damaged or changed since.
 
         Raises:
-            InterlaceError: if a key is unknown or missing, or a value is none of its kind.
+            InterlaceError: if a key is unknown or missing, or a value is not of its type.
         """
         if not isinstance(data, Mapping) or "method" not in data:
             raise InterlaceError("a run's configuration must name its method")
@@ -177,10 +188,10 @@ class RunConfig:
 
 
 def check_seed(seed: Any) -> int:
-    """See that a seed is one that every part of a run can use.
+    """Check that every part of a run can use a seed.
 
     Raises:
-        InterlaceError: if it is no whole number from 0 to 2^47 - 1.
+        InterlaceError: if it is not a whole number from 0 to 2^47 - 1.
     """
     return int(check("seed", seed, Seed))
 
@@ -192,7 +203,7 @@ class MethodDefaults:
     Attributes:
         method: arguments of the method itself.
         train: the fields of :class:`TrainConfig` that differ from its defaults.
-        tuned: where the values are from, if they were chosen for one data set.
+        tuned: source of the values, if they were chosen for one data set.
     """
 
     method: Mapping[str, Any] = field(default_factory=dict)
@@ -200,13 +211,13 @@ class MethodDefaults:
     tuned: str | None = None
 
     def names(self) -> set[str]:
-        """Return what it sets."""
+        """Return the names of all settings in it."""
         return {*self.method, *self.train}
 
 
 @cache
 def read_packaged(name: str) -> Any:
-    """Return a YAML file of the package's ``configs``; empty if there is none."""
+    """Read a YAML file of the package's ``configs``; empty if there is none of this name."""
     resource = files("interlace").joinpath("configs", name)
     if not resource.is_file():
         return {}
@@ -214,12 +225,12 @@ def read_packaged(name: str) -> Any:
 
 
 def method_defaults(name: str) -> MethodDefaults:
-    """Defaults of a method; empty for one without a block."""
+    """Return the defaults of a method; empty if ``methods.yaml`` has no block for it."""
     return MethodDefaults(**read_packaged("methods.yaml").get(name, {}))
 
 
 def preset_defaults(preset: str, method: str) -> list[MethodDefaults]:
-    """Return what a preset changes for a method, the later over the earlier; empty where nothing.
+    """Return what a preset changes for a method, perhaps nothing; later blocks override earlier.
 
     Args:
         preset: name of a file in ``configs/presets``, or ``published/<protocol>/<data set>``: what
@@ -260,16 +271,19 @@ def resolve(
     *,
     seed: int = 1,
     preset: str | None = None,
+    defaults: MethodDefaults | None = None,
 ) -> RunConfig:
-    """Put defaults, a preset and the caller's settings together, the later over the earlier.
+    """Merge defaults, a preset and the caller's settings; later ones override earlier ones.
 
     Args:
         method: key of the method.
         known_arguments: the method's own arguments and what each may be, as
             :func:`interlace.methods.parameters` gives them.
-        settings: the caller's values; each belongs to the method or to training by its name.
-        seed: the run's seed.
+        settings: the caller's values; the name of each says whether it is the method's or
+            training's.
+        seed: of the run.
         preset: name of a preset as in :func:`preset_defaults`, or None.
+        defaults: the method's defaults; by default its block in ``methods.yaml``.
 
     Raises:
         InterlaceError: if a setting or the preset is unknown, or a value is of another type or out
@@ -287,12 +301,12 @@ def resolve(
     layers = [] if preset is None else preset_defaults(preset, method)
     arguments: dict[str, Any] = {}
     train: dict[str, Any] = {}
-    for layer in (method_defaults(method), *layers):
+    for layer in (defaults or method_defaults(method), *layers):
         arguments |= layer.method
         train |= layer.train
     arguments |= {k: v for k, v in settings.items() if k in known}
     train |= {k: v for k, v in settings.items() if k in TRAINING}
-    # what the caller sets anew is no longer the published choice
+    # a value that the caller overrides is no longer the published one
     tuned = [own.tuned for own in layers if own.tuned and own.names() - set(settings)]
     return RunConfig(
         method,
@@ -305,14 +319,14 @@ def resolve(
 
 
 def check_arguments(values: Mapping[str, Any], hints: Mapping[str, Any]) -> dict[str, Any]:
-    """See that a method's arguments are what its signature says.
+    """Check a method's arguments against the annotations of its signature.
 
     Args:
         values: the arguments by name.
         hints: what each may be; one that is missing here may be any plain data.
 
     Raises:
-        InterlaceError: naming the first that is something else.
+        InterlaceError: naming the first that does not fit.
     """
     return {name: check(name, value, hints.get(name, Any)) for name, value in values.items()}
 
@@ -330,28 +344,8 @@ def _refuse_unknown(values: Mapping[str, Any], known: Collection[str], where: st
         raise InterlaceError(f"unknown keys in {where}: {listed(unknown)}")
 
 
-def read_settings(path: Path | None, assignments: Iterable[str]) -> dict[str, Any]:
-    """Return the settings of a flat YAML file, overridden by ``key=value`` strings.
-
-    Args:
-        path: a YAML file that maps names to plain values or lists of them, or None.
-        assignments: strings such as ``lr=1e-3``; of two for one name the later holds. A value is
-            read as a number, true or false, null, a list in brackets, or else as the text it is.
-
-    Raises:
-        InterlaceError: if the file is missing or no such mapping, or a string has no ``=``.
-    """
-    settings = {} if path is None else read_flat_yaml(path)
-    for assignment in assignments:
-        name, separator, text = assignment.partition("=")
-        if not separator or not name.strip():
-            raise InterlaceError(f"{shown(assignment)}: expected key=value, such as lr=1e-3")
-        settings[name.strip()] = read_value(text)
-    return settings
-
-
 def preset_names() -> list[str]:
-    """Names of the presets that come with the package."""
+    """Return the names of the presets that come with the package."""
     folder = files("interlace").joinpath("configs", "presets")
     if not folder.is_dir():
         return []

@@ -3,12 +3,22 @@
 from __future__ import annotations
 
 import copy
+from dataclasses import fields, replace
 
 import pytest
 import torch
 from torch.nn import functional as F
 
-from interlace.backbone.edits import Affine, Edit, LowRank, Tokens
+from interlace.backbone.edits import (
+    BLOCK_SITES,
+    LINEARS,
+    NO_BLOCK_EDIT,
+    Affine,
+    BlockEdit,
+    Edit,
+    LowRank,
+    Tokens,
+)
 from interlace.backbone.layers import attend, attend_causally
 from interlace.errors import InterlaceError
 from tests import models
@@ -26,16 +36,14 @@ def random(*shape, seed=3):
     return torch.randn(*shape, generator=torch.Generator().manual_seed(seed))
 
 
-def mix(tower):
+def attention(tower):
     return attend_causally if tower.causal else attend
 
 
 def run(tower, x, edit):
     """All blocks, written out."""
     for i, block in enumerate(tower.blocks):
-        if edit.tokens is not None and i >= edit.tokens.first_block:
-            x = tower._place(x, edit.tokens, i - edit.tokens.first_block)
-        x = block(x, edit, f"blocks.{i}", mix(tower))
+        x = block(tower.insert_tokens(x, edit.tokens, i), edit.block(i), attention(tower))
     return x
 
 
@@ -113,17 +121,17 @@ def test_tokens_step_by_step(kind, name, carry):
     tower, inputs = setup(kind, name)
     first, at = 1, tower.insert_at
     placed = tokens(tower, first, carry=carry)
-    x, read = tower._embed(inputs)
+    x, read = tower.embed(inputs)
     for i, block in enumerate(tower.blocks):
         if i >= first:
             fresh = placed.values[i - first].expand(len(x), -1, -1)
             if i > first:
                 fresh = (1 - carry) * fresh + carry * x[:, at : at + 2]
             x = torch.cat([x[:, :at], fresh, x[:, at + 2 * (i > first) :]], dim=1)
-        x = block(x, Edit(), "", mix(tower))
+        x = block(x, NO_BLOCK_EDIT, attention(tower))
     x = tower.ln_final(x)
     without = torch.cat([x[:, :at], x[:, at + 2 :]], dim=1)
-    expected = tower._project(tower._pool(without, read, 0), None)
+    expected = tower.project(tower.pool_positions(without, read, 0))
     torch.testing.assert_close(tower(inputs, Edit(tokens=placed)).features, expected)
 
 
@@ -141,13 +149,13 @@ def test_tokens_run_on_after_their_last_values(kind, name):
 def test_tokens_can_overwrite_positions(kind, name):
     tower, inputs = setup(kind, name)
     at, placed = tower.insert_at, Tokens(1, random(2, 2, tower.width), overwrite=True)
-    x, read = tower._embed(inputs)
+    x, read = tower.embed(inputs)
     for i, block in enumerate(tower.blocks):
         if i in (1, 2):
             x = x.clone()
             x[:, at : at + 2] = placed.values[i - 1]
-        x = block(x, Edit(), "", mix(tower))
-    expected = tower._project(tower._pool(tower.ln_final(x), read, 0), None)
+        x = block(x, NO_BLOCK_EDIT, attention(tower))
+    expected = tower.project(tower.pool_positions(tower.ln_final(x), read, 0))
     torch.testing.assert_close(tower(inputs, Edit(tokens=placed)).features, expected)
 
 
@@ -166,7 +174,7 @@ def test_tokens_stand_after_the_class_token_and_in_front_of_a_tower_without():
 
 def test_begin_of_text_does_not_see_the_tokens():
     tower, inputs = setup("clip", "text")
-    x, _ = tower._embed(inputs)
+    x, _ = tower.embed(inputs)
     edited = run(tower, x, Edit(tokens=tokens(tower, 0)))
     torch.testing.assert_close(edited[:, 0], run(tower, x, Edit())[:, 0])
 
@@ -177,7 +185,7 @@ def test_pooling_leaves_the_tokens_out(kind):
     x = random(len(inputs), tower.spec.positions, tower.width)
     at = tower.insert_at
     extra = torch.cat([x[:, :at], random(len(x), 2, tower.width, seed=8), x[:, at:]], dim=1)
-    assert torch.equal(tower._pool(x, None, 0), tower._pool(extra, None, 2))
+    assert torch.equal(tower.pool_positions(x, None, 0), tower.pool_positions(extra, None, 2))
 
 
 @pytest.mark.parametrize("kind", models.SPECS)
@@ -185,7 +193,7 @@ def test_second_projection_reads_the_tokens(kind):
     tower, inputs = setup(kind, "image")
     placed, matrix = tokens(tower, 1), random(tower.width, 5)
     output = tower(inputs, Edit(tokens=placed, token_projection=matrix))
-    x, _ = tower._embed(inputs)
+    x, _ = tower.embed(inputs)
     x = tower.ln_final(run(tower, x, Edit(tokens=placed)))
     own = x[:, tower.insert_at : tower.insert_at + 2]
     pooled = tower.pool(own) if tower.spec.pool == "map" else own.mean(dim=1)
@@ -207,11 +215,39 @@ def test_replaced_projection(name):
 @pytest.mark.parametrize("first", [0, 2])
 def test_frozen_features_come_from_the_same_pass(kind, name, first):
     tower, inputs = setup(kind, name)
-    output = tower(inputs, Edit(tokens=tokens(tower, first)), frozen=True)
+    output = tower(inputs, Edit(tokens=tokens(tower, first)), return_frozen=True)
     assert torch.equal(output.frozen, tower(inputs).features)
     assert not torch.allclose(output.features, output.frozen, atol=1e-3)
-    alone = tower(inputs, None, frozen=True)
+    alone = tower(inputs, None, return_frozen=True)
     assert torch.equal(alone.frozen, alone.features)
+
+
+def test_a_block_takes_its_part_as_attributes():
+    affine, pair = Affine(random(3)), LowRank(random(3, 1), random(1, 3))
+    edit = Edit(
+        affine={"blocks.2.mlp": affine, "blocks.2.ln_1": affine, "ln_final": affine},
+        low_rank={"blocks.2.q": pair, "blocks.0.proj": pair},
+    )
+    assert edit.block(2) == BlockEdit(mlp=affine, ln_1=affine, q=pair)
+    assert edit.block(0) == BlockEdit(proj=pair)
+    assert edit.block(1) is NO_BLOCK_EDIT is Edit().block(0)
+    assert edit.after_ln_final is affine and edit.after_projection is None
+    moved = replace(edit, affine={"projection": affine})
+    assert moved.block(2) == BlockEdit(q=pair) and moved.after_projection is affine
+
+
+def test_every_part_of_a_block_has_a_site():
+    assert {field.name for field in fields(BlockEdit)} == {*BLOCK_SITES, *LINEARS}
+
+
+def test_names_are_parsed_once(monkeypatch):
+    tower, inputs = setup("clip", "image")
+    edit = Edit(
+        affine={f"blocks.{i}.attn": Affine(random(tower.width)) for i in range(tower.depth)}
+    )
+    expected = tower(inputs, edit).features
+    monkeypatch.setattr("interlace.backbone.edits._parse", None)
+    assert torch.equal(tower(inputs, edit).features, expected)
 
 
 def test_first_block_of_an_edit():

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import sys
+from dataclasses import replace
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import open_clip
@@ -11,7 +14,7 @@ import torch
 from safetensors.torch import save_file
 
 from interlace import InterlaceError, load
-from interlace.backbone.checkpoints.files import HubRepository, LocalFolder
+from interlace.backbone.files import HubRepository, LocalFolder
 from interlace.backbone.load import known_names
 from interlace.backbone.preprocess import Preprocess
 from tests.backbone.families import CLIP_VOCABULARY, FAMILIES, of_open_clip
@@ -25,7 +28,7 @@ class TestTags:
         save_file(of_open_clip(CLIP_VOCABULARY).model.state_dict(), path)
         monkeypatch.setattr(open_clip, "get_model_config", lambda name: dict(CLIP_VOCABULARY))
         monkeypatch.setattr(
-            "open_clip.pretrained.download_pretrained", lambda config, cache_dir=None: str(path)
+            "open_clip.download_pretrained", lambda config, cache_dir=None: str(path)
         )
 
     @pytest.mark.parametrize(
@@ -81,9 +84,33 @@ class TestTags:
         def fail(*args: Any, **kwargs: Any) -> None:
             raise OSError("no route\nto host")
 
-        monkeypatch.setattr("open_clip.pretrained.download_pretrained", fail)
+        monkeypatch.setattr("open_clip.download_pretrained", fail)
         with pytest.raises(InterlaceError, match="cannot fetch ViT-B-16:openai: OSError: no route"):
             load("ViT-B-16:openai")
+
+    def test_nothing_is_used_that_open_clip_4_may_lack(
+        self, fetch: None, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    ) -> None:
+        """The public functions of both versions are all there is: no module of the package."""
+        stand_in = ModuleType("open_clip")
+        stand_in.__spec__, stand_in.__path__ = open_clip.__spec__, open_clip.__path__
+        for name in (
+            *("get_model_config", "get_pretrained_cfg", "download_pretrained", "list_models"),
+            *("list_pretrained", "list_pretrained_tags_by_model"),
+        ):
+            setattr(stand_in, name, getattr(open_clip, name))
+        for name in [name for name in sys.modules if name.startswith("open_clip.")]:
+            monkeypatch.setitem(sys.modules, name, None)
+        monkeypatch.setitem(sys.modules, "open_clip", stand_in)
+        for name in ("ViT-B-16:openai", "ViT-B/16", "ViT-B-16:laion2b_s34b_b88k"):
+            clip = load(name)
+            assert clip.prompts(["cat"]).ids[0, 1] == 320
+            assert load(tmp_path / "weights.safetensors", arch="ViT-B-16").spec.image == replace(
+                clip.spec.image, activation="gelu"
+            )
+        with pytest.raises(InterlaceError, match="did you mean ViT-B-16:openai"):
+            load("ViT-B-16:opena")
+        assert "ViT-B-16-SigLIP:webli" in known_names()
 
     def test_known_names(self) -> None:
         assert {"picto", "ViT-B-16:openai", "ViT-B-16-SigLIP:webli"} <= set(known_names())

@@ -12,6 +12,7 @@ import torch
 
 from interlace.backbone.edits import Affine, Edit, LowRank, Tokens
 from interlace.backbone.packing import Packing
+from interlace.backbone.tower import ImageTower, TextTower
 from interlace.errors import InterlaceError
 from tests import models
 
@@ -87,7 +88,7 @@ def same(fast, plain):
 
 def check(tower, inputs, plain_inputs, edit, tensors):
     fast, plain = (
-        tower(x, edit, frozen=True, shortcuts=shortcuts)
+        tower(x, edit, return_frozen=True, shortcuts=shortcuts)
         for x, shortcuts in ((inputs, True), (plain_inputs, False))
     )
     same(fast.features, plain.features)
@@ -126,7 +127,7 @@ def test_images(kind, which):
 def test_texts_in_parts_that_were_begun(kind, chunk, which):
     tower, ids = double(kind).text, models.ids(TEXTS["ragged"])
     edit, tensors = edits(tower)[which]
-    prefix = replace(tower.run_prefix(ids, edit, frozen=True), chunk=chunk)
+    prefix = replace(tower.run_prefix(ids, edit, return_frozen=True), chunk=chunk)
     assert prefix.block == min(edit.first_block(tower.depth), tower.depth - 1)
     check(tower, prefix, ids, edit, tensors)
     check(tower, prefix, ids, edit, tensors)  # nothing of it is used up
@@ -143,6 +144,22 @@ def test_begun_inputs_serve_later_edits_only(name):
         tower(prefix, Edit(tokens=Tokens(1, random(1, 2, tower.width))))
     with pytest.raises(InterlaceError, match="without shortcuts"):
         tower(prefix, later, shortcuts=False)
+
+
+@pytest.mark.parametrize("kind", models.SPECS)
+@pytest.mark.parametrize("name", ["image", "text"])
+def test_without_shortcuts_a_tower_is_its_definition(kind, name):
+    clip = models.tiny(kind)
+    tower, inputs = getattr(clip, name), models.images(clip) if name == "image" else models.ids()
+    definition = (ImageTower if name == "image" else TextTower)(tower.spec, clip.spec.embed_dim)
+    definition.load_state_dict(tower.state_dict())
+    edit = Edit(
+        {"blocks.1.mlp": Affine(random(tower.width).float())},
+        tokens=Tokens(1, random(1, 2, tower.width).float()),
+    )
+    plain = tower(inputs, edit, return_frozen=True, shortcuts=False)
+    assert torch.equal(plain.features, definition(inputs, edit).features)
+    assert torch.equal(plain.frozen, definition(inputs).features)
 
 
 def positions_through(tower, inputs, edit=None):

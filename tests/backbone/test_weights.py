@@ -192,7 +192,7 @@ def test_every_small_transformer_of_open_clip_is_read_or_refused() -> None:
 
 def test_mlp_ratio_gives_the_hidden_width_again() -> None:
     """1152 * (4304 / 1152) falls short of 4304 in floating point."""
-    from interlace.backbone.checkpoints.families.open_clip_config import _ratio
+    from interlace.backbone.checkpoints.families.open_clip_saving import _ratio
 
     text = open_clip_spec(of_open_clip(NATIVE).model.state_dict(), NATIVE).text
     for width, hidden in ((1152, 4304), (48, 100), (1664, 8192), (1408, 6144), (32, 80)):

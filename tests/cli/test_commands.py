@@ -76,19 +76,21 @@ def test_an_interrupted_fit_says_how_to_go_on(
 ):
     from interlace.adaptation import fit as fitting
     from interlace.train import trainer as loop
+    from interlace.train.callbacks import Callback
 
-    def interrupted(*arguments, report, **rest):
-        def kill(step):
-            if step.epoch == 2:
+    class Kill(Callback):
+        def on_step(self, progress):
+            if progress.epoch == 2:
                 raise KeyboardInterrupt
 
-        return loop.train(*arguments, report=kill, **rest)
+    def interrupted(*arguments, callbacks, **rest):
+        return loop.train(*arguments, callbacks=[*callbacks, Kill()], **rest)
 
     arguments = ["fit", photos, "--model", model, "--shots", 2, "-o", tmp_path / "run", *FAST]
     with monkeypatch.context() as patch:
         patch.setattr(fitting, "train", interrupted)
         code, _, err = interlace_command(*arguments)
-    assert code == 130 and "the same command goes on" in err
+    assert code == 130 and "the same command resumes" in err
     assert [path.name for path in (tmp_path / "run").iterdir()] == ["checkpoint.safetensors"]
     code, out, err = interlace_command(*arguments)
     assert code == 0, err
@@ -142,7 +144,8 @@ def test_base_and_novel(interlace_command, photos, model, tmp_path):
     assert adapted["harmonic"] == pytest.approx(expected)
 
 
-def test_predict_takes_folders_and_other_classes(interlace_command, fitted, photos):
+def test_predict_takes_folders_and_other_classes(interlace_command, fitted, photos, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "200")  # so that no path is folded
     code, out, _ = interlace_command("predict", fitted, photos / "blue", "--classes", "sky,sea")
     assert code == 0
     assert out.count(".png") == 8

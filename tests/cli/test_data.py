@@ -36,7 +36,7 @@ def test_list(command, root):
     assert all(name in out for name in (*MAKERS, "picto/food-drink"))
     rows = {row[1]: row[-2] for row in map(str.split, out.splitlines()) if len(row) > 5}
     code, out, _ = command("data", "list", "--data-root", root, "--json")
-    there = {row["name"]: row["there"] for row in json.loads(out)["field"]}
+    there = {row["name"]: row["there"] for row in json.loads(out)["benchmarks"]}
     assert [name for name, is_there in there.items() if is_there] == ["eurosat", "imagenet-a"]
     assert (rows["eurosat"], rows["dtd"]) == ("yes", "no")
 
@@ -90,6 +90,9 @@ def test_split_is_drawn_stored_and_fitted(command, root, tmp_path):
     code, out, err = command("evaluate", run, "imagenet-a", "--device", "cpu", "--json", *place)
     assert code == 0, err
     assert json.loads(out)["adapted"]["n"] == 2
+    # scored among its own classes, and not those of the fit
+    code, out, err = command("evaluate", run, "imagenet-a", "--device", "cpu", *place)
+    assert code == 0 and "imagenet-a: 2 images, 2 classes" in out, err
 
 
 def test_what_only_tests_cannot_be_fitted(command, root, tmp_path):
@@ -148,7 +151,7 @@ def test_help_has_an_example(command):
     assert code == 0 and "interlace data check" in out
 
 
-def test_show_describes_a_data_set_of_the_field(command):
+def test_show_describes_a_benchmark(command):
     code, out, _ = command("show", "OxfordPets")
     assert code == 0
     assert "a type of pet" in out and "3,669" in out

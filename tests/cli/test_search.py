@@ -85,7 +85,7 @@ def test_refusals_are_one_line(interlace_command, photos, tmp_path):
     gallery, file = tmp_path / "gallery", tmp_path / "file"
     file.touch()
     for arguments, message in (
-        (["search", "build", photos, "-o", gallery], "say which model makes its vectors"),
+        (["search", "build", photos, "-o", gallery], "a new gallery needs a model to make"),
         (["search", "build", tmp_path / "no", "-o", gallery, "--model", "picto"], "no such folder"),
         (["search", "query", gallery, "a rocket"], "holds no gallery"),
         (["search", "query", gallery, "a", "--image", "--text"], "a query is one of them"),

@@ -42,7 +42,7 @@ def test_images_go_where_the_field_keeps_them(
     missing = download(entry, tmp_path)
     images = tmp_path / entry.folder / entry.images
     assert [path.name for path in images.rglob("*.jpg")] == [Path(file).name]
-    # torchvision has no split lists of the field
+    # torchvision has no split lists of benchmarks
     assert [Path(item.split(": ")[0]).name for item in missing] == list(entry.lists)
     assert [path.name for path in tmp_path.iterdir()] == [entry.folder]
     with pytest.raises(InterlaceError, match="is there already"):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 import sys
 from collections.abc import Callable
@@ -26,7 +27,7 @@ from interlace.data.task import FewShotTask
 from interlace.errors import InterlaceError
 from interlace.protocols import Setting
 from interlace.protocols.cross_dataset import default_targets
-from tests.data.trees import image_bytes
+from tests.data.trees import image_bytes, put
 
 #: A module with a data set, a collection, and things that are neither.
 MODULE = """
@@ -262,3 +263,17 @@ def test_the_commands_know_it(install: Install, tmp_path: Path) -> None:
     assert {(own["status"], own["spec"]["data"]) for own in cells if "spec" in own} == {
         ("done", "birds")
     }
+
+
+def test_the_example_of_the_documents(tmp_path: Path) -> None:
+    text = (Path(__file__).parents[2] / "docs" / "data.md").read_text(encoding="utf-8")
+    (example,) = (own for own in re.findall(r"```python\n(.*?)```", text, re.S) if "birds" in own)
+    for name in ("crow", "wren"):
+        for number in range(3):
+            put(tmp_path / "birds" / name / f"{number}.jpg", number)
+    found: dict[str, Callable[[Path | None], Source]] = {}
+    exec(example, found)
+    register("flock")(found["birds"])
+    task = FewShotTask.load("flock", 1, root=tmp_path)
+    assert (task.name, task.classes) == ("flock", ("crow", "wren"))
+    assert [len(part) for part in (task.train, task.val, task.test)] == [2, 2, 2]

@@ -160,9 +160,13 @@ def test_groups_are_a_function_of_seed_and_epoch() -> None:
     assert grouped_order(own, 4, (2, 5)) != first
 
 
-def test_batches_follow_an_order_that_is_given(records: list[Record]) -> None:
-    order = [4, 1, 6, 0, 2, 5, 3]
-    parts = list(batches(records, AUGMENT, 3, shuffle_seed=(1, 5), order=order))
+@pytest.mark.parametrize("workers", [0, 2])
+def test_batches_are_those_that_are_given(records: list[Record], workers: int) -> None:
+    order, given = [4, 1, 6, 0, 2, 5, 3], [[4, 1], [6, 0, 2, 5], [3]]
+    parts = list(
+        batches(records, AUGMENT, 3, shuffle_seed=(1, 5), index_batches=given, workers=workers)
+    )
+    assert [len(labels) for _, labels in parts] == [2, 4, 1]
     assert torch.cat([labels for _, labels in parts]).tolist() == order
     images, labels = epoch(records, 1, 5)
     # what is drawn for a sample does not depend on its place

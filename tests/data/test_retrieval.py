@@ -1,4 +1,4 @@
-"""Retrieval data: the field's layouts, and what is drawn from them."""
+"""Retrieval data: the benchmarks' layouts, and what is drawn from them."""
 
 import math
 from collections import Counter
@@ -27,7 +27,7 @@ TRAINED = ("The_Eiffel_Tower", "aircraft_carrier", "zebra")
 
 
 def plant(root: Path, classes: Iterable[str], count: int, suffix: str = ".jpg") -> None:
-    """Files that are named like images; the field's sets are not decoded when they are read."""
+    """Files that are named like images; benchmarks are not decoded when they are read."""
     for name in classes:
         (root / name).mkdir(parents=True)
         for number in range(count):
@@ -35,9 +35,9 @@ def plant(root: Path, classes: Iterable[str], count: int, suffix: str = ".jpg") 
 
 
 @pytest.fixture(scope="module")
-def field(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def benchmarks(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The three data sets, with one image per unseen class and more of some others."""
-    root = tmp_path_factory.mktemp("field")
+    root = tmp_path_factory.mktemp("benchmarks")
     for domain in DOMAINS:
         plant(root / "DomainNet" / domain, DOMAINNET_UNSEEN, 1)
         plant(root / "DomainNet" / domain, TRAINED, 25 if domain == "real" else 12)
@@ -77,8 +77,8 @@ def test_the_lists_of_unseen_classes() -> None:
     assert retrieval_names() == ("picto/retrieval", "domainnet", "sketchy", "tuberlin")
 
 
-def test_domainnet(field: Path) -> None:
-    data = open_retrieval("domainnet", root=field)
+def test_domainnet(benchmarks: Path) -> None:
+    data = open_retrieval("domainnet", root=benchmarks)
     assert data.domains == DOMAINS and data.gallery == "real"
     assert [(s.held_out, s.seen) for s in data.settings] == [
         ("sketch", "quickdraw"),
@@ -109,8 +109,8 @@ def test_domainnet(field: Path) -> None:
         check_apart(task)
 
 
-def test_domainnet_other_protocols(field: Path) -> None:
-    data = open_retrieval("DomainNet", root=field)
+def test_domainnet_other_protocols(benchmarks: Path) -> None:
+    data = open_retrieval("DomainNet", root=benchmarks)
     seen = draw_retrieval(data, "uccdr", 2, 1, "sketch")
     assert list(seen.targets) == ["uccdr/quickdraw->real", "uccdr/quickdraw->real/mixed"]
     assert domains_of(seen.targets["uccdr/quickdraw->real"].queries) == {"quickdraw"}
@@ -139,9 +139,9 @@ PROTOCOLS = ("ucdr", "uccdr", "udcdr")
     ],
 )
 def test_sketches_and_photos(
-    field: Path, name: str, unseen: tuple[str, ...], folders: tuple[str, str], measures: object
+    benchmarks: Path, name: str, unseen: tuple[str, ...], folders: tuple[str, str], measures: object
 ) -> None:
-    data = open_retrieval(name, root=field)
+    data = open_retrieval(name, root=benchmarks)
     task = draw_retrieval(data, "uccdr", 2, 1)
     (target,) = task.targets.values()
     assert list(task.targets) == ["uccdr/sketch->photo"]
@@ -157,8 +157,8 @@ def test_sketches_and_photos(
             draw_retrieval(data, protocol, 2, 1)
 
 
-def test_shots_follow_the_seed_and_the_rest_does_not(field: Path) -> None:
-    data = open_retrieval("domainnet", root=field)
+def test_shots_follow_the_seed_and_the_rest_does_not(benchmarks: Path) -> None:
+    data = open_retrieval("domainnet", root=benchmarks)
     first, again, other = (draw_retrieval(data, "ucdr", 2, seed, "sketch") for seed in (1, 1, 2))
     assert first.split_hash == again.split_hash != other.split_hash
     assert first.targets == other.targets
@@ -191,7 +191,9 @@ def test_domainnet_by_its_lists(tmp_path: Path) -> None:
         open_retrieval("domainnet", root=tmp_path)
 
 
-def test_an_incomplete_copy(field: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_incomplete_copy(
+    benchmarks: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.delenv("INTERLACE_DATA", raising=False)
     with pytest.raises(InterlaceError, match="DomainNet: where is it"):
         open_retrieval("domainnet")
@@ -202,7 +204,7 @@ def test_an_incomplete_copy(field: Path, tmp_path: Path, monkeypatch: pytest.Mon
     with pytest.raises(InterlaceError, match="20 of 21 unseen classes are not there: cabin, cow"):
         open_retrieval("sketchy", root=tmp_path)
     with pytest.raises(InterlaceError, match="are fixed"):
-        open_retrieval("sketchy", root=field, gallery="sketch")
+        open_retrieval("sketchy", root=benchmarks, gallery="sketch")
 
 
 @pytest.fixture

@@ -19,7 +19,7 @@ Dump = Callable[[Path, Any], Path]
 
 
 class Datum:
-    """As the field's pickles know it: four private attributes."""
+    """As CoOp's pickles know it: four private attributes."""
 
     def __init__(self, impath: str, label: int, classname: str, domain: int = 0) -> None:
         self._impath, self._label, self._domain = impath, label, domain

@@ -1,4 +1,4 @@
-"""Tiny copies of the data sets of the field, each in its exact layout."""
+"""Tiny copies of the standard benchmarks, each in its exact layout."""
 
 import json
 from collections.abc import Callable, Mapping

@@ -225,7 +225,7 @@ def _cases() -> dict[str, tuple[tuple[str, ...], str]]:
         "bench",
         ("bench",),
         {
-            "a protocol that is none": (("few_shots", *BENCH[2:], "-o", "new"), "few_shot?"),
+            "a protocol that is none": (("few_shots", *BENCH[2:], "-o", "new"), "'few_shot'?"),
             "a target that is missing": (
                 ("cross_dataset", *BENCH[2:], "--targets", "nowhere", "-o", "new"),
                 "no such folder: nowhere",
@@ -413,7 +413,7 @@ def _cases() -> dict[str, tuple[tuple[str, ...], str]]:
         "search build",
         ("search", "build"),
         {
-            "no model": (("photos", "-o", "new"), "say which model"),
+            "no model": (("photos", "-o", "new"), "a new gallery needs a model"),
             "nothing there": (("nowhere", *MODEL, "-o", "new"), "nowhere"),
             "an empty folder": (("empty", *MODEL, "-o", "new"), "empty"),
             "a pipe": (("pipe", *MODEL, "-o", "new"), "pipe"),
@@ -556,7 +556,7 @@ def _late(*_: object, **__: object) -> None:
 @pytest.fixture
 def nothing_runs(monkeypatch: pytest.MonkeyPatch) -> None:
     """Whatever is learnt, encoded, started or fetched is a failure of the test."""
-    import open_clip.pretrained
+    import open_clip
     import torchvision.datasets
 
     from interlace.adaptation import fit as fitting
@@ -565,10 +565,10 @@ def nothing_runs(monkeypatch: pytest.MonkeyPatch) -> None:
     from interlace.search.encoder import Encoder
 
     monkeypatch.setattr(fitting, "train", _late)
-    monkeypatch.setattr(ImageTower, "_embed", _late)
+    monkeypatch.setattr(ImageTower, "embed", _late)
     monkeypatch.setattr(Local, "run", _late)
     monkeypatch.setattr(Encoder, "text", _late)
-    monkeypatch.setattr(open_clip.pretrained, "download_pretrained", _late)
+    monkeypatch.setattr(open_clip, "download_pretrained", _late)
     monkeypatch.setattr(torchvision.datasets, "DTD", _late)
     monkeypatch.setattr(torchvision.datasets, "EuroSAT", _late)
     monkeypatch.delenv("INTERLACE_DATA", raising=False)

@@ -218,15 +218,19 @@ def test_whole_numbers_may_be_written_as_floats():
 
 
 def test_a_third_party_method_is_held_to_what_it_says(monkeypatch):
+    @methods.register
     class Mine(methods.Method):
         key = "mine"
+        summary = "A method of a third party."
 
         def __init__(self, clip, *, anything, ratio: Annotated[float, Range(0, 1)], odd: Unknown):  # noqa: F821
             super().__init__(clip)
             self.given = (anything, ratio, odd)
 
+    @methods.register
     class Typed(methods.Method):
         key = "typed"
+        summary = "Another one."
 
         def __init__(self, clip, *, count: int):
             super().__init__(clip)
@@ -247,7 +251,8 @@ def test_a_third_party_method_is_held_to_what_it_says(monkeypatch):
         with pytest.raises(InterlaceError, match="count=2.5: must be a whole number"):
             methods.create("typed", models.tiny(), count=2.5)
     finally:
-        Mine.key = Typed.key = ""
+        for cls in (Mine, Typed):
+            methods.unregister(cls.key)
 
 
 @pytest.mark.parametrize("damage", [

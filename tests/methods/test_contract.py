@@ -175,32 +175,3 @@ def test_novel_classes_and_no_stale_text_features(name, kind):
 )
 def test_trainable_parameters_at_vit_b_16(name, count):
     assert methods.count_parameters(name, VIT_B_16) == count
-
-
-def test_two_methods_of_one_name_are_refused():
-    class Second(methods.Method):
-        key = "zero_shot"
-
-    try:
-        with pytest.raises(ValueError, match="two methods are called 'zero_shot'"):
-            methods.available()
-    finally:
-        Second.key = ""
-
-
-def test_a_users_own_method_is_found():
-    class Mine(methods.Method):
-        key = "mine"
-
-        def __init__(self, clip, *, start: float):
-            super().__init__(clip)
-            self.bias = torch.nn.Parameter(torch.tensor(start))
-
-    assert "mine" in methods.available()
-    assert list(methods.parameters("mine")) == ["start"]
-    assert methods.create("mine", models.tiny(), start=2.0).bias.item() == 2.0
-    with pytest.raises(ValueError, match="has no argument 'stat'"):
-        methods.create("mine", models.tiny(), stat=2.0)
-    with pytest.raises(ValueError, match="needs .*start"):
-        methods.create("mine", models.tiny())
-    Mine.key = ""

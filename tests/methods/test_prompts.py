@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from interlace import methods
-from interlace.backbone.edits import Edit
+from interlace.backbone.edits import NO_BLOCK_EDIT
 from interlace.backbone.layers import attend, attend_causally
 from interlace.backbone.prompts import Prompts
 from interlace.backbone.spec import VIT_B_16
@@ -26,7 +26,7 @@ def text_by_hand(clip, ids, per_block):
         if 0 < i < len(per_block):
             x = x.clone()
             x[:, at : at + count] = per_block[i]
-        x = block(x, Edit(), "", attend_causally if tower.causal else attend)
+        x = block(x, NO_BLOCK_EDIT, attend_causally if tower.causal else attend)
     x = tower.ln_final(x)[torch.arange(len(ids)), tower.read_position(ids)]
     return x @ tower.projection + (0 if tower.projection_bias is None else tower.projection_bias)
 
@@ -97,8 +97,8 @@ def test_maple_s_image_tokens_may_stand_anywhere(kind):
     for i, block in enumerate(tower.blocks):
         if 0 < i < len(tokens):
             x = torch.cat([x[:, :-2], tokens[i].expand(len(x), -1, -1)], dim=1)
-        x = block(x, Edit(), "", attend)
-    expected = tower._project(tower._pool(tower.ln_final(x)[:, :-2], None, 0), None)
+        x = block(x, NO_BLOCK_EDIT, attend)
+    expected = tower.project(tower.pool_positions(tower.ln_final(x)[:, :-2], None, 0))
     torch.testing.assert_close(method.encode_image(images).features, expected, atol=1e-5, rtol=1e-5)
 
 

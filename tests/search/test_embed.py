@@ -13,11 +13,12 @@ import pyarrow.parquet as pq
 import pytest
 
 from interlace import Gallery, InterlaceError
-from interlace.search import embed as module
-from interlace.search.cluster import Embedder
-from interlace.search.embed import VectorParts, Worker, embed
+from interlace.search.embed import embed
 from interlace.search.encoder import Encoder
+from interlace.search.engines.ray import Embedder
+from interlace.search.parts import VectorParts
 from interlace.search.sources import find_source
+from interlace.search.worker import Worker
 
 
 def vectors(path):
@@ -217,7 +218,7 @@ def test_ray_gives_the_vectors_of_the_local_engine(photos, tmp_path, clip, monke
         return begin(self, overwrite)
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(module.VectorParts, "begin", began)
+        patch.setattr(VectorParts, "begin", began)
         report = embed(photos, output, clip, engine="ray", unit=4, batch_size=3, device="cpu")
     assert report.resumed == 1 and report.skipped == local.skipped and len(local.skipped) == 1
     one, other = (pq.read_table(tmp_path / f"{name}.parquet") for name in ("local", "ray"))

@@ -117,7 +117,7 @@ def test_above_the_limit_an_index_finds_nearly_all_and_new_rows_too(tmp_path, mo
     )
     vectors = (vectors / np.linalg.norm(vectors, axis=1, keepdims=True)).astype(np.float32)
     table = filled(tmp_path, vectors[:2000])
-    assert "not made yet" in index.describe(table)
+    assert "there is no index yet" in index.describe(table)
     index.ensure(table)
     assert "44 partitions" in index.describe(table) and "beside" not in index.describe(table)
     filled(tmp_path, vectors[2000:], 2000, table)
@@ -344,12 +344,12 @@ def test_an_adapted_model_makes_its_own_vectors(photos, tmp_path, clip, run):
 
 def test_a_method_that_changes_no_vector_is_refused(photos, tmp_path, clip):
     adapted = adapted_to(clip, "clip_adapter", reduction=4, ratio=0.2)
-    with pytest.raises(InterlaceError, match=r"clip_adapter .* plain model, picto; give that"):
+    with pytest.raises(InterlaceError, match=r"clip_adapter .* use the plain model, picto"):
         Gallery.build(tmp_path / "gallery", photos, adapted)
 
 
 def test_a_new_gallery_needs_a_model_and_an_unsaved_one_is_not_remembered(photos, tmp_path, run):
-    with pytest.raises(InterlaceError, match="say which model"):
+    with pytest.raises(InterlaceError, match="a new gallery needs a model"):
         Gallery.build(tmp_path / "gallery", photos)
     Gallery.build(tmp_path / "gallery", photos, run)
     with pytest.raises(InterlaceError, match="was not saved, so give it"):
@@ -391,7 +391,7 @@ def test_a_gallery_moves_as_one_folder(gallery, photos, tmp_path, clip):
         ("a rocket", {"k": 0}, "k = 0: must be 1 or more"),
         ("a rocket", {"kind": "sound"}, "kind = 'sound'"),
         ("a rocket", {"kind": "image"}, "a rocket: no such file"),
-        (b"bytes", {"kind": "text"}, "a query of type bytes is no text"),
+        (b"bytes", {"kind": "text"}, "a query of type bytes is not text"),
     ],
 )
 def test_bad_queries(gallery, query, options, message):

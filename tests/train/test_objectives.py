@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import ast
+import re
+from pathlib import Path
+
 import pytest
 import torch
 from torch.nn import functional as F
@@ -13,6 +17,7 @@ from interlace.data.records import Record
 from interlace.data.task import FewShotTask
 from interlace.errors import InterlaceError
 from interlace.methods.base import Output
+from interlace.train import trainer
 from interlace.train.objectives import hard_triplet, make_objective, retrieval_loss
 from tests import models
 from tests.data.conftest import write_photo
@@ -94,6 +99,28 @@ def test_methods_on_features_refuse_it() -> None:
         assert make_objective(method, TrainConfig()) == method.loss
         with pytest.raises(InterlaceError, match=f"{name} works on frozen features"):
             make_objective(method, TrainConfig(objective="retrieve"))
+
+
+@pytest.mark.parametrize(
+    "path", sorted(Path(trainer.__file__).parent.glob("*.py")), ids=lambda p: p.stem
+)
+def test_no_file_of_training_names_a_method(path: Path) -> None:
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    described = {
+        node.body[0].value
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef) and ast.get_docstring(node)
+    }
+    said = [
+        node.value
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Constant) and isinstance(node.value, str) and node not in described
+    ]
+    keys = "|".join(map(re.escape, methods.available()))
+    assert not [text for text in said if re.search(rf"(?<!\w)({keys})(?!\w)", text)]
+    imported = {node.module for node in ast.walk(tree) if isinstance(node, ast.ImportFrom)}
+    known = {"interlace.methods.base", "interlace.methods.inference"}
+    assert {name for name in imported if name and name.startswith("interlace.methods")} <= known
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple, NoReturn
 
@@ -91,6 +91,26 @@ def read_value(text: str) -> Any:
             f"{shown(text)}: expected a text in quotes, or a list such as ['a {{}}', 'one {{}}']"
         ) from None
     return value
+
+
+def read_settings(path: Path | None, assignments: Iterable[str]) -> dict[str, Any]:
+    """Return the settings of a flat YAML file, overridden by ``key=value`` strings.
+
+    Args:
+        path: a YAML file that maps names to plain values or lists of them, or None.
+        assignments: strings such as ``lr=1e-3``; of two for one name the later holds. A value is
+            read as a number, true or false, null, a list in brackets, or else as the text it is.
+
+    Raises:
+        InterlaceError: if the file is missing or no such mapping, or a string has no ``=``.
+    """
+    settings = {} if path is None else read_flat_yaml(path)
+    for assignment in assignments:
+        name, separator, text = assignment.partition("=")
+        if not separator or not name.strip():
+            raise InterlaceError(f"{shown(assignment)}: expected key=value, such as lr=1e-3")
+        settings[name.strip()] = read_value(text)
+    return settings
 
 
 def plain(text: str) -> Any:

@@ -2,7 +2,7 @@
 
 ``adapted.safetensors`` holds the method's own tensors and nothing of the backbone;
 ``bundle.json`` names the backbone (source and fingerprint), the classes, the template, the settings
-of the fit, its history and the images it has seen. It is written last: a folder without it holds an
+of the fit, its history and the images it has used. It is written last: a folder without it holds an
 unfinished run.
 """
 
@@ -35,10 +35,10 @@ def save(
     """Write a bundle.
 
     Args:
-        folder: where to; made if need be.
-        header: what ``bundle.json`` is to say, without its format.
-        tensors: what was learnt, by name.
-        overwrite: whether a bundle that is there may be replaced.
+        folder: where to; made if it does not exist.
+        header: the content of ``bundle.json``, without its format.
+        tensors: the trained tensors, by name.
+        overwrite: whether an existing bundle may be replaced.
 
     Raises:
         InterlaceError: if the folder holds a bundle already and ``overwrite`` is off, another
@@ -52,7 +52,7 @@ def save(
 
 
 def already_there(folder: Path) -> InterlaceError:
-    """Return what to say of a folder that is not free."""
+    """Make the error for a folder that already holds a bundle."""
     return InterlaceError(
         f"{printable(str(folder))} already holds an adapted model; overwrite it (--overwrite) or "
         "choose another folder"
@@ -63,16 +63,16 @@ def already_there(folder: Path) -> InterlaceError:
 def saving(
     folder: Path, header: Mapping[str, Any], tensors: Mapping[str, Tensor]
 ) -> Iterator[None]:
-    """Write the tensors at the beginning and the header at the end.
+    """Write the tensors on entering the context and the header on leaving it.
 
-    What the context writes to the folder besides belongs to the run. An earlier run stays whole
-    until the new tensors are on the disk; from then on, until the header is there, the folder holds
-    an unfinished run and nothing of the earlier one.
+    Files that are written to the folder inside the context belong to the run. An earlier run stays
+    complete until the new tensors are on the disk; from then on, until the header is written, the
+    folder holds an unfinished run and nothing of the earlier one.
 
     Args:
         folder: where to.
-        header: what ``bundle.json`` is to say, without its format.
-        tensors: what was learnt, by name.
+        header: the content of ``bundle.json``, without its format.
+        tensors: the trained tensors, by name.
 
     Raises:
         InterlaceError: if a file cannot be written.

@@ -15,17 +15,17 @@ BUNDLE_FORMAT = 1
 HEADER = "bundle.json"
 TENSORS = "adapted.safetensors"
 SPLIT = "split.json"
-#: What the command line adds to a run, before the header.
+#: Files that the command line adds to a run, before the header.
 RESULT, PICTURE = "result.json", "confusion.png"
 
 FieldCheck = Callable[[Any], bool]
 
 
 def read_header(folder: Path) -> dict[str, Any]:
-    """Return the contents of ``bundle.json``, all of whose fields are there and of the right type.
+    """Read ``bundle.json`` and check that every field is there and of the right type.
 
-    Fields that this version does not know are kept; if a later one changes what the known ones
-    mean, its format number says so.
+    Fields that this version does not know are kept; a later version that changes the meaning of
+    known ones has another format number.
 
     Raises:
         InterlaceError: if ``folder`` holds no bundle, a damaged one, or one of another format.
@@ -141,5 +141,5 @@ _RUN: dict[str, tuple[str, FieldCheck]] = {
     "seed": ("a whole number of at least 0", _is_count),
     "preset": ("text or null", _or_null(_is_text)),
 }
-#: What bundles did not say at first.
+#: Fields that the first bundles lack.
 _ADDED: dict[str, Any] = {"shot_sizes": None, "class_names": {}, "published": False}

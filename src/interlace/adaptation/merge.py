@@ -17,7 +17,7 @@ import torch
 from torch import Tensor, nn
 
 from interlace.backbone.dual import DualEncoder
-from interlace.backbone.edits import Affine, Edit
+from interlace.backbone.edits import Affine, BlockEdit, Edit
 from interlace.backbone.layers import Block
 from interlace.backbone.tower import ImageTower, Tower
 from interlace.errors import InterlaceError
@@ -28,7 +28,7 @@ TOLERANCE = 1e-6
 
 
 class NotMergeable(InterlaceError):
-    """The adapted model is no plain model of the same architecture; the message says why."""
+    """The adapted model cannot become a plain model; the message says why."""
 
 
 def merge(method: Method) -> DualEncoder:
@@ -72,34 +72,38 @@ def merge(method: Method) -> DualEncoder:
 
 def _fold(tower: Tower, edit: Edit, name: str) -> None:
     """Change the weights of ``tower`` in place."""
-    for site, change in edit.low_rank.items():
-        block, part = _block(tower, site)
-        q, k, v = block.attn.qkv.weight.split(tower.width)
-        weights = {"q": q, "k": k, "v": v, "out": block.attn.out.weight}
-        weights |= {"fc": block.mlp.fc.weight, "proj": block.mlp.proj.weight}
-        weights[part].add_(change.a @ change.b)
-    for site, affine in edit.affine.items():
-        if site == "ln_final":
-            _scale_rows(tower.ln_final, affine)
-        elif site != "projection":
-            block, part = _block(tower, site)
-            layers = {"ln_1": block.ln_1, "attn": block.attn.out}
-            layers |= {"ln_2": block.ln_2, "mlp": block.mlp.proj}
-            _scale_rows(layers[part], affine)
+    for i, block in enumerate(tower.blocks):
+        _fold_block(cast(Block, block), edit.block(i))
+    _scale_rows(tower.ln_final, edit.after_ln_final)
     if edit.projection is not None:
         tower.projection = nn.Parameter(edit.projection.detach().clone())
-    if "projection" in edit.affine:
-        _fold_projection(tower, edit.affine["projection"], name)
+    if edit.after_projection is not None:
+        _fold_projection(tower, edit.after_projection, name)
 
 
-def _block(tower: Tower, site: str) -> tuple[Block, str]:
-    """Return the block of a site such as ``blocks.3.attn``, and its part."""
-    _, index, part = site.split(".")
-    return cast(Block, tower.blocks[int(index)]), part
+def _fold_block(block: Block, edit: BlockEdit) -> None:
+    attn, mlp = block.attn, block.mlp
+    q, k, v = attn.qkv.weight.chunk(3)
+    for change, weight in (
+        (edit.q, q),
+        (edit.k, k),
+        (edit.v, v),
+        (edit.out, attn.out.weight),
+        (edit.fc, mlp.fc.weight),
+        (edit.proj, mlp.proj.weight),
+    ):
+        if change is not None:
+            weight.add_(change.a @ change.b)
+    _scale_rows(block.ln_1, edit.ln_1)
+    _scale_rows(attn.out, edit.attn)
+    _scale_rows(block.ln_2, edit.ln_2)
+    _scale_rows(mlp.proj, edit.mlp)
 
 
-def _scale_rows(layer: nn.Module, affine: Affine) -> None:
-    """``W' = diag(a) W`` (a LayerNorm: ``a w``), ``b' = a b + s``."""
+def _scale_rows(layer: nn.Module, affine: Affine | None) -> None:
+    """Fold ``W' = diag(a) W`` (a LayerNorm: ``a w``), ``b' = a b + s``."""
+    if affine is None:
+        return
     weight, bias = cast(Tensor, layer.weight), cast(Tensor, layer.bias)
     if affine.scale is not None:
         weight.mul_(affine.scale if weight.ndim == 1 else affine.scale[:, None])

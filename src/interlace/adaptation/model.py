@@ -7,23 +7,22 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import torch
-from PIL import Image
 from torch import Tensor
 
 from interlace import methods
 from interlace._util.text import listed
 from interlace.adaptation import bundle
 from interlace.adaptation.merge import merge
+from interlace.adaptation.prediction import ImageSource, Prediction, pixel_batches, ranked
 from interlace.backbone.dual import DualEncoder
 from interlace.backbone.prompts import Prompts, Template
 from interlace.backbone.tower import TowerOutput
 from interlace.config import RunConfig
-from interlace.data.images.decode import open_image
 from interlace.data.images.loader import batches
 from interlace.data.records import Record
 from interlace.data.used import Used
@@ -38,26 +37,11 @@ from interlace.methods.inference import (
     logits_in_parts,
 )
 
-ImageSource = Path | str | bytes | Image.Image
-
-
-@dataclass(frozen=True)
-class Prediction:
-    """The answer for one image.
-
-    Attributes:
-        label: the most probable class.
-        probability: its probability among the current classes, 0 to 1.
-        ranking: the most probable classes with their probabilities, best first.
-    """
-
-    label: str
-    probability: float
-    ranking: tuple[tuple[str, float], ...]
+__all__ = ["AdaptedModel", "ImageSource", "Prediction"]
 
 
 class AdaptedModel:
-    """A dual encoder together with what a method learnt, over a list of classes.
+    """A dual encoder and a trained method, with the classes it answers for.
 
     Args:
         method: the trained method; it holds the frozen model.
@@ -67,9 +51,9 @@ class AdaptedModel:
             training.
         config: settings of the fit.
         history: one row per epoch of the fit.
-        shots: the images used for training and validation, or their digests; never to be tested on.
+        used: the images used for training and validation, or their digests; never tested on.
         split_hash: hash of the split they were drawn in.
-        class_names: what the data of the fit calls each class (its folder), and its name.
+        class_names: name of each class by what the data of the fit calls it (its folder).
         published: whether ``classes`` are the published names of a standard data set, of which
             some may be equal.
 
@@ -86,7 +70,7 @@ class AdaptedModel:
         trained_classes: Sequence[str],
         config: RunConfig,
         history: Sequence[dict[str, float]] = (),
-        shots: Used | Iterable[str] = (),
+        used: Used | Iterable[str] = (),
         split_hash: str = "",
         class_names: Mapping[str, str] | None = None,
         published: bool = False,
@@ -96,7 +80,7 @@ class AdaptedModel:
         self.trained_classes = tuple(trained_classes)
         self.config = config
         self.history = list(history)
-        self.used = shots if isinstance(shots, Used) else Used(frozenset(shots), None)
+        self.used = used if isinstance(used, Used) else Used(frozenset(used), None)
         self.split_hash = split_hash
         self.class_names = dict(class_names or {})
         self.set_classes(classes, published)
@@ -113,8 +97,13 @@ class AdaptedModel:
 
     @property
     def shots(self) -> frozenset[str]:
-        """Digests of the images used for training and validation."""
+        """The former name of ``used.digests``."""
         return self.used.digests
+
+    @property
+    def trained_parameters(self) -> int:
+        """Number of parameters that the method trained."""
+        return sum(parameter.numel() for parameter in self.method.parameters())
 
     @property
     def published(self) -> bool:
@@ -127,15 +116,15 @@ class AdaptedModel:
         return set(self._classes) <= set(self.trained_classes)
 
     def set_classes(self, classes: Sequence[str], published: bool = False) -> None:
-        """Classify among other classes from now on; no training is needed.
+        """Change the classes to choose from; no training is needed.
 
         Args:
             classes: their names.
             published: whether these are the published names of a standard data set, of which some
-                may be equal: of such classes the first is answered.
+                may be equal: of equal ones the first is predicted.
 
         Raises:
-            InterlaceError: if there are no classes, two of them are the same to the model, or a
+            InterlaceError: if there are no classes, the model cannot distinguish two of them, or a
                 prompt does not fit.
         """
         names = tuple(classes)
@@ -158,40 +147,62 @@ class AdaptedModel:
         self._kept: tuple[tuple[int, ...], Edits, TowerOutput] | None = None
 
     def text_output(self) -> TowerOutput:
-        """Text features of the current classes, computed once.
+        """Return the text features of the current classes.
 
-        They are computed anew when the method's parameters have changed since.
+        They are computed once, and again when the method's parameters have changed.
         """
         return self._constants()[1]
 
     @torch.no_grad()
     def _constants(self) -> tuple[Edits, TowerOutput]:
-        """Return what is the same for every image: the edits and the output for the classes."""
+        """Return the part that is the same for every image: the edits and the text output."""
         versions = tuple(p._version for p in self.method.parameters())
         if self._kept is None or self._kept[0] != versions:
             text = encode_prompts(self.method, self._prompts)
             self._kept = (versions, self.method.edits(), text)
         return self._kept[1:]
 
-    def predict(self, images: Sequence[ImageSource], top: int = 5) -> list[Prediction]:
+    def predict(
+        self, images: Sequence[ImageSource], top: int = 5, batch_size: int = 64
+    ) -> list[Prediction]:
         """Classify images.
 
         Args:
             images: paths, encoded bytes or PIL images.
             top: how many classes to rank.
+            batch_size: images encoded at a time.
 
         Raises:
-            InterlaceError: if an image cannot be read, or a single path is given in place of a
+            InterlaceError: if an image cannot be read, or a single one is given in place of a
                 list.
+            NotFinite: as :meth:`predict_pixels`.
         """
-        if isinstance(images, str | bytes | Path):
-            raise InterlaceError("predict takes a list of images: predict([image])")
+        parts = self._probabilities(images, batch_size)
+        return [ranked(row, self._classes, top) for part in parts for row in part]
+
+    def predict_proba(self, images: Sequence[ImageSource], batch_size: int = 64) -> Tensor:
+        """Return the probability of each class for each image.
+
+        Args:
+            images: paths, encoded bytes or PIL images.
+            batch_size: images encoded at a time.
+
+        Returns:
+            [N, C], float32 on the CPU: rows in the order of ``images``, columns in that of
+            :attr:`classes`; each row sums to 1.
+
+        Raises:
+            InterlaceError: as :meth:`predict`.
+            NotFinite: as :meth:`predict_pixels`.
+        """
+        parts = [part.float().cpu() for part in self._probabilities(images, batch_size)]
+        return torch.cat(parts) if parts else torch.empty(0, len(self._classes))
+
+    def _probabilities(self, images: Sequence[ImageSource], batch_size: int) -> Iterator[Tensor]:
+        """Go through the probabilities [B, C] of images, a batch at a time."""
         transform = self.clip.preprocess.eval_transform()
-        predictions: list[Prediction] = []
-        for start in range(0, len(images), 64):
-            batch = [transform(open_image(image)) for image in images[start : start + 64]]
-            predictions += self.predict_pixels(torch.stack(batch), top, images[start:])
-        return predictions
+        for pixels, own in pixel_batches(images, transform, batch_size):
+            yield self._pixel_probabilities(pixels, own)
 
     def predict_pixels(
         self, pixels: Tensor, top: int = 5, images: Sequence[object] = ()
@@ -199,42 +210,39 @@ class AdaptedModel:
         """Classify preprocessed images [B, 3, H, W].
 
         Args:
-            pixels: what the model's ``preprocess.eval_transform()`` makes of images.
+            pixels: outputs of the model's ``preprocess.eval_transform()``.
             top: how many classes to rank.
-            images: where they are from, for the error.
+            images: their sources, for the error.
 
         Raises:
-            NotFinite: naming an image or a class whose answer is no number.
+            NotFinite: naming the first image or class whose answer is not finite.
         """
+        rows = self._pixel_probabilities(pixels, images)
+        return [ranked(row, self._classes, top) for row in rows]
+
+    def _pixel_probabilities(self, pixels: Tensor, images: Sequence[object]) -> Tensor:
         labels = torch.zeros(len(pixels), dtype=torch.long)
         try:
             scores, _ = self.logits([(pixels, labels)])
         except NotFinite as error:
             raise self._named(error, images) from None
-        return [self._rank(row, top) for row in scores.softmax(dim=-1)]
+        return scores.softmax(dim=-1)
 
     def _named(self, error: NotFinite, images: Sequence[object]) -> NotFinite:
-        """Return the same error with the name of the class, or of the one of ``images``."""
+        """Return the error with the name of the class or image."""
         if error.what == "class":
             return NotFinite("class", error.index, self._classes[error.index])
         image = images[error.index] if images else None
         return NotFinite("image", error.index, str(image) if isinstance(image, str | Path) else "")
 
-    def _rank(self, probabilities: Tensor, top: int) -> Prediction:
-        values, index = probabilities.topk(min(top, len(self._classes)))
-        ranking = tuple(
-            (self._classes[i], p) for i, p in zip(index.tolist(), values.tolist(), strict=True)
-        )
-        return Prediction(*ranking[0], ranking)
-
     def logits(
         self, batched: Iterable[tuple[Tensor, Tensor]], seen: bool | None = None
     ) -> tuple[Tensor, Tensor]:
-        """Logits [N, C] of preprocessed batches over the current classes, and the labels [N].
+        """Return logits [N, C] of preprocessed batches over the current classes, and labels [N].
 
         Args:
             batched: images [B, 3, H, W] and labels [B].
-            seen: whether the method was trained on the classes; by default that is looked up.
+            seen: whether the method was trained on the classes; by default :attr:`seen`.
         """
         parts, labels = self._logits(batched, seen)
         return torch.cat(list(parts)), labels
@@ -242,7 +250,7 @@ class AdaptedModel:
     def _logits(
         self, batched: Iterable[tuple[Tensor, Tensor]], seen: bool | None
     ) -> tuple[Iterator[Tensor], Tensor]:
-        """Return the logits some rows at a time, and all labels."""
+        """Return an iterator over rows of logits, and all labels."""
         edits, text = self._constants()
         image, labels = encode_images(self.method, batched, edits)
         known = self.seen if seen is None else seen
@@ -255,7 +263,7 @@ class AdaptedModel:
 
         Args:
             records: images whose labels index :attr:`classes`.
-            seen: whether the method was trained on the classes; by default that is looked up.
+            seen: whether the method was trained on the classes; by default :attr:`seen`.
             batch_size: images encoded at a time.
 
         Returns:
@@ -263,7 +271,7 @@ class AdaptedModel:
 
         Raises:
             InterlaceError: if there are no images, or none that the fit has not used, a label names
-                no class, or an answer is no number.
+                no class, or an answer is not finite.
         """
         if not records:
             raise InterlaceError("nothing to evaluate: no images were given")
@@ -283,9 +291,9 @@ class AdaptedModel:
         return replace(scores, left_out=given - len(records))
 
     def zero_shot(self) -> AdaptedModel:
-        """Return the unadapted model over the same classes, for comparison on the same images.
+        """Return the frozen model over the same classes, for comparison on the same images.
 
-        Images of this model's fit are left out of its evaluation too.
+        Its evaluation leaves out the images of this model's fit too.
         """
         return AdaptedModel(
             methods.create("zero_shot", self.clip),
@@ -293,20 +301,20 @@ class AdaptedModel:
             self.template,
             trained_classes=(),
             config=RunConfig("zero_shot"),
-            shots=self.used,
+            used=self.used,
             published=self._published,
         )
 
     def merge(self) -> DualEncoder:
-        """Return a plain model of the same architecture that computes what this one does.
+        """Merge the method into the weights of a plain model with the same features.
 
         Raises:
-            NotMergeable: if there is none, with the reason.
+            NotMergeable: with the reason, if there is no such model.
         """
         return merge(self.method)
 
     def header(self) -> dict[str, Any]:
-        """Return what names the rest of the model beside its tensors, as a bundle keeps it."""
+        """Return everything but the tensors, as ``bundle.json`` stores it."""
         return {
             "backbone": {
                 "source": self.clip.source,
@@ -326,7 +334,11 @@ class AdaptedModel:
         }
 
     def save(self, folder: Path | str, overwrite: bool = False) -> None:
-        """Write the trained tensors and what names the rest; see :func:`interlace.load_adapted`.
+        """Write a bundle, which :func:`interlace.load_adapted` reads.
+
+        Args:
+            folder: where to; made if it does not exist.
+            overwrite: whether an adapted model that is there may be replaced.
 
         Raises:
             InterlaceError: if the folder already holds an adapted model and ``overwrite`` is off.

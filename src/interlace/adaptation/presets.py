@@ -1,4 +1,4 @@
-"""Presets of published settings: which one is meant for a data set, and whether a name is one."""
+"""Presets: which one a fit takes, and whether a name is that of one."""
 
 from __future__ import annotations
 
@@ -29,8 +29,32 @@ def preset_name(protocol: str, data: str, root: Path | str | None = None) -> str
     return None if entry is None else f"{PUBLISHED}/{protocol}/{entry.name}"
 
 
+def choose_preset(
+    preset: str, protocol: str | None, data: str, root: Path | str | None = None
+) -> str | None:
+    """Say which preset a fit takes, as ``--preset`` asks for it.
+
+    Args:
+        preset: ``none``, ``auto``, ``published`` or a name.
+        protocol: name of the protocol; None for a fit that belongs to none.
+        data: a folder, a table or the name of a data set.
+        root: the data root.
+
+    Returns:
+        The preset as :func:`interlace.fit` takes it.
+
+    Raises:
+        InterlaceError: as :func:`check_preset`.
+    """
+    chosen = None if preset == "none" else preset
+    if preset == PUBLISHED:
+        chosen = None if protocol is None else preset_name(protocol, data, root)
+    check_preset(chosen)
+    return chosen
+
+
 def check_preset(preset: str | None) -> None:
-    """See that a preset exists, before hours of runs that would each find that it does not.
+    """Check that a preset exists, before hours of runs that would each find that it does not.
 
     Args:
         preset: a name, ``published``, ``auto`` or None.
@@ -57,7 +81,7 @@ def check_preset(preset: str | None) -> None:
 
 @cache
 def _protocols() -> frozenset[str]:
-    """Protocols for which the authors of any method published values."""
+    """Return the protocols for which the authors of any method published values."""
     folder = files("interlace").joinpath("configs", "presets", PUBLISHED)
     found = (read_packaged(f"presets/{PUBLISHED}/{item.name}") for item in folder.iterdir())
     return frozenset(protocol for blocks in found for protocol in blocks)

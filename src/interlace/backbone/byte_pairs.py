@@ -10,7 +10,7 @@ import gzip
 import html
 import string
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import lru_cache
 from importlib.util import find_spec
 from pathlib import Path
@@ -34,7 +34,7 @@ _WORDS = rf"{BEGIN}|{END}|'s|'t|'re|'ve|'m|'ll|'d|" + r"[\p{L}]+|[\p{N}]|[^\s\p{
 
 
 class BytePairs:
-    """The encoding that a list of merges means.
+    """The encoding that a list of merges defines.
 
     A vocabulary smaller than OpenAI's keeps the first merges; the begin and end tokens are always
     its last two ids.
@@ -43,6 +43,7 @@ class BytePairs:
         vocab_size: number of ids.
         merges_file: merges in place of OpenAI's, gzipped, one a line after a header line.
         clean: open_clip's name of the text cleaning, a key of :data:`CLEANING`.
+        lines: merges that were read already, a header first.
 
     Raises:
         InterlaceError: if the file cannot be read, or its merges do not make ``vocab_size`` ids.
@@ -53,16 +54,17 @@ class BytePairs:
         vocab_size: int = CLIP_VOCABULARY,
         merges_file: Path | None = None,
         clean: str = "lower",
+        lines: Sequence[str] | None = None,
     ) -> None:
         self.clean = cleaning(clean)
-        lines = read_merges(merges_file or openai_merges())
+        lines = read_merges(merges_file or openai_merges()) if lines is None else lines
         wanted = vocab_size - _OWN_IDS
         if not 0 <= wanted < len(lines):
             raise InterlaceError(
                 f"a vocabulary of {vocab_size} needs {wanted} merges, "
                 f"the byte-pair tokenizer has {len(lines) - 1}"
             )
-        self.lines = lines[: wanted + 1]
+        self.lines = list(lines[: wanted + 1])
         merges = [tuple(line.split()) for line in self.lines[1:]]
         if any(len(pair) != 2 for pair in merges):
             row = next(i for i, pair in enumerate(merges) if len(pair) != 2)
@@ -80,7 +82,7 @@ class BytePairs:
         self._cache: dict[str, list[int]] = {BEGIN: [self.begin], END: [self.end]}
 
     def __call__(self, text: str) -> list[int]:
-        """Ids of ``text``, begin and end tokens included."""
+        """Return the ids of ``text``, begin and end tokens included."""
         found = [self.begin]
         for word in _word_pattern().findall(self.clean(text)):
             found += self._encode("".join(self._bytes[byte] for byte in word.encode()))
@@ -116,7 +118,7 @@ class BytePairs:
 
 
 def read_merges(path: Path) -> list[str]:
-    """Return lines of a gzipped file of merges, its header first, and no more than CLIP can use.
+    """Read the lines of a gzipped file of merges, header first; at most as many as CLIP can use.
 
     Raises:
         InterlaceError: if it cannot be read, or unpacks to more than a vocabulary can need.
@@ -138,7 +140,7 @@ def read_merges(path: Path) -> list[str]:
 
 
 def openai_merges() -> Path:
-    """OpenAI's merges, found without importing the package that they come with.
+    """Find the file of OpenAI's merges without importing the package that contains it.
 
     Raises:
         InterlaceError: if open_clip is not installed.
@@ -148,7 +150,7 @@ def openai_merges() -> Path:
         path = Path(folder, OPENAI_MERGES)
         if path.is_file():
             return path
-    raise InterlaceError("OpenAI's merges are not there: pip install open_clip_torch")
+    raise InterlaceError("OpenAI's merges are missing: pip install open_clip_torch")
 
 
 def cleaning(name: object) -> Callable[[str], str]:

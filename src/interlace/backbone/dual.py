@@ -15,13 +15,15 @@ from torch.nn import functional as F
 
 from interlace.backbone.checkpoints.families import from_native, native_spec
 from interlace.backbone.checkpoints.families.names import plain_names
-from interlace.backbone.checkpoints.folder import own_tokenizer
+from interlace.backbone.checkpoints.live import read_open_clip_model, read_transformers_model
+from interlace.backbone.checkpoints.loaded import TEMPLATE, LoadedModel, own_tokenizer
 from interlace.backbone.checkpoints.save import CheckpointFormat, save_model
 from interlace.backbone.edits import Edit
+from interlace.backbone.hollow import hollow
+from interlace.backbone.prefix import FastImageTower, FastTextTower
 from interlace.backbone.preprocess import Preprocess
 from interlace.backbone.prompts import Prompts, Tokenizer, fill
 from interlace.backbone.spec import Activation, Spec
-from interlace.backbone.tower import ImageTower, TextTower
 from interlace.errors import InterlaceError
 
 
@@ -43,7 +45,7 @@ class DualEncoder(nn.Module):
         source: str = "",
         tokenizer: Tokenizer | None = None,
         preprocess: Preprocess | None = None,
-        template: str = "a photo of a {}.",
+        template: str = TEMPLATE,
     ) -> None:
         super().__init__()
         self.spec = spec
@@ -51,12 +53,68 @@ class DualEncoder(nn.Module):
         self.tokenizer = tokenizer
         self.preprocess = preprocess or Preprocess(size=spec.image.image_size)
         self.template = template
-        self.image = ImageTower(spec.image, spec.embed_dim)
-        self.text = TextTower(spec.text, spec.embed_dim)
+        self.image = FastImageTower(spec.image, spec.embed_dim)
+        self.text = FastTextTower(spec.text, spec.embed_dim)
         self.logit_scale = nn.Parameter(torch.tensor(100.0).log())
         self.logit_bias = nn.Parameter(torch.tensor(0.0)) if spec.logit_bias else None
         self.requires_grad_(False)
         self.eval()
+
+    @classmethod
+    def from_parts(cls, parts: LoadedModel) -> DualEncoder:
+        """Build from what a reader of checkpoints returned; the tensors are taken as they are."""
+        with hollow():  # random values would be overwritten at once
+            clip = cls(
+                parts.spec,
+                source=parts.source,
+                tokenizer=parts.tokenizer,
+                preprocess=parts.preprocess,
+                template=parts.template,
+            )
+        clip.load_state_dict(parts.state, assign=True)
+        return clip
+
+    @classmethod
+    def from_open_clip(
+        cls,
+        model: nn.Module,
+        tokenizer: Any = None,
+        preprocess: Preprocess | None = None,
+    ) -> DualEncoder:
+        """Build from a model of the open_clip library that is in memory.
+
+        Heads, activations, epsilons and pooling are read from its modules. The model itself is
+        neither changed nor shared: its tensors are copied, in float32 and to the CPU, as
+        :func:`interlace.load` returns them.
+
+        Args:
+            model: an ``open_clip.CLIP`` or ``open_clip.CustomTextCLIP``.
+            tokenizer: what ``open_clip.get_tokenizer`` returned, or any function from texts to ids
+                [n, L]. By default OpenAI's where the vocabulary has its size, else none.
+            preprocess: image constants; by default those of ``model.visual.preprocess_cfg``, which
+                open_clip sets when it makes a model, else OpenAI's.
+
+        Raises:
+            InterlaceError: if the towers cannot express the model, or an argument does not fit it.
+        """
+        return cls.from_parts(read_open_clip_model(model, tokenizer, preprocess))
+
+    @classmethod
+    def from_transformers(cls, model: nn.Module, processor: Any = None) -> DualEncoder:
+        """Build from a model of the transformers library that is in memory.
+
+        The tensors are copied, as in :meth:`from_open_clip`.
+
+        Args:
+            model: a ``CLIPModel`` or ``SiglipModel``.
+            processor: its ``CLIPProcessor`` or ``SiglipProcessor``, which holds the tokenizer and
+                the image constants. Without one the constants are the family's defaults, and the
+                tokenizer is OpenAI's where a CLIP has a vocabulary of its size, else none.
+
+        Raises:
+            InterlaceError: if the towers cannot express the model, or the processor does not fit.
+        """
+        return cls.from_parts(read_transformers_model(model, processor))
 
     @classmethod
     def from_openai_state_dict(
@@ -92,15 +150,15 @@ class DualEncoder(nn.Module):
         return self.logit_scale.device
 
     def encode_image(self, images: Tensor, edit: Edit | None = None) -> Tensor:
-        """Image features [B, E] of ``images`` [B, 3, H, W], not normalised."""
+        """Return the image features [B, E] of ``images`` [B, 3, H, W], not normalised."""
         return self.image(images, edit).features
 
     def encode_text(self, ids: Tensor, edit: Edit | None = None) -> Tensor:
-        """Text features [C, E] of token ids [C, L], not normalised."""
+        """Return the text features [C, E] of token ids [C, L], not normalised."""
         return self.text(ids, edit).features
 
     def forward(self, images: Tensor, ids: Tensor) -> Tensor:
-        """Logits [B, C]: scaled cosine similarities, plus the bias where the model has one."""
+        """Return logits [B, C]: scaled cosine similarities, plus the bias if the model has one."""
         image = F.normalize(self.encode_image(images), dim=-1)
         text = F.normalize(self.encode_text(ids), dim=-1)
         logits = self.scale * image @ text.T
@@ -155,7 +213,18 @@ class DualEncoder(nn.Module):
         Raises:
             InterlaceError: if the format cannot express the model, or the folder is not free.
         """
-        return save_model(self, folder, format, overwrite)
+        return save_model(self.parts(), folder, format, overwrite)
+
+    def parts(self) -> LoadedModel:
+        """Return what the model is made of, :meth:`from_parts` undone; tensors are not copied."""
+        return LoadedModel(
+            self.spec,
+            self.state_dict(),
+            self.tokenizer,
+            self.preprocess,
+            self.source,
+            self.template,
+        )
 
     @contextmanager
     def compiled(self, backend: str = "inductor") -> Iterator[None]:
@@ -166,26 +235,16 @@ class DualEncoder(nn.Module):
         """
         from torch._dynamo.exc import BackendCompilerFailed  # slow to import, seldom needed
 
-        towers: tuple[Any, ...] = (self.image, self.text)
-        steps = ("_advance", "_resume")
-        for tower in towers:
-            for step in steps:
-                # an attribute of the object stands before the method of the class
-                compiled = torch.compile(getattr(tower, step), dynamic=True, backend=backend)
-                setattr(tower, step, compiled)
         try:
-            yield
+            with self.image.compile_blocks(backend), self.text.compile_blocks(backend):
+                yield
         except BackendCompilerFailed as error:
             cause = error.inner_exception
             reason = f"{type(cause).__name__}: {cause}".splitlines()[0]
             raise InterlaceError(f"torch.compile fails here, leave compile off: {reason}") from None
-        finally:
-            for tower in towers:
-                for step in steps:
-                    delattr(tower, step)
 
     def configuration_hash(self) -> str:
-        """SHA-256 over what the weights do not say and a changed file would, 16 hex digits.
+        """Hash what the weights do not say and a changed file would: SHA-256, 16 hex digits.
 
         That is heads, activation and epsilon of each tower, and the image constants.
         """
@@ -194,7 +253,7 @@ class DualEncoder(nn.Module):
         return hashlib.sha256(content.encode()).hexdigest()[:16]
 
     def fingerprint(self) -> str:
-        """SHA-256 over names, shapes and values of all weights, 16 hex digits."""
+        """Hash names, shapes and values of all weights: SHA-256, 16 hex digits."""
         digest = hashlib.sha256()
         for name, tensor in sorted(self.state_dict().items()):
             digest.update(f"{name}{tuple(tensor.shape)}".encode())

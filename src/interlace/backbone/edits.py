@@ -10,6 +10,9 @@ sum), ``blocks.3.ln_2``, ``blocks.3.mlp`` (output of the MLP's second linear, be
 sum), ``ln_final`` (after the last LayerNorm) and ``projection`` (after the projection to the
 embedding). Linears that a :class:`LowRank` may change: ``blocks.3.q``, ``.k``, ``.v``, ``.out``,
 ``.fc`` and ``.proj``.
+
+The names are parsed once, when an edit is made. A block takes its own part, a :class:`BlockEdit`,
+from :meth:`Edit.block`, and reads attributes.
 """
 
 from __future__ import annotations
@@ -17,6 +20,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
+from typing import Any
 
 from torch import Tensor
 
@@ -102,6 +106,39 @@ class Tokens:
         return 0 if self.overwrite else self.count
 
 
+@dataclass(frozen=True)
+class BlockEdit:
+    """What is to change in one block.
+
+    Attributes:
+        ln_1: after the first LayerNorm.
+        attn: after the attention's out-projection, before the residual sum.
+        ln_2: after the second LayerNorm.
+        mlp: after the MLP's second linear, before the residual sum.
+        q: of the query projection.
+        k: of the key projection.
+        v: of the value projection.
+        out: of the out-projection.
+        fc: of the MLP's first linear.
+        proj: of the MLP's second linear.
+    """
+
+    ln_1: Affine | None = None
+    attn: Affine | None = None
+    ln_2: Affine | None = None
+    mlp: Affine | None = None
+    q: LowRank | None = None
+    k: LowRank | None = None
+    v: LowRank | None = None
+    out: LowRank | None = None
+    fc: LowRank | None = None
+    proj: LowRank | None = None
+
+
+#: Changes nothing.
+NO_BLOCK_EDIT = BlockEdit()
+
+
 def _nothing() -> Mapping:
     return MappingProxyType({})
 
@@ -109,6 +146,8 @@ def _nothing() -> Mapping:
 @dataclass(frozen=True)
 class Edit:
     """Everything that is to change in one tower. The empty edit changes nothing, bit for bit.
+
+    The mappings are read when the edit is made; make another edit instead of changing them.
 
     Attributes:
         affine: site name to :class:`Affine`.
@@ -124,20 +163,53 @@ class Edit:
     tokens: Tokens | None = None
     projection: Tensor | None = None
     token_projection: Tensor | None = None
+    _blocks: Mapping[int, BlockEdit] = field(init=False, repr=False, compare=False)
+    _unknown: bool = field(init=False, repr=False, compare=False)  # whether a name is no site
+
+    def __post_init__(self) -> None:
+        """Sort the changes by block; a name that is unknown waits for :meth:`check`."""
+        parts: dict[int, dict[str, Any]] = {}
+        unknown = False
+        for changes, known, others in self._named():
+            for name, change in changes.items():
+                index, part = _parse(name)
+                if index is not None and part in known:
+                    parts.setdefault(index, {})[part] = change
+                else:
+                    unknown |= name not in others
+        object.__setattr__(self, "_blocks", {i: BlockEdit(**own) for i, own in parts.items()})
+        object.__setattr__(self, "_unknown", unknown)
+
+    def _named(self) -> tuple[tuple[Mapping[str, Any], tuple[str, ...], tuple[str, ...]], ...]:
+        """Return the changes by name, with the names of a block and of a tower they may have."""
+        return (self.affine, BLOCK_SITES, TOWER_SITES), (self.low_rank, LINEARS, ())
+
+    def block(self, index: int) -> BlockEdit:
+        """Return what is to change in block ``index``, counted from 0."""
+        return self._blocks.get(index, NO_BLOCK_EDIT)
+
+    @property
+    def after_ln_final(self) -> Affine | None:
+        """What follows the last LayerNorm."""
+        return self.affine.get("ln_final")
+
+    @property
+    def after_projection(self) -> Affine | None:
+        """What follows the projection to the embedding."""
+        return self.affine.get("projection")
+
+    @property
+    def drops_inputs(self) -> bool:
+        """Whether a low-rank change draws dropout, and so differs from input to input."""
+        return any(change.dropout for change in self.low_rank.values())
 
     def first_block(self, depth: int) -> int:
-        """Index of the first block the edit changes; ``depth`` where it changes none.
+        """Return the index of the first block the edit changes; ``depth`` where it changes none.
 
         Blocks before it compute what the frozen tower computes.
         """
-        blocks = [
-            int(name.split(".")[1])
-            for name in (*self.affine, *self.low_rank)
-            if name.startswith("blocks.")
-        ]
-        if self.tokens is not None:
-            blocks.append(self.tokens.first_block)
-        return min(blocks, default=depth)
+        first = min(self._blocks, default=depth)
+        return first if self.tokens is None else min(first, self.tokens.first_block)
 
     def check(self, depth: int, width: int) -> None:
         """Check names, depths and widths against a tower of ``depth`` blocks and width D.
@@ -145,10 +217,10 @@ class Edit:
         Raises:
             InterlaceError: if a site is unknown or a tensor does not fit it.
         """
-        for name in self.affine:
-            _check_name(name, BLOCK_SITES, TOWER_SITES, depth)
-        for name in self.low_rank:
-            _check_name(name, LINEARS, (), depth)
+        if self._unknown or max(self._blocks, default=0) >= depth:
+            for changes, block, tower in self._named():
+                for name in changes:
+                    _check_name(name, block, tower, depth)
         if self.token_projection is not None and self.tokens is None:
             raise InterlaceError("an edit with token_projection needs tokens")
         if self.tokens is not None:
@@ -165,13 +237,23 @@ class Edit:
                 )
 
 
-def _check_name(name: str, block: tuple[str, ...], tower: tuple[str, ...], depth: int) -> None:
+#: The empty edit.
+NO_EDIT = Edit()
+
+
+def _parse(name: str) -> tuple[int | None, str]:
+    """Split ``blocks.3.attn`` into 3 and ``attn``; a name of another form has no block."""
     head, *rest = name.split(".")
-    if name in tower:
-        return
-    if head == "blocks" and len(rest) == 2 and rest[0].isdigit() and rest[1] in block:
-        if int(rest[0]) < depth:
-            return
-        raise InterlaceError(f"{name!r}: the tower has {depth} blocks, 0 to {depth - 1}")
-    known = ", ".join((*(f"blocks.<i>.{site}" for site in block), *tower))
-    raise InterlaceError(f"{name!r} names no site of a tower; known: {known}")
+    if head == "blocks" and len(rest) == 2 and rest[0].isdigit():
+        return int(rest[0]), rest[1]
+    return None, name
+
+
+def _check_name(name: str, block: tuple[str, ...], tower: tuple[str, ...], depth: int) -> None:
+    index, part = _parse(name)
+    if index is not None and part in block:
+        if index >= depth:
+            raise InterlaceError(f"{name!r}: the tower has {depth} blocks, 0 to {depth - 1}")
+    elif name not in tower:
+        known = ", ".join((*(f"blocks.<i>.{site}" for site in block), *tower))
+        raise InterlaceError(f"{name!r} names no site of a tower; known: {known}")

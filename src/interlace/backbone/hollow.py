@@ -1,4 +1,4 @@
-"""Modules built for their shapes alone, before loaded values take their place or to be counted."""
+"""Modules built for their shapes alone: to be filled with loaded values, or to be counted."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def hollow() -> Iterator[None]:
 
 
 class _Unfilled(TorchFunctionMode):
-    """Answers what fills a tensor with the tensor as it is."""
+    """Returns a tensor as it is where an operation would fill it."""
 
     def __torch_function__(
         self,

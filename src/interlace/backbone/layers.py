@@ -1,6 +1,6 @@
 """The parts of a tower: attention, MLP, block and attention pooling, with the sites of an edit.
 
-Shapes: B images or texts, L positions, R of them that ask, D width.
+Shapes: B images or texts, L positions, Q query positions among them, D width.
 """
 
 from __future__ import annotations
@@ -12,18 +12,15 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from interlace.backbone.edits import Affine, Edit, LowRank
+from interlace.backbone.edits import NO_BLOCK_EDIT, Affine, BlockEdit, LowRank
 from interlace.backbone.spec import TowerSpec
 
-NO_EDIT = Edit()
+#: Query positions of a sequence: a slice, an index [Q], or None for all positions.
+Queries = slice | Tensor | None
 
-#: Positions of a sequence: a slice, an index [R], or None for all of them.
-Positions = slice | Tensor | None
-
-
-#: Which positions attend to which: queries [B, R, H, d] and keys and values [B, L, H, d], H heads
-#: of width d, to what each query takes from the values [B, R, H, d].
-Mix = Callable[[Tensor, Tensor, Tensor], Tensor]
+#: Which positions attend to which: queries [B, Q, H, d] and keys and values [B, L, H, d], H heads
+#: of width d, to what each query takes from the values [B, Q, H, d].
+AttentionFn = Callable[[Tensor, Tensor, Tensor], Tensor]
 
 
 def _quick_gelu(x: Tensor) -> Tensor:
@@ -38,9 +35,8 @@ ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {
 }
 
 
-def apply_site(edit: Edit, name: str, values: Tensor) -> Tensor:
-    """Apply the edit of site ``name``, if there is one, to ``values`` [..., d]."""
-    affine: Affine | None = edit.affine.get(name)
+def apply_affine(affine: Affine | None, values: Tensor) -> Tensor:
+    """Apply ``affine``, if there is one, to ``values`` [..., d]."""
     return values if affine is None else affine(values)
 
 
@@ -54,13 +50,13 @@ def _add(y: Tensor, x: Tensor, change: LowRank | None) -> Tensor:
 
 
 def attend(q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None = None) -> Tensor:
-    """Every query attends to every key that ``mask`` (bool, [R, L] or [B, 1, R, L]) allows."""
+    """Let every query attend to every key that ``mask`` (bool, [Q, L] or [B, 1, Q, L]) allows."""
     q, k, v = (y.transpose(1, 2) for y in (q, k, v))
     return F.scaled_dot_product_attention(q, k, v, attn_mask=mask).transpose(1, 2)
 
 
 def attend_causally(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
-    """Every position attends to itself and to those before it."""
+    """Let every position attend to itself and to those before it."""
     q, k, v = (y.transpose(1, 2) for y in (q, k, v))
     return F.scaled_dot_product_attention(q, k, v, is_causal=True).transpose(1, 2)
 
@@ -74,35 +70,36 @@ class Attention(nn.Module):
         self.qkv = nn.Linear(width, 3 * width)
         self.out = nn.Linear(width, width)
 
-    def forward(self, x: Tensor, edit: Edit, name: str, mix: Mix, rows: Positions = None) -> Tensor:
-        """Attend over ``x`` [B, L, D], with ``edit``'s changes to the linears of block ``name``.
+    def forward(
+        self,
+        x: Tensor,
+        edit: BlockEdit,
+        attention: AttentionFn,
+        queries: Queries = None,
+    ) -> Tensor:
+        """Attend over ``x`` [B, L, D], with ``edit``'s changes to the linears.
 
         Args:
             x: the positions.
             edit: what to change.
-            name: of the block.
-            mix: which positions attend to which.
-            rows: the R positions that ask; None for all. The others are only attended to.
+            attention: which positions attend to which.
+            queries: the Q positions to compute; None for all. The others give keys and values only.
 
         Returns:
-            [B, R, D].
+            [B, Q, D].
         """
-        if rows is None:
+        if queries is None:
             asking = x
             q, k, v = self.qkv(x).chunk(3, dim=-1)
         else:
-            asking, width = x[:, rows], x.shape[-1]
+            asking, width = x[:, queries], x.shape[-1]
             weight, bias = self.qkv.weight, self.qkv.bias
             q = F.linear(asking, weight[:width], bias[:width])
             k, v = F.linear(x, weight[width:], bias[width:]).chunk(2, dim=-1)
-        if edit.low_rank:
-            q, k, v = (
-                _add(y, inputs, edit.low_rank.get(f"{name}.{part}"))
-                for y, inputs, part in ((q, asking, "q"), (k, x, "k"), (v, x, "v"))
-            )
+        q, k, v = _add(q, asking, edit.q), _add(k, x, edit.k), _add(v, x, edit.v)
         q, k, v = (y.unflatten(-1, (self.heads, -1)) for y in (q, k, v))
-        y = mix(q, k, v).flatten(2)
-        return _add(self.out(y), y, edit.low_rank.get(f"{name}.out"))
+        y = attention(q, k, v).flatten(2)
+        return _add(self.out(y), y, edit.out)
 
 
 class Mlp(nn.Module):
@@ -114,10 +111,10 @@ class Mlp(nn.Module):
         self.proj = nn.Linear(hidden, width)
         self.activation = ACTIVATIONS[activation]
 
-    def forward(self, x: Tensor, edit: Edit = NO_EDIT, name: str = "") -> Tensor:
+    def forward(self, x: Tensor, edit: BlockEdit = NO_BLOCK_EDIT) -> Tensor:
         """Map ``x`` [..., D] to [..., D]."""
-        hidden = self.activation(_add(self.fc(x), x, edit.low_rank.get(f"{name}.fc")))
-        return _add(self.proj(hidden), hidden, edit.low_rank.get(f"{name}.proj"))
+        hidden = self.activation(_add(self.fc(x), x, edit.fc))
+        return _add(self.proj(hidden), hidden, edit.proj)
 
 
 class Block(nn.Module):
@@ -130,21 +127,26 @@ class Block(nn.Module):
         self.ln_2 = nn.LayerNorm(spec.width, eps=spec.norm_eps)
         self.mlp = Mlp(spec.width, spec.hidden, spec.activation)
 
-    def forward(self, x: Tensor, edit: Edit, name: str, mix: Mix, rows: Positions = None) -> Tensor:
-        """Map ``x`` [B, L, D] to [B, R, D] as block ``name`` under ``edit``.
+    def forward(
+        self,
+        x: Tensor,
+        edit: BlockEdit,
+        attention: AttentionFn,
+        queries: Queries = None,
+    ) -> Tensor:
+        """Map ``x`` [B, L, D] to [B, Q, D] under ``edit``.
 
         Args:
             x: the positions.
             edit: what to change.
-            name: of the block.
-            mix: which positions attend to which.
-            rows: the R positions that go on; None for all.
+            attention: which positions attend to which.
+            queries: the Q positions to compute; None for all.
         """
-        y = apply_site(edit, f"{name}.ln_1", self.ln_1(x))
-        y = apply_site(edit, f"{name}.attn", self.attn(y, edit, name, mix, rows))
-        x = (x if rows is None else x[:, rows]) + y
-        y = apply_site(edit, f"{name}.ln_2", self.ln_2(x))
-        return x + apply_site(edit, f"{name}.mlp", self.mlp(y, edit, name))
+        y = apply_affine(edit.ln_1, self.ln_1(x))
+        y = apply_affine(edit.attn, self.attn(y, edit, attention, queries))
+        x = (x if queries is None else x[:, queries]) + y
+        y = apply_affine(edit.ln_2, self.ln_2(x))
+        return x + apply_affine(edit.mlp, self.mlp(y, edit))
 
 
 class AttentionPool(nn.Module):

@@ -10,25 +10,23 @@ from pathlib import Path
 
 from interlace._util.reading import check_regular
 from interlace._util.text import first_line, printable
-from interlace.backbone.checkpoints.bare import file_checkpoint
 from interlace.backbone.checkpoints.configs import check_open_clip
 from interlace.backbone.checkpoints.families import from_open_clip, open_clip_spec, refuse
-from interlace.backbone.checkpoints.files import HubRepository, LocalFolder
-from interlace.backbone.checkpoints.folder import (
+from interlace.backbone.checkpoints.image_processor import open_clip_preprocess
+from interlace.backbone.checkpoints.loaded import TEMPLATE, LoadedModel
+from interlace.backbone.checkpoints.model_folder import (
     HUGGING_FACE_WEIGHTS,
     OPEN_CLIP_CONFIG,
     OPEN_CLIP_WEIGHTS,
-    TEMPLATE,
-    LoadedModel,
     hugging_face_checkpoint,
     open_clip_checkpoint,
     open_clip_tokenizer,
 )
-from interlace.backbone.checkpoints.image_processor import open_clip_preprocess
 from interlace.backbone.checkpoints.pickles import PICKLED, is_pickled
 from interlace.backbone.checkpoints.tensors import read_weights
+from interlace.backbone.checkpoints.weights_file import file_checkpoint
 from interlace.backbone.dual import DualEncoder
-from interlace.backbone.hollow import hollow
+from interlace.backbone.files import HubRepository, LocalFolder
 from interlace.backbone.spec import Activation
 from interlace.errors import InterlaceError
 
@@ -88,22 +86,17 @@ def load(
             loaded, or nothing says which heads and activation a weights file means.
     """
     found = _find(name, arch, activation, cache_dir)
-    with hollow():  # random values would be overwritten at once
-        clip = DualEncoder(
-            found.spec,
-            source=found.source,
-            tokenizer=found.tokenizer,
-            preprocess=found.preprocess,
-            template=template or found.template,
-        )
-    clip.load_state_dict(found.state, assign=True)
-    return clip
+    return DualEncoder.from_parts(replace(found, template=template or found.template))
 
 
 def _find(
     name: str | Path, arch: str | None, activation: Activation | None, cache_dir: str | None
 ) -> LoadedModel:
     text = str(name)
+    if not text:
+        raise InterlaceError(
+            "a model made in memory has no name to load it by: save it, or give the model itself"
+        )
     path = Path(os.path.expanduser(text.removeprefix("local-dir:")))
     if os.path.isfile(path) and name != PICTO:
         return file_checkpoint(path, arch, activation)
@@ -145,7 +138,7 @@ def _is_path(text: str) -> bool:
 
 
 def _named_file(text: str) -> tuple[str, Path] | None:
-    """Return what stands before and after the colon of ``ARCHITECTURE[,ACTIVATION]:FILE``."""
+    """Split ``ARCHITECTURE[,ACTIVATION]:FILE`` at the colon; None for another form."""
     words, colon, place = text.partition(":")
     if not colon or words in ("hf", "hf-hub", "local-dir"):
         return None
@@ -154,9 +147,9 @@ def _named_file(text: str) -> tuple[str, Path] | None:
 
 
 def _from_folder(files: LocalFolder) -> LoadedModel:
-    """Return a folder of either kind.
+    """Read a folder of either kind.
 
-    Open_clip's config counts where both are there with its weights.
+    open_clip's config counts where both are there with its weights.
     """
     open_clip_weights = any(
         files.find(name) for name in OPEN_CLIP_WEIGHTS if name.startswith("open_clip")
@@ -172,7 +165,7 @@ def _from_folder(files: LocalFolder) -> LoadedModel:
 
 
 def _only_weights(folder: Path) -> tuple[str, ...]:
-    """Return weights of a folder that has one such file: as in open_clip, it may have any name."""
+    """Return the one weights file of a folder: as in open_clip, it may have any name."""
     names = [name for name in os.listdir(folder) if name not in _NO_WEIGHTS]
     for fits in (lambda name: name.endswith(".safetensors"), is_pickled):
         found = tuple(name for name in names if fits(name))
@@ -182,22 +175,21 @@ def _only_weights(folder: Path) -> tuple[str, ...]:
 
 
 def _from_tag(text: str, cache_dir: str | None) -> LoadedModel:
-    """Return an open_clip ``model:pretrained`` pair, or OpenAI's name of one of its models."""
+    """Load an open_clip ``model:pretrained`` pair, or OpenAI's name of one of its models."""
     import open_clip
-    from open_clip.pretrained import download_pretrained, get_pretrained_cfg
 
     model, _, tag = text.replace("/", "-").replace("@", "-").removesuffix("px").partition(":")
     by_openai = "/" in text or model.startswith("RN")
-    if not tag and by_openai and get_pretrained_cfg(model, "openai"):
+    if not tag and by_openai and open_clip.get_pretrained_cfg(model, "openai"):
         tag = "openai"
-    pretrained = get_pretrained_cfg(model, tag)
+    pretrained = open_clip.get_pretrained_cfg(model, tag)
     config = open_clip.get_model_config(model) if pretrained else None
     if not pretrained or config is None:
         raise InterlaceError(_unknown(text, model))
     check_open_clip(config, f"architecture {model}")
     refuse(config)
     try:
-        weights = download_pretrained(pretrained, cache_dir=cache_dir)
+        weights = open_clip.download_pretrained(pretrained, cache_dir=cache_dir)
     except Exception as error:  # whatever carries the download
         raise InterlaceError(
             f"cannot fetch {model}:{tag}: {type(error).__name__}: {first_line(error)}"
@@ -216,7 +208,7 @@ def _from_tag(text: str, cache_dir: str | None) -> LoadedModel:
 
 
 def known_names() -> list[str]:
-    """``picto`` and every ``model:pretrained`` pair of open_clip."""
+    """Return ``picto`` and every ``model:pretrained`` pair of open_clip."""
     import open_clip
 
     return [PICTO, *open_clip.list_pretrained(as_str=True)]

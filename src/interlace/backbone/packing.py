@@ -1,12 +1,13 @@
-"""Texts laid end to end: what they begin with in common stands once, and nothing is padding.
+"""Packed texts: their common prefix is stored once, and nothing is padded.
 
-In a causal tower no position sees a later one. So the positions with which all C texts begin
-(begin-of-text, an edit's tokens, the template's words before the class name) have the same values
-in every text: they are computed once, and every text attends to their keys and values. Each text
-adds its own positions up to the one that is read. Gradients of the shared positions sum over the
-texts by themselves. Linears and norms run over the P + N positions there are; only attention pads.
+In a causal tower no position attends to a later one. So the positions of the prefix that all C
+texts share (begin-of-text, an edit's tokens, the template's words before the class name) have the
+same values in every text: they are computed once, and every text attends to their keys and values.
+Each text adds its own positions up to the one that is read. The gradients of the shared positions
+sum over the texts without further code. Linears and norms run over P + N positions; only attention
+pads.
 
-A tower that is not causal sees its padding and the words that follow: nothing of it can be shared.
+A tower that is not causal attends to its padding and to later words: nothing can be shared.
 
 Shapes: C texts, P shared positions, N positions of all texts' own, S of the longest, D width,
 H heads of width d.
@@ -25,7 +26,7 @@ from interlace.backbone.layers import attend, attend_causally
 
 @dataclass(frozen=True)
 class Packing:
-    """Where the positions of C texts stand in one sequence of P + N.
+    """The layout of the positions of C texts in one sequence of P + N.
 
     Attributes:
         shared: P.
@@ -48,7 +49,7 @@ class Packing:
         Args:
             ids: [C, L].
             read: [C], the position each text is read at; what follows it is dropped.
-            share: whether positions in common are to stand once.
+            share: whether to store the common prefix once.
 
         Returns:
             The packing; the ids [P + N] and the positions [P + N] they had in their text.
@@ -71,7 +72,7 @@ class Packing:
         return packing, kept, positions
 
     def insert(self, count: int) -> Packing:
-        """With ``count`` more shared positions."""
+        """Return the packing with ``count`` more shared positions."""
         return replace(self, shared=self.shared + count, ends=self.ends + count)
 
     def parts(self, size: int) -> Iterator[tuple[Packing, slice]]:
@@ -84,21 +85,19 @@ class Packing:
             ends = self.ends[first:last] - own.start
             yield Packing(self.shared, last - first, self.longest, slots, ends), own
 
-    def mix(self, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
-        """Every position [1, P + N, H, d] attends to those before it in its own text."""
-        shared, kept = (
-            self.shared,
-            torch.ones(self.longest, self.shared + self.longest, dtype=torch.bool, device=q.device),
-        )
-        own = attend(self._grid(q), self._keys(k), self._keys(v), kept.tril(shared))
+    def attend(self, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
+        """Let every position [1, P + N, H, d] attend to those before it in its own text."""
+        shared = self.shared
+        seen = torch.ones(self.longest, shared + self.longest, dtype=torch.bool, device=q.device)
+        own = attend(self._grid(q), self._keys(k), self._keys(v), seen.tril(shared))
         own = own.flatten(0, 1) if self.slots is None else own.flatten(0, 1)[self.slots]
         if not shared:
             return own[None]
         common = attend_causally(q[:, :shared], k[:, :shared], v[:, :shared])
         return torch.cat([common, own[None]], dim=1)
 
-    def mix_ends(self, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
-        """Return the position each text is read at, [1, C, H, d], attends to its whole text."""
+    def attend_ends(self, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
+        """Let the position each text is read at, [1, C, H, d], attend to its whole text."""
         mask = None
         if self.slots is not None:
             there = torch.ones(
@@ -111,7 +110,7 @@ class Packing:
         return attend(q.transpose(0, 1), self._keys(k), self._keys(v), mask).transpose(0, 1)
 
     def _grid(self, y: Tensor) -> Tensor:
-        """Own positions of [1, P + N, H, d] as [C, S, H, d], zeros where a text has fewer."""
+        """Return own positions of [1, P + N, H, d] as [C, S, H, d], padded with zeros."""
         own = y[0, self.shared :]
         if self.slots is not None:
             size = (self.count * self.longest, *own.shape[1:])
@@ -126,7 +125,7 @@ class Packing:
 
 
 def _common(ids: Tensor, read: Tensor) -> int:
-    """How many positions all texts begin with in common; each keeps the one that is read."""
+    """Return the length of the texts' common prefix; each keeps the position that is read."""
     same = (ids == ids[:1]).all(dim=0)
     common = int(same.int().cumprod(0).sum())
     return min(common, int(read.min()))

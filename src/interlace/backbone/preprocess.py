@@ -99,7 +99,7 @@ class Preprocess:
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> "Preprocess":
-        """Reverses ``to_dict``.
+        """Undo :meth:`to_dict`.
 
         Raises:
             InterlaceError: A field is unknown, or has a value that is not allowed.
@@ -144,7 +144,7 @@ class _Chain:
 
 @dataclass(frozen=True, slots=True)
 class _Normalize:
-    """Makes a normalised tensor [3, H, W] of an image."""
+    """Make a normalised tensor [3, H, W] of an image."""
 
     mean: tuple[float, float, float]
     std: tuple[float, float, float]
@@ -157,7 +157,7 @@ class _Normalize:
 
 @dataclass(frozen=True, slots=True)
 class _Squash:
-    """Scales both sides to ``size``."""
+    """Scale both sides to ``size``."""
 
     size: int
     filter: Image.Resampling
@@ -168,7 +168,7 @@ class _Squash:
 
 @dataclass(frozen=True, slots=True)
 class _FitInside:
-    """Scales an image until its longer side is ``size``, and pads the shorter one evenly."""
+    """Scale an image until its longer side is ``size``, and pads the shorter one evenly."""
 
     size: int
     filter: Image.Resampling
@@ -185,7 +185,7 @@ class _FitInside:
 
 @dataclass(frozen=True, slots=True)
 class _FillCentre:
-    """Scales an image until its shorter side is ``size``, and keeps the square in the middle."""
+    """Scale an image until its shorter side is ``size``, and keeps the square in the middle."""
 
     size: int
     filter: Image.Resampling
@@ -233,7 +233,7 @@ _RATIOS = (3.0 / 4.0, 4.0 / 3.0)
 
 @dataclass(frozen=True, slots=True)
 class _RandomCrop:
-    """Cuts out a random part and scales it to ``size``."""
+    """Cut out a random part and scales it to ``size``."""
 
     size: int
     scale: tuple[float, float]
@@ -265,7 +265,7 @@ class _RandomCrop:
 
 
 def _flip(image: Image.Image) -> Image.Image:
-    """Mirrors every other image, by chance."""
+    """Mirror an image with probability one half."""
     if torch.rand(1) >= 0.5:
         return image
     return image.transpose(Image.Transpose.FLIP_LEFT_RIGHT)

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor
 
-from interlace.backbone.tower import PrefixState
+from interlace.backbone.prefix import PrefixState
 from interlace.errors import InterlaceError
 
 #: A prompt with ``{}`` in the place of the class name, or several whose features are averaged.
@@ -44,12 +44,12 @@ class Prompts:
         if self.ids.ndim != 2 or not len(self.ids):
             raise InterlaceError(f"prompt ids have shape {list(self.ids.shape)}, expected [C, L]")
         if self.templates < 1 or len(self.ids) % self.templates:
-            raise InterlaceError(f"{len(self.ids)} prompts are no {self.templates} for each class")
+            raise InterlaceError(f"{len(self.ids)} prompts are not {self.templates} for each class")
         if self.names and len(self.names) != len(self):
             raise InterlaceError(f"{len(self.names)} class names for {len(self)} prompts")
 
     def __len__(self) -> int:
-        """C, the number of classes."""
+        """Return C, the number of classes."""
         return len(self.ids) // self.templates
 
 

@@ -1,4 +1,4 @@
-"""What a dual encoder is made of: the numbers and choices that tell one checkpoint from another."""
+"""Architectures of dual encoders: the sizes and choices that distinguish checkpoints."""
 
 from __future__ import annotations
 

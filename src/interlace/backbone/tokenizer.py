@@ -1,4 +1,4 @@
-"""Tokenizers: texts to padded ids, and never a text cut short in silence."""
+"""Tokenizers: texts to padded ids; a text that is too long is an error, never cut."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from interlace.backbone.byte_pairs import (
     openai_merges,
     read_merges,
 )
-from interlace.backbone.checkpoints.files import HubRepository, LocalFolder
+from interlace.backbone.files import HubRepository, LocalFolder
 from interlace.errors import InterlaceError
 
 #: File of a model folder that holds its own merges, where they are not OpenAI's.
@@ -71,7 +71,7 @@ class TextTokenizer:
     save: Callable[[Path, str], dict[str, Any]]
 
     def __call__(self, texts: Sequence[str]) -> Tensor:
-        """Ids [n, L] of ``texts``.
+        """Return the ids [n, L] of ``texts``.
 
         Raises:
             InterlaceError: if a text has more tokens than the context holds.
@@ -96,7 +96,7 @@ def byte_pair_tokenizer(
     merges_file: Path | None = None,
     clean: str = "lower",
 ) -> TextTokenizer:
-    """CLIP's byte-pair tokenizer, open_clip's ``SimpleTokenizer``.
+    """Return CLIP's byte-pair tokenizer, open_clip's ``SimpleTokenizer``.
 
     A vocabulary smaller than OpenAI's keeps the first merges; the begin and end tokens are always
     its last two ids.
@@ -111,12 +111,26 @@ def byte_pair_tokenizer(
         InterlaceError: if the merges do not make a vocabulary of ``vocab_size``.
     """
     pairs = BytePairs(vocab_size, merges_file, clean)
+    own = vocab_size != CLIP_VOCABULARY or merges_file is not None
+    return as_text_tokenizer(pairs, context_length, own, clean)
+
+
+def as_text_tokenizer(
+    pairs: BytePairs, context_length: int, own: bool, clean: str = "lower"
+) -> TextTokenizer:
+    """Return byte pairs as a tokenizer.
+
+    Args:
+        pairs: the encoding.
+        context_length: L.
+        own: whether the merges are other than OpenAI's.
+        clean: open_clip's name of the text cleaning.
+    """
 
     def encode(texts: list[str]) -> list[list[int]]:
         return [pairs(text) for text in texts]
 
     def save(folder: Path, format: str) -> dict[str, Any]:
-        own = vocab_size != CLIP_VOCABULARY or merges_file is not None
         if own or format == "hf":
             _save_as_transformers(folder, pairs, context_length)
         if own and format == "open_clip":
@@ -130,7 +144,7 @@ def byte_pair_tokenizer(
 
 
 def has_clip_merges(path: Path) -> bool:
-    """Whether the ``merges.txt`` of a transformers tokenizer holds OpenAI's merges."""
+    """Return whether the ``merges.txt`` of a transformers tokenizer holds OpenAI's merges."""
     found = read_text(path, "list of merges", _TOKENIZER_BYTES).split("\n")[1:]
     expected = [line.strip() for line in read_merges(openai_merges())[1:]]
     return [line.strip() for line in found if line.strip()] == expected
@@ -180,9 +194,28 @@ def transformers_tokenizer(
         InterlaceError: if transformers is not installed, or ``source`` holds no tokenizer or one
             that needs code of its own.
     """
-    cleaned = cleaning(clean) if clean else str
-    shown = printable(str(source))
     tokenizer = _auto_tokenizer(source, cache_dir)
+    return wrap_transformers(tokenizer, str(source), context_length, clean, settings)
+
+
+def wrap_transformers(
+    tokenizer: Any,
+    name: str,
+    context_length: int,
+    clean: str | None = None,
+    settings: dict[str, Any] | None = None,
+) -> TextTokenizer:
+    """Return a tokenizer object of the transformers library as ours.
+
+    Args:
+        tokenizer: the object.
+        name: what messages and saved configurations call it.
+        context_length: L.
+        clean: open_clip's name of the text cleaning; None leaves texts to the tokenizer.
+        settings: open_clip's ``text_cfg`` entries that name this tokenizer, kept for saving.
+    """
+    cleaned = cleaning(clean) if clean else str
+    shown = printable(name)
 
     def encode(texts: list[str]) -> list[list[int]]:
         with _no_panic(f"the tokenizer of {shown!r} fails on these texts"):
@@ -191,7 +224,7 @@ def transformers_tokenizer(
 
     def save(folder: Path, format: str) -> dict[str, Any]:
         tokenizer.save_pretrained(str(folder))
-        kept = {"hf_tokenizer_name": str(source), **(settings or {})}
+        kept = {"hf_tokenizer_name": name, **(settings or {})}
         if clean:
             kept.setdefault("tokenizer_kwargs", {"clean": clean})
         return kept

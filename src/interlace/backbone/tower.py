@@ -1,100 +1,37 @@
 """The towers: one image tower and one text tower that serve every checkpoint family.
 
 A tower is frozen. What a method changes arrives as an :class:`~interlace.backbone.edits.Edit` with
-each call. Shapes: B images or texts, L positions, D width, E embedding, K inserted tokens.
+each call. This file defines what a tower computes: every position of every input, block by block.
+:mod:`~interlace.backbone.prefix` computes the same in less time, and is what a
+:class:`~interlace.backbone.dual.DualEncoder` runs.
+
+Shapes: B images or texts, L positions, D width, E embedding, K inserted tokens.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
 
 import torch
 from torch import Tensor, nn
-from torch.utils.checkpoint import checkpoint
 
-from interlace.backbone.edits import Edit, Tokens
-from interlace.backbone.layers import (
-    NO_EDIT,
-    AttentionPool,
-    Block,
-    Mix,
-    Positions,
-    apply_site,
-    attend,
-    attend_causally,
-)
-from interlace.backbone.packing import Packing
+from interlace.backbone.edits import NO_EDIT, Edit, Tokens
+from interlace.backbone.layers import AttentionFn, AttentionPool, Block, apply_affine, attend
 from interlace.backbone.spec import ImageSpec, TextSpec, TowerSpec
 from interlace.errors import InterlaceError
 
 
 @dataclass(frozen=True)
-class PrefixState:
-    """Inputs that went through the first blocks of a tower without an edit: they are constant.
-
-    A tower takes it in the place of its inputs, as often as an edit changes.
-
-    Attributes:
-        x: [B, L, D], or [1, P + N, D] of packed texts.
-        block: how many blocks are done.
-        read: [B], the position of each text that is read; None for images.
-        packing: how texts are packed; None where each has a row of its own.
-        frozen: [B, E], features of the tower without an edit; None where nobody asked for them.
-        chunk: how many texts go through the remaining blocks at a time, each part computed once
-            more for its gradient instead of being kept; None for all at once.
-    """
-
-    x: Tensor
-    block: int
-    read: Tensor | None = None
-    packing: Packing | None = None
-    frozen: Tensor | None = None
-    chunk: int | None = None
-
-    def __len__(self) -> int:
-        return len(self.x) if self.packing is None else self.packing.count
-
-    @classmethod
-    def cat(cls, parts: Sequence[PrefixState]) -> PrefixState:
-        """Unpacked inputs, one after the other."""
-        read = [p.read for p in parts if p.read is not None]
-        frozen = [p.frozen for p in parts if p.frozen is not None]
-        return cls(
-            torch.cat([p.x for p in parts]),
-            parts[0].block,
-            torch.cat(read) if read else None,
-            frozen=torch.cat(frozen) if frozen else None,
-        )
-
-    def take(self, index: Tensor) -> PrefixState:
-        """Return the inputs ``index`` of unpacked ones."""
-        read, frozen = (None if y is None else y[index] for y in (self.read, self.frozen))
-        return PrefixState(self.x[index], self.block, read, frozen=frozen)
-
-    def parts(self) -> Iterator[PrefixState]:
-        """``chunk`` texts at a time."""
-        size = self.chunk or len(self)
-        if self.packing is None:
-            for rows in torch.arange(len(self), device=self.x.device).split(size):
-                yield self.take(rows)
-            return
-        common, own = self.x[:, : self.packing.shared], self.x[:, self.packing.shared :]
-        for packing, rows in self.packing.parts(size):
-            yield PrefixState(torch.cat([common, own[:, rows]], dim=1), self.block, None, packing)
-
-
-@dataclass(frozen=True)
 class TowerOutput:
-    """What a tower made of its input; nothing is normalised.
+    """What a tower computes from its input; nothing is normalised.
 
     Attributes:
         features: [B, E].
         token_features: [B, E], the pooled inserted tokens through the edit's second projection;
             None where the edit has none.
-        frozen: [B, E], the features of the tower without the edit, from the same pass through the
-            shared first blocks; None where they were not asked for.
+        frozen: [B, E], the features of the tower without the edit; None where they were not asked
+            for.
     """
 
     features: Tensor
@@ -135,66 +72,12 @@ class Tower(nn.Module):
         """Position at which an edit's tokens are inserted."""
         raise NotImplementedError
 
-    def _embed(self, inputs: Tensor) -> tuple[Tensor, Tensor | None]:
-        """Embedded positions [B, L, D], and for text the position [B] that is read."""
-        raise NotImplementedError
-
-    def _enter(self, inputs: Tensor, edit: Edit) -> PrefixState:
-        """Embedded inputs as ``edit`` lets them be laid out, no block done."""
-        x, read = self._embed(inputs)
-        return PrefixState(x, 0, read)
-
-    def _last_rows(self, edit: Edit, packing: Packing | None) -> Positions:
-        """Return the positions that are read after the last block; None where most are."""
-        raise NotImplementedError
-
-    def _pool(self, x: Tensor, read: Tensor | None, inserted: int) -> Tensor:
-        """Pool [B, L, D] to [B, D], leaving out ``inserted`` tokens at :attr:`insert_at`.
-
-        Texts without ``read`` hold the position to read alone.
-        """
-        raise NotImplementedError
-
-    def _pool_tokens(self, tokens: Tensor) -> Tensor:
-        """Pool the inserted tokens [B, K, D] to [B, D]."""
-        return tokens.mean(dim=1)
-
-    def run_prefix(
-        self, inputs: Tensor, edit: Edit | None = None, frozen: bool = False
-    ) -> PrefixState:
-        """Run the blocks before the first one that ``edit`` changes.
-
-        What comes out serves every edit that starts no earlier, however its tensors change.
-
-        Args:
-            inputs: images [B, 3, H, W] or token ids [B, L].
-            edit: what will be changed; None for nothing.
-            frozen: whether to compute the unedited features too.
-
-        Raises:
-            InterlaceError: if ``inputs`` or ``edit`` do not fit the tower.
-        """
-        edit = self._checked(edit)
-        prefix = self._advance(self._enter(inputs, edit), edit)
-        return replace(prefix, frozen=self._unedited(prefix)) if frozen else prefix
-
-    def forward(
-        self,
-        inputs: Tensor | PrefixState,
-        edit: Edit | None = None,
-        frozen: bool = False,
-        shortcuts: bool = True,
-    ) -> TowerOutput:
+    def forward(self, inputs: Tensor, edit: Edit | None = None) -> TowerOutput:
         """Run the tower under ``edit``.
 
         Args:
-            inputs: images [B, 3, H, W], token ids [B, L], or what :meth:`begin` made of them.
+            inputs: images [B, 3, H, W] or token ids [B, L].
             edit: what to change; None leaves the tower as it is.
-            frozen: whether to return the unedited features too. Both passes share the blocks
-                before the first edited one, so the frozen model costs no second encoder.
-            shortcuts: False computes the same without any of them: every position of every text,
-                an explicit mask, all positions through the last block, a second full pass for the
-                unedited features.
 
         Returns:
             The features; see :class:`TowerOutput`.
@@ -202,126 +85,103 @@ class Tower(nn.Module):
         Raises:
             InterlaceError: if ``inputs`` or ``edit`` do not fit the tower.
         """
-        edit = self._checked(edit)
-        if not shortcuts:
-            return self._plainly(inputs, edit, frozen)
-        prefix = inputs if isinstance(inputs, PrefixState) else self._enter(inputs, edit)
-        prefix = self._advance(prefix, edit)
-        output = self._through(prefix, edit)
-        if not frozen:
-            return output
-        base = output.features if edit is NO_EDIT else self._unedited(prefix)
-        return TowerOutput(output.features, output.token_features, base)
+        edit = self.checked(edit)
+        x, read = self.embed(inputs)
+        for i, block in enumerate(self.blocks):
+            x = self.insert_tokens(x, edit.tokens, i)
+            x = block(x, edit.block(i), self.masked_attention(x))
+        return self.read_out(x, edit, read)
 
-    def _checked(self, edit: Edit | None) -> Edit:
+    def checked(self, edit: Edit | None) -> Edit:
+        """Return ``edit``, the empty one for None.
+
+        Raises:
+            InterlaceError: if it does not fit the tower.
+        """
         if edit is None:
             return NO_EDIT
         edit.check(self.depth, self.width)
         return edit
 
-    def _advance(self, prefix: PrefixState, edit: Edit) -> PrefixState:
-        """Up to the first block that ``edit`` changes; the last one never, it computes less."""
-        first = edit.first_block(self.depth)
-        if first < prefix.block:
-            raise InterlaceError(
-                f"the edit changes block {first + 1}, the inputs have gone through {prefix.block}"
-            )
-        x, stop = prefix.x, min(first, self.depth - 1)
-        for i in range(prefix.block, stop):
-            x = self.blocks[i](x, NO_EDIT, f"blocks.{i}", self._mix(prefix.packing))
-        return replace(prefix, x=x, block=max(stop, prefix.block))
+    def embed(self, inputs: Tensor) -> tuple[Tensor, Tensor | None]:
+        """Return embedded positions [B, L, D], and for text the position [B] that is read.
 
-    def _mix(self, packing: Packing | None) -> Mix:
-        """Which positions attend to which."""
-        if packing is not None:
-            return packing.mix
-        return attend_causally if self.causal else attend
+        Raises:
+            InterlaceError: if ``inputs`` do not fit the tower.
+        """
+        raise NotImplementedError
 
-    @torch.no_grad()
-    def _unedited(self, prefix: PrefixState) -> Tensor:
-        if prefix.frozen is not None:
-            return prefix.frozen
-        return self._through(prefix, NO_EDIT).features
+    def masked_attention(self, x: Tensor) -> AttentionFn:
+        """Return which positions of ``x`` [B, L, D] attend to which, by an explicit mask."""
+        mask = torch.ones(x.shape[1], x.shape[1], dtype=torch.bool, device=x.device)
+        return partial(attend, mask=mask.tril() if self.causal else mask)
 
-    def _through(self, prefix: PrefixState, edit: Edit) -> TowerOutput:
-        """Return the remaining blocks, pooling and projection."""
-        if prefix.chunk is None or prefix.chunk >= len(prefix):
-            return self._resume(prefix, edit)
-        run = self._resume
-        if torch.is_grad_enabled():
-            run = partial(checkpoint, run, use_reentrant=False)
-        outputs = [run(part, edit) for part in prefix.parts()]
-        tokens = [o.token_features for o in outputs if o.token_features is not None]
-        return TowerOutput(
-            torch.cat([o.features for o in outputs]), torch.cat(tokens) if tokens else None
-        )
+    def insert_tokens(self, x: Tensor, tokens: Tokens | None, block: int) -> Tensor:
+        """Insert an edit's tokens into ``x`` [B, L, D] before their first block, or refresh them.
 
-    def _resume(self, prefix: PrefixState, edit: Edit) -> TowerOutput:
-        x, packing, tokens = prefix.x, prefix.packing, edit.tokens
-        for i in range(prefix.block, self.depth):
-            if tokens is not None and i >= tokens.first_block:
-                x = self._place(x, tokens, i - tokens.first_block)
-                if packing is not None and i == tokens.first_block:
-                    packing = packing.insert(tokens.inserted)
-            mix, rows = self._mix(packing), None
-            if i == self.depth - 1:
-                rows = self._last_rows(edit, packing)
-                if rows is not None:
-                    mix = attend if packing is None else packing.mix_ends
-            x = self.blocks[i](x, edit, f"blocks.{i}", mix, rows)
-        if packing is not None:
-            return self._finish(x.transpose(0, 1), edit, None)
-        return self._finish(x, edit, prefix.read if rows is None else None)
+        Args:
+            x: what goes into the block.
+            tokens: the tokens, or None.
+            block: the block's index.
 
-    def _plainly(self, inputs: Tensor | PrefixState, edit: Edit, frozen: bool) -> TowerOutput:
-        """:meth:`forward` without shortcuts."""
-        if isinstance(inputs, PrefixState):
-            raise InterlaceError("without shortcuts a tower takes images or token ids")
-        x, read = self._embed(inputs)
-        for i, block in enumerate(self.blocks):
-            if edit.tokens is not None and i >= edit.tokens.first_block:
-                x = self._place(x, edit.tokens, i - edit.tokens.first_block)
-            mask = torch.ones(x.shape[1], x.shape[1], dtype=torch.bool, device=x.device)
-            mix = partial(attend, mask=mask.tril() if self.causal else mask)
-            x = block(x, edit, f"blocks.{i}", mix)
-        output = self._finish(x, edit, read)
-        if not frozen:
-            return output
-        with torch.no_grad():
-            base = self._plainly(inputs, NO_EDIT, frozen=False).features
-        return TowerOutput(output.features, output.token_features, base)
-
-    def _place(self, x: Tensor, tokens: Tokens, step: int) -> Tensor:
-        """Insert the tokens (``step`` 0) or refresh them before a later block."""
-        at, count = self.insert_at, tokens.count
-        if step >= len(tokens.values):
+        Raises:
+            InterlaceError: if tokens are to overwrite more positions than there are.
+        """
+        step = -1 if tokens is None else block - tokens.first_block
+        if tokens is None or not 0 <= step < len(tokens.values):
             return x
+        at, count = self.insert_at, tokens.count
         values = tokens.values[step].to(x.dtype).expand(len(x), -1, -1)
+        rest = at + count
         if step == 0:
-            rest = at + count - tokens.inserted
+            rest -= tokens.inserted
             if x.shape[1] < rest:
                 raise InterlaceError(
                     f"{count} tokens are to overwrite positions of a sequence of {x.shape[1]}"
                 )
-            return torch.cat([x[:, :at], values, x[:, rest:]], dim=1)
-        if tokens.carry:
-            previous = x[:, at : at + count]
-            values = (1 - tokens.carry) * values + tokens.carry * previous
-        return torch.cat([x[:, :at], values, x[:, at + count :]], dim=1)
+        elif tokens.carry:
+            values = (1 - tokens.carry) * values + tokens.carry * x[:, at:rest]
+        return torch.cat([x[:, :at], values, x[:, rest:]], dim=1)
 
-    def _finish(self, x: Tensor, edit: Edit, read: Tensor | None) -> TowerOutput:
-        count, inserted = (
-            (0, 0) if edit.tokens is None else (edit.tokens.count, edit.tokens.inserted)
-        )
-        x = apply_site(edit, "ln_final", self.ln_final(x))
-        features = self._project(self._pool(x, read, inserted), edit.projection)
-        features = apply_site(edit, "projection", features)
-        if edit.token_projection is None:
+    def read_out(self, x: Tensor, edit: Edit, read: Tensor | None) -> TowerOutput:
+        """Turn what the last block computed into features: last LayerNorm, pooling, projection.
+
+        Args:
+            x: [B, L, D].
+            edit: what to change.
+            read: [B], the position of each text that is read; None for images, and for texts whose
+                first position is the one.
+        """
+        x = apply_affine(edit.after_ln_final, self.ln_final(x))
+        inserted = 0 if edit.tokens is None else edit.tokens.inserted
+        features = self.project(self.pool_positions(x, read, inserted), edit.projection)
+        features = apply_affine(edit.after_projection, features)
+        if edit.tokens is None or edit.token_projection is None:
             return TowerOutput(features)
-        tokens = self._pool_tokens(x[:, self.insert_at : self.insert_at + count])
+        tokens = self.pool_tokens(x[:, self.insert_at : self.insert_at + edit.tokens.count])
         return TowerOutput(features, tokens @ edit.token_projection.to(tokens.dtype))
 
-    def _project(self, pooled: Tensor, replacement: Tensor | None) -> Tensor:
+    def pool_positions(self, x: Tensor, read: Tensor | None, inserted: int) -> Tensor:
+        """Pool [B, L, D] to [B, D].
+
+        Args:
+            x: the positions.
+            read: see :meth:`read_out`.
+            inserted: tokens at :attr:`insert_at` to leave out.
+        """
+        raise NotImplementedError
+
+    def pool_tokens(self, tokens: Tensor) -> Tensor:
+        """Pool the inserted tokens [B, K, D] to [B, D]."""
+        return tokens.mean(dim=1)
+
+    def project(self, pooled: Tensor, replacement: Tensor | None = None) -> Tensor:
+        """Map ``pooled`` [B, D] to the embedding [B, E].
+
+        Args:
+            pooled: what pooling returned.
+            replacement: [D, E] in place of the tower's own projection.
+        """
         matrix = self.projection if replacement is None else replacement
         if matrix is None:
             return pooled
@@ -351,7 +211,8 @@ class ImageTower(Tower):
         """After the class token, or in front where the tower has none."""
         return int(self.spec.class_token)
 
-    def _embed(self, inputs: Tensor) -> tuple[Tensor, None]:
+    def embed(self, inputs: Tensor) -> tuple[Tensor, None]:
+        """Embed images [B, 3, H, W] as [B, L, D]."""
         size = self.spec.image_size
         if inputs.ndim != 4 or inputs.shape[1:] != (3, size, size):
             raise InterlaceError(
@@ -364,13 +225,8 @@ class ImageTower(Tower):
         x = x + self.positions.to(x.dtype)
         return (x if self.ln_pre is None else self.ln_pre(x)), None
 
-    def _last_rows(self, edit: Edit, packing: Packing | None) -> Positions:
-        if self.spec.pool != "cls":
-            return None
-        tokens = 0 if edit.tokens is None or edit.token_projection is None else edit.tokens.count
-        return slice(0, self.insert_at + tokens)
-
-    def _pool(self, x: Tensor, read: Tensor | None, inserted: int) -> Tensor:
+    def pool_positions(self, x: Tensor, read: Tensor | None, inserted: int) -> Tensor:
+        """Pool [B, L, D] to [B, D] as the tower's ``pool`` says."""
         at = self.insert_at
         if self.spec.pool == "cls":
             return x[:, 0]
@@ -378,8 +234,8 @@ class ImageTower(Tower):
             return x[:, at + inserted :].mean(dim=1)
         return self.pool(torch.cat([x[:, :at], x[:, at + inserted :]], dim=1) if inserted else x)
 
-    def _pool_tokens(self, tokens: Tensor) -> Tensor:
-        """Mean, or the attention pool where the tower has one: it leads to the embedding."""
+    def pool_tokens(self, tokens: Tensor) -> Tensor:
+        """Average [B, K, D], or use the attention pool where there is one: it leads to [B, E]."""
         return tokens.mean(dim=1) if self.pool is None else self.pool(tokens)
 
 
@@ -400,11 +256,17 @@ class TextTower(Tower):
         return int(self.spec.begins_with_token)
 
     def read_position(self, ids: Tensor) -> Tensor:
-        """Position [B] whose output is the feature of each text of ``ids`` [B, L].
+        """Return the position [B] whose output is the feature of each text of ``ids`` [B, L].
 
         Raises:
-            InterlaceError: if a text holds no end-of-text token where one is to be read.
+            InterlaceError: if the ids do not fit the context, or a text holds no end-of-text token
+                where one is to be read.
         """
+        if ids.ndim != 2 or not 0 < ids.shape[1] <= self.spec.context_length:
+            raise InterlaceError(
+                f"token ids have shape {list(ids.shape)}, "
+                f"the model takes [B, at most {self.spec.context_length}]"
+            )
         if self.spec.pool == "argmax":
             return ids.argmax(dim=-1)
         if self.spec.pool == "eos":
@@ -417,56 +279,14 @@ class TextTower(Tower):
         position = 0 if self.spec.pool == "first" else ids.shape[1] - 1
         return torch.full((len(ids),), position, device=ids.device)
 
-    def _read_of(self, inputs: Tensor) -> Tensor:
-        if inputs.ndim != 2 or not 0 < inputs.shape[1] <= self.spec.context_length:
-            raise InterlaceError(
-                f"token ids have shape {list(inputs.shape)}, "
-                f"the model takes [B, at most {self.spec.context_length}]"
-            )
-        return self.read_position(inputs)
-
-    def _embed(self, inputs: Tensor) -> tuple[Tensor, Tensor]:
-        read = self._read_of(inputs)
+    def embed(self, inputs: Tensor) -> tuple[Tensor, Tensor]:
+        """Embed token ids [B, L] as [B, L, D], and find the position [B] that is read."""
+        read = self.read_position(inputs)
         x = self.table(inputs)
         return x + self.positions[: x.shape[1]].to(x.dtype), read
 
-    def _enter(self, inputs: Tensor, edit: Edit) -> PrefixState:
-        """Embed texts without the positions that nobody sees.
-
-        In a causal tower nothing after the position that is read counts, and the positions all
-        texts begin with have the same values in each: see :mod:`~interlace.backbone.packing`. A
-        tower that is not causal (SigLIP) attends to its padding, which its training taught it to
-        expect: its texts keep their full length.
-        """
-        read = self._read_of(inputs)
-        if not self.causal:
-            x, read = self._embed(inputs)
-            return PrefixState(x, 0, read)
-        # a change that drops inputs by chance draws for every text anew: nothing is in common
-        share = not any(change.dropout for change in edit.low_rank.values())
-        packing, ids, positions = Packing.of(inputs, read, share)
-        if edit.tokens is not None:
-            count = edit.tokens.count
-            room = self.insert_at + count - edit.tokens.inserted
-            if packing.shared < room or edit.token_projection is not None:
-                x, read = self._embed(inputs[:, : int(read.max()) + 1])
-                return PrefixState(x, 0, read)
-        x = self.table(ids) + self.positions[positions]
-        return PrefixState(x[None], 0, packing=packing)
-
-    def _last_rows(self, edit: Edit, packing: Packing | None) -> Positions:
-        if packing is not None:
-            return packing.ends
-        if self.causal or edit.token_projection is not None:
-            return None
-        if self.spec.pool == "last":
-            return slice(-1, None)
-        if self.spec.pool == "first":
-            moved = 0 if edit.tokens is None or self.insert_at else edit.tokens.inserted
-            return slice(moved, moved + 1)
-        return None
-
-    def _pool(self, x: Tensor, read: Tensor | None, inserted: int) -> Tensor:
+    def pool_positions(self, x: Tensor, read: Tensor | None, inserted: int) -> Tensor:
+        """Take the position [B, D] of each text in [B, L, D] that is read."""
         if read is None:
             return x[:, 0]
         shifted = torch.where(read >= self.insert_at, read + inserted, read)

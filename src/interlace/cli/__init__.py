@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import os
 import sys
-from importlib.metadata import version
 from typing import Annotated
 
 import typer
 
+from interlace import __version__
 from interlace.cli import (
     bench,
     compare,
@@ -49,14 +49,14 @@ for command in (
     show,
     demo,
 ):
-    app.command(command.NAME)(command.run)
-app.add_typer(data.app, name=data.NAME)
-app.add_typer(search.app, name=search.NAME)
+    app.command(command.__name__.rpartition(".")[2])(command.run)
+app.add_typer(data.app)
+app.add_typer(search.app)
 
 
 def _version(wanted: bool) -> None:
     if wanted:
-        out.print(f"interlace {version('interlace')}")
+        out.print(f"interlace {__version__}")
         raise typer.Exit
 
 
@@ -72,11 +72,11 @@ def _options(
         ),
     ] = None,
     truncated: Annotated[
-        bool, typer.Option("--truncated", help="Take what image files hold that are cut short.")
+        bool, typer.Option("--truncated", help="Read truncated image files as far as they go.")
     ] = False,
 ) -> None:
     """Adapt CLIP-like models from a few labelled images by coupling their two towers."""
-    # by the environment, so that processes which the commands start read images alike
+    # through the environment, so that processes which the commands start read images alike
     if max_pixels is not None:
         os.environ["INTERLACE_MAX_PIXELS"] = str(max_pixels)
     if truncated:

@@ -15,7 +15,7 @@ from interlace._util.text import printable
 
 
 class PlainConsole(Console):
-    """A console for names that somebody else chose.
+    """A console for names that others chose.
 
     ``[bold]``, ``:smile:`` and paths stay as they are, in lines, in cells and titles of tables and
     in bars alike; control characters and lone surrogates are written as escapes. A string is
@@ -26,18 +26,18 @@ class PlainConsole(Console):
         super().__init__(stderr=stderr, markup=False, highlight=False, emoji=False)
 
     def print(self, *objects: Any, **settings: Any) -> None:
-        """Print as rich does, but a string is one line: what stands in it makes no second one."""
+        """Print as rich does, but each string as one line, whatever it contains."""
         objects = tuple(printable(item) if isinstance(item, str) else item for item in objects)
         text = all(isinstance(item, str | Text) for item in objects)
         settings.setdefault("soft_wrap", text)
         super().print(*objects, **settings)
 
     def render_str(self, text: str, **settings: Any) -> Text:
-        """Make what is printed of a string, also in a table; its width is that of the escapes."""
+        """Render a string, also in a table; its width is that with the escapes."""
         return super().render_str(printable(text, keep="\n"), **settings)
 
     def _render_buffer(self, buffer: Iterable[Segment]) -> str:
-        """Make what is written: here all text comes by, whatever object it was part of."""
+        """Escape what is written: all text passes here, whatever object it was part of."""
         return super()._render_buffer(
             segment
             if segment.control or segment.text.isprintable()
@@ -47,7 +47,7 @@ class PlainConsole(Console):
 
 
 def accept_any_text() -> None:
-    """Have standard output take text that its encoding lacks, as escapes; stderr does so anyway."""
+    """Write characters that the encoding of standard output lacks as escapes."""
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")

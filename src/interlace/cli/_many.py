@@ -1,10 +1,10 @@
-"""What commands over many images share: their bar, their interrupt, what they skip."""
+"""What commands over many images share: their bar, their interrupt, lines on what was skipped."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 import typer
 from rich.progress import (
@@ -25,12 +25,12 @@ SHOWN = 10
 
 
 @contextmanager
-def image_bar(title: str, goes_on: str) -> Iterator[Callable[[int, int | None], None]]:
-    """Return a progress bar over images; it takes how many are done and how many there are.
+def image_bar(title: str, resumes: str) -> Iterator[Callable[[int, int | None], None]]:
+    """Show a progress bar over images; it takes how many are done and how many there are.
 
     Args:
         title: what is done with them.
-        goes_on: what an interrupt says after "interrupted:".
+        resumes: what an interrupt says after "interrupted:".
     """
     columns = (
         TextColumn("{task.description}", markup=False),
@@ -46,12 +46,12 @@ def image_bar(title: str, goes_on: str) -> Iterator[Callable[[int, int | None], 
             bar = progress.add_task(title, total=None)
             yield lambda done, total: progress.update(bar, completed=done, total=total)
     except KeyboardInterrupt:
-        err.print(f"interrupted: {goes_on}")
+        err.print(f"interrupted: {resumes}")
         raise typer.Exit(130) from None
 
 
 def tell_skipped(skipped: Sequence[Skipped], hidden: Sequence[Skipped] = ()) -> None:
-    """Return the first few files that were left out, and in a line how many more and hidden."""
+    """Print the first few files that were left out, and how many more and hidden ones."""
     for item in skipped[:SHOWN]:
         err.print(f"  skipped {item.key}: {item.reason}")
     if len(skipped) > SHOWN:
@@ -62,12 +62,29 @@ def tell_skipped(skipped: Sequence[Skipped], hidden: Sequence[Skipped] = ()) -> 
         err.print(f"  {count_of(len(hidden), 'hidden file')} {verb} not read: {names}")
 
 
+class DataNotes(Protocol):
+    """What reading a data set tells: a task, or the report of a check."""
+
+    @property
+    def notes(self) -> Sequence[str]:
+        """How the data was understood."""
+
+    @property
+    def skipped(self) -> Sequence[Skipped]:
+        """Files that could not be used."""
+
+    @property
+    def hidden(self) -> Sequence[Skipped]:
+        """Files that are hidden."""
+
+
+def tell_data(data: DataNotes) -> None:
+    """Print how a data set was understood, and what of it was left out."""
+    tell_notes(data.notes)
+    tell_skipped(data.skipped, data.hidden)
+
+
 def tell_notes(notes: Sequence[str]) -> None:
-    """Return what a user should know of how data was understood, a line each."""
+    """Print how data was understood, a line for each note."""
     for note in notes:
         err.print(f"  note: {note}")
-
-
-def tell(line: str) -> None:
-    """Return a line for the user, as it is."""
-    err.print(line)

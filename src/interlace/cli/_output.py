@@ -20,7 +20,7 @@ from interlace.cli._usage import UsageError, usage_line
 from interlace.errors import InterlaceError
 
 if TYPE_CHECKING:
-    from interlace.train.trainer import Progress as Step
+    from interlace.train.callbacks import Progress as Step
 
 #: Results; stays clean of anything else, so it can be piped.
 out = PlainConsole()
@@ -30,11 +30,10 @@ err = PlainConsole(stderr=True)
 
 @contextmanager
 def errors() -> Iterator[None]:
-    """Turn what the user can mend into one line on stderr and exit code 2.
+    """Turn what the user can fix into one line on stderr and exit code 2.
 
-    That is an :class:`InterlaceError`, a call that is none, a path that cannot be used, a full
-    disk, too little memory, or an argument that is no text. Anything else is a fault of ours and
-    stays a traceback.
+    That is an :class:`InterlaceError`, a wrong call, a path that cannot be used, a full disk, too
+    little memory, or an argument that is not text. Anything else is a bug and stays a traceback.
     """
     try:
         yield
@@ -68,7 +67,7 @@ def _refuse(reason: str) -> NoReturn:
 
 
 def tell_error(line: str) -> None:
-    """Print one line that says what went wrong; what stands in it can make no second one."""
+    """Print one line that says what went wrong, whatever it contains."""
     err.print(line, style="bold red")
 
 
@@ -77,25 +76,29 @@ def _shortened(text: str, most: int = 200) -> str:
 
 
 def print_json(data: Any) -> None:
-    """Write ``data`` to stdout for a machine: ASCII, and no number that JSON does not know."""
+    """Print ``data`` as JSON: in ASCII, with finite numbers only."""
     sys.stdout.write(json.dumps(data, indent=1, allow_nan=False) + "\n")
 
 
 @contextmanager
 def resumable() -> Iterator[None]:
-    """On an interrupt, say how to go on; the command line's own handler is silent."""
+    """On an interrupt, say how to resume; the command line's own handler is silent."""
     try:
         yield
     except KeyboardInterrupt:
-        err.print("interrupted: the same command goes on after the last finished epoch")
+        err.print("interrupted: the same command resumes after the last finished epoch")
         raise typer.Exit(130) from None
 
 
 @contextmanager
 def training_bar(title: str) -> Iterator[Callable[..., None]]:
-    """Return a progress bar over the steps of a fit, with loss and accuracy.
+    """Show a progress bar over the steps of a fit, with loss and accuracy.
 
-    What it yields takes a step, and a new title where the fit is another one.
+    Args:
+        title: what is fitted.
+
+    Yields:
+        What takes a step, and a new title where another fit began.
     """
     columns = (
         TextColumn("{task.description}", markup=False),
@@ -129,7 +132,14 @@ def accuracy_table(
     method: str,
     caption: str = "",
 ) -> Table:
-    """Zero-shot against an adapted model: (name, zero-shot, adapted) as fractions."""
+    """Make a table of zero-shot against an adapted model.
+
+    Args:
+        title: stands above it.
+        rows: name, zero-shot and adapted value as fractions.
+        method: heading of the adapted values.
+        caption: stands below it.
+    """
     table = Table(title=title, caption=caption or None, title_justify="left")
     table.add_column("")
     for heading in ("zero-shot", method, "gain"):
@@ -141,13 +151,10 @@ def accuracy_table(
 
 
 def percent(value: float | None) -> str:
-    """Return a fraction as percent, one decimal; a dash where there is none."""
+    """Format a fraction in percent with one decimal; a dash where there is none."""
     return "-" if value is None else f"{100 * value:.1f}"
 
 
 def signed_points(value: float | None) -> str:
-    """Return a difference of fractions in percentage points, with its sign.
-
-    A dash where there is none.
-    """
+    """Format a difference of fractions in points, with its sign; a dash where there is none."""
     return "-" if value is None else f"{100 * value:+.1f}"

@@ -1,13 +1,11 @@
-"""What ``fit``, ``evaluate`` and ``demo`` leave besides the model.
-
-Figures first, then a picture.
-"""
+"""What commands write besides the model: figures first, then a picture."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -22,12 +20,12 @@ if TYPE_CHECKING:
 
 
 def note(line: str) -> None:
-    """Return a line beside the results that a reader should know."""
+    """Print a note on the results."""
     err.print(f"note: {line}")
 
 
 def drawn(picture: Path, draw: Callable[[], str]) -> bool:
-    """Draw a picture; whatever stops it is a note, since the figures are what was asked for.
+    """Draw a picture; a failure is a note, since the figures are what was asked for.
 
     Args:
         picture: the file.
@@ -62,9 +60,27 @@ def written(path: Path | None, record: Any) -> Iterator[None]:
 
 
 def picture_of(data: str) -> str:
-    """Name of the picture of an evaluation on ``data``, apart from that of the fit."""
+    """Name the picture of an evaluation on ``data``, differently from that of the fit."""
     name = re.sub(r"[^\w.-]+", "-", Path(data).name or data).strip(".-")[:80]
     return f"confusion-{name or 'data'}.png"
+
+
+def prompted(
+    task: FewShotTask, clip: DualEncoder, data: str, root: Path | None, template: str | None
+) -> FewShotTask:
+    """Give the model's own prompt to images of the user's own that were given none.
+
+    Args:
+        task: the task as it was read.
+        clip: the model.
+        data: what the task was read from.
+        root: the data root.
+        template: the prompt that was asked for, or None.
+    """
+    from interlace.adaptation.templates import choose_template
+
+    chosen = choose_template(template, data, root, clip.template)
+    return task if chosen is None else replace(task, template=chosen)
 
 
 def tell_twins(clip: DualEncoder, tasks: Iterable[FewShotTask]) -> None:

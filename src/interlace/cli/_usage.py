@@ -8,8 +8,8 @@ import typer
 
 from interlace._util.text import first_line
 
-#: What typer raises for arguments it cannot use. It brings its own click or uses the package, as
-#: its version may be; this is the base that the errors of either have in common.
+#: What typer raises for arguments it cannot use. Versions of typer bring their own click or use the
+#: package; this is the common base of the errors of either.
 UsageError: type[Exception] = next(
     one for one in reversed(typer.BadParameter.__mro__) if hasattr(one, "format_message")
 )

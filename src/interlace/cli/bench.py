@@ -31,8 +31,6 @@ if TYPE_CHECKING:
     from interlace.experiments.cell import CellSpec
     from interlace.protocols import Protocol
 
-NAME = "bench"
-
 
 def run(
     protocol: Annotated[

@@ -29,8 +29,6 @@ if TYPE_CHECKING:
     from interlace.adaptation.model import AdaptedModel
     from interlace.experiments.compare import ComparedCell
 
-NAME = "compare"
-
 
 def run(
     data: Data,
@@ -79,8 +77,8 @@ def run(
     from interlace.experiments.compare import compare
     from interlace.experiments.grid import settings_of_each
     from interlace.experiments.summaries import BASELINE
+    from interlace.train.callbacks import Progress
     from interlace.train.optim import resolve_device
-    from interlace.train.trainer import Progress
 
     names = split_list(methods)
     own_seeds = numbers(seeds, "seeds")

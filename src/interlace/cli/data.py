@@ -23,10 +23,8 @@ from interlace.cli._options import (
 from interlace.cli._output import err, out, print_json
 from interlace.errors import InterlaceError
 
-NAME = "data"
-
 app = typer.Typer(
-    name=NAME,
+    name="data",
     help="List, check, draw from and download data sets.\n\nExample: interlace data check eurosat",
     no_args_is_help=True,
     rich_markup_mode="markdown",

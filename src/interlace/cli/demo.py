@@ -20,7 +20,6 @@ if TYPE_CHECKING:
     from interlace.evaluation.plots import GainRow
     from interlace.experiments.compare import ComparedCell
 
-NAME = "demo"
 TITLES = {
     "base": "base classes",
     "novel": "novel classes",
@@ -54,7 +53,7 @@ def run(
     from interlace.data.task import FewShotTask
     from interlace.evaluation.plots import gain_png
     from interlace.experiments.compare import compare
-    from interlace.train.trainer import Progress
+    from interlace.train.callbacks import Progress
 
     if methods.get(method).fixed_classes:
         raise InterlaceError(

@@ -8,12 +8,16 @@ from typing import Annotated
 import typer
 
 from interlace.cli._many import image_bar, tell_skipped
-from interlace.cli._options import Json
+from interlace.cli._options import (
+    MODELS,
+    BatchSize,
+    DecodeThreads,
+    Device,
+    EngineName,
+    Json,
+    Strict,
+)
 from interlace.cli._output import out, print_json
-from interlace.errors import InterlaceError
-
-NAME = "embed"
-ENGINES = ("local", "ray")
 
 
 def run(
@@ -25,40 +29,33 @@ def run(
         ),
     ],
     output: Annotated[Path, typer.Option("--output", "-o", help="Parquet file to write.")],
-    model: Annotated[
-        str, typer.Option(help="picto, ViT-B-16:openai, hf:NAME, a path, or the folder of a fit.")
-    ],
+    model: Annotated[str, typer.Option(help=f"{MODELS}, or the folder of a fit.")],
     engine: Annotated[
-        str, typer.Option(help="local, or ray: the cluster of $RAY_ADDRESS, or one started here.")
-    ] = "local",
+        EngineName,
+        typer.Option(help="This process, or Ray: the cluster of $RAY_ADDRESS or one started here."),
+    ] = EngineName.local,
     overwrite: Annotated[
         bool, typer.Option("--overwrite", help="Replace the file, or parts of another run.")
     ] = False,
-    strict: Annotated[
-        bool, typer.Option("--strict", help="An image that cannot be used is an error.")
-    ] = False,
-    batch_size: Annotated[int, typer.Option(help="Images encoded at a time.", min=1)] = 64,
-    workers: Annotated[
-        int | None, typer.Option(help="Threads that decode; chosen by default.", min=1)
-    ] = None,
-    unit: Annotated[int, typer.Option(help="Images of a part file.", min=1)] = 2048,
-    device: Annotated[str, typer.Option(help="auto, cpu, cuda, ...")] = "auto",
+    strict: Strict = False,
+    batch_size: BatchSize = 64,
+    workers: DecodeThreads = None,
+    unit: Annotated[int, typer.Option(help="Images per part file.", min=1)] = 2048,
+    device: Device = "auto",
     as_json: Json = False,
 ) -> None:
-    """Write the vectors of many images to a Parquet file; an interrupted run goes on.
+    """Write the vectors of many images to a Parquet file; interrupted runs resume.
 
     Example: interlace embed photos/ -o vectors.parquet --model run/ --engine ray
     """
-    if engine not in ENGINES:
-        raise InterlaceError(f"--engine {engine}: must be {' or '.join(ENGINES)}")
     from interlace.search.embed import embed
 
-    with image_bar("embed", "the same command goes on after the last finished part") as bar:
+    with image_bar("embed", "the same command resumes after the last finished part") as bar:
         report = embed(
             source,
             output,
             model,
-            engine="ray" if engine == "ray" else "local",
+            engine=engine.value,
             overwrite=overwrite,
             strict=strict,
             device=device,
@@ -79,8 +76,8 @@ def run(
         )
         return
     tell_skipped(report.skipped)
-    went_on = f", {report.resumed} parts were there already" if report.resumed else ""
+    resumed = f", {report.resumed} parts were there already" if report.resumed else ""
     out.print(
         f"{report.output}: {report.count:,} vectors of {report.model.dim} numbers, "
-        f"{len(report.skipped):,} skipped{went_on}"
+        f"{len(report.skipped):,} skipped{resumed}"
     )

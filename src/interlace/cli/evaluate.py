@@ -10,14 +10,18 @@ from rich.table import Table
 
 from interlace._util.files import check_writable
 from interlace._util.text import count_of, listed
-from interlace.cli._many import tell_notes, tell_skipped
+from interlace.cli._many import tell_data
 from interlace.cli._options import (
     Data,
     DataRoot,
+    Device,
     IgnoreColumns,
     ImageColumn,
+    Json,
     LabelColumn,
+    RunFolder,
     SplitColumn,
+    Strict,
     columns_of,
 )
 from interlace.cli._output import accuracy_table, out, print_json
@@ -26,12 +30,11 @@ from interlace.cli._run_files import drawn, note, picture_of, tell_twins
 if TYPE_CHECKING:
     from interlace.adaptation.model import AdaptedModel
     from interlace.data.task import FewShotTask
-
-NAME = "evaluate"
+    from interlace.evaluation.classification import Scores
 
 
 def run(
-    bundle: Annotated[Path, typer.Argument(metavar="RUN", help="Folder that `fit` wrote.")],
+    bundle: RunFolder,
     data: Data,
     data_root: DataRoot = None,
     image_column: ImageColumn = None,
@@ -40,21 +43,20 @@ def run(
     ignore_columns: IgnoreColumns = "",
     class_names: Annotated[
         Path | None,
-        typer.Option(help="File of class names; by default folders have the names of the fit."),
+        typer.Option(help="File of class names; by default folders are named as in the fit."),
     ] = None,
     confusion: Annotated[
         Path | None,
-        typer.Option(help="Picture of the confusion matrix (RUN/confusion-DATA.png)."),
+        typer.Option(help="File for the confusion matrix; by default RUN/confusion-DATA.png."),
     ] = None,
-    device: Annotated[str, typer.Option(help="auto, cpu, cuda, ...")] = "auto",
-    strict: Annotated[
-        bool, typer.Option("--strict", help="Unusable image files are errors.")
-    ] = False,
-    as_json: Annotated[bool, typer.Option("--json", help="Print the result as JSON.")] = False,
+    device: Device = "auto",
+    strict: Strict = False,
+    as_json: Json = False,
 ) -> None:
-    """Score an adapted model against zero-shot; images it was fitted on are left out.
+    """Compare an adapted model with zero-shot on labelled images that it was not fitted on.
 
-    A model fitted on the base half of the classes is scored on base, novel and all classes.
+    A model that was fitted on the base half of the classes is scored on base, novel and all
+    classes.
 
     Example: interlace evaluate run/ photos/
     """
@@ -81,8 +83,7 @@ def run(
         columns=columns_of(image_column, label_column, split_column, ignore_columns),
     )
     adapted = load_adapted(bundle, device=device)
-    tell_notes(task.notes)
-    tell_skipped(task.skipped, task.hidden)
+    tell_data(task)
     tell_twins(adapted.clip, [task])
     result = evaluate(adapted, task)
     known = len(set(task.classes) & set(adapted.trained_classes))
@@ -102,19 +103,23 @@ def run(
     if isinstance(before, BaseNovelScores) or isinstance(after, BaseNovelScores):
         out.print(_halves_table(task.name, before, after, method, left_out))
         return
-    rows = [
-        ("top-1 accuracy, %", before.top1, after.top1),
-        ("mean per class, %", before.mean_per_class, after.mean_per_class),
-        ("calibration error, %", before.ece, after.ece),
-    ]
-    classes = result.classes  # of a method bound to its classes, all of these
     trained = "trained on these classes" if result.seen else "not trained on all of these classes"
+    classes = result.classes  # a method with fixed classes answers with all of them
     title = f"{task.name}: {after.n} images, {len(classes)} classes"
-    out.print(accuracy_table(title, rows, method, f"{method}: {trained}{left_out}"))
+    caption = f"{method}: {trained}{left_out}"
+    out.print(accuracy_table(title, _rows(before, after), method, caption))
     picture = confusion or bundle / picture_of(task.name)
     title = f"{method} on {task.name}"
     if drawn(picture, lambda: confusion_png(picture, after.counts, classes, title)):
         out.print(f"confusion matrix in {picture}")
+
+
+def _rows(before: Scores, after: Scores) -> list[tuple[str, float | None, float | None]]:
+    return [
+        ("top-1 accuracy, %", before.top1, after.top1),
+        ("mean per class, %", before.mean_per_class, after.mean_per_class),
+        ("calibration error, %", before.ece, after.ece),
+    ]
 
 
 def _tell_unknown(adapted: AdaptedModel, task: FewShotTask, known: int) -> None:

@@ -7,25 +7,24 @@ from typing import Annotated, Literal
 
 import typer
 
+from interlace.cli._options import Json, RunFolder
 from interlace.cli._output import out, print_json
-
-NAME = "export"
 
 
 def run(
-    bundle: Annotated[Path, typer.Argument(metavar="RUN", help="Folder that `fit` wrote.")],
+    bundle: RunFolder,
     output: Annotated[
         Path, typer.Option("--output", "-o", help="Folder to write the checkpoint to.")
     ],
     format: Annotated[
-        Literal["open_clip", "hf"], typer.Option(help="Whose format: open_clip or transformers.")
+        Literal["open_clip", "hf"], typer.Option(help="Format of open_clip or of transformers.")
     ] = "open_clip",
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace what is there.")] = False,
-    as_json: Annotated[bool, typer.Option("--json", help="Print the result as JSON.")] = False,
+    as_json: Json = False,
 ) -> None:
     """Merge an adapted model into plain weights that open_clip or transformers load.
 
-    Methods that insert tokens or work on the features cannot be merged and say so.
+    Methods that insert tokens or work on the features cannot be merged.
 
     Example: interlace export run/ -o merged/ --format hf
     """

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from contextlib import ExitStack
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -12,15 +12,23 @@ import typer
 from interlace._util.files import check_writable, write_json
 from interlace._util.text import count_of
 from interlace.adaptation.header import PICTURE, RESULT, SPLIT
-from interlace.cli._many import tell_notes, tell_skipped
+from interlace.cli._many import tell_data
 from interlace.cli._options import (
+    ClassNamesOption,
     Data,
     DataRoot,
+    Device,
     IgnoreColumns,
     ImageColumn,
+    Json,
     LabelColumn,
+    ModelName,
+    Settings,
+    SettingsFile,
     SplitColumn,
     SplitOption,
+    Strict,
+    TemplateOption,
     columns_of,
 )
 from interlace.cli._output import (
@@ -31,17 +39,14 @@ from interlace.cli._output import (
     resumable,
     training_bar,
 )
-from interlace.cli._run_files import drawn, note, tell_twins
-from interlace.errors import InterlaceError
+from interlace.cli._run_files import drawn, note, prompted, tell_twins
 
 if TYPE_CHECKING:
     from interlace.adaptation.model import AdaptedModel
+    from interlace.backbone.dual import DualEncoder
     from interlace.data.task import FewShotTask
-    from interlace.data.used import Used
     from interlace.evaluation.classification import Scores
     from interlace.protocols import Comparison
-
-NAME = "fit"
 
 
 def run(
@@ -50,12 +55,9 @@ def run(
         Path, typer.Option("--output", "-o", help="Folder to write the adapted model to.")
     ] = Path("run"),
     method: Annotated[str, typer.Option(help="Method; `interlace show` lists them.")] = "mmrl++",
-    model: Annotated[
-        str,
-        typer.Option(help="picto, ViT-B-16:openai, hf:NAME, or a path."),
-    ] = "picto",
+    model: ModelName = "picto",
     shots: Annotated[int, typer.Option(help="Training images per class.", min=1)] = 16,
-    seed: Annotated[int, typer.Option(help="Decides which images and all else by chance.")] = 1,
+    seed: Annotated[int, typer.Option(help="Seed for shots, initialisation and augmentation.")] = 1,
     split: SplitOption = None,
     data_root: DataRoot = None,
     image_column: ImageColumn = None,
@@ -63,64 +65,51 @@ def run(
     split_column: SplitColumn = None,
     ignore_columns: IgnoreColumns = "",
     classes: Annotated[
-        Literal["all", "base", "novel"], typer.Option(help="Which half of the classes to fit.")
+        Literal["all", "base", "novel"], typer.Option(help="Fit all classes, or one half.")
     ] = "all",
-    class_names: Annotated[
-        Path | None,
-        typer.Option(help="File of class names: one per line, `folder: name` lines, or JSON."),
-    ] = None,
-    template: Annotated[str | None, typer.Option(help="Prompt with {} for the class name.")] = None,
-    settings: Annotated[
-        list[str] | None, typer.Option("--set", help="key=value, such as lr=1e-3; repeatable.")
-    ] = None,
-    config: Annotated[Path | None, typer.Option(help="YAML file of such settings.")] = None,
+    class_names: ClassNamesOption = None,
+    template: TemplateOption = None,
+    settings: Settings = None,
+    config: SettingsFile = None,
     preset: Annotated[
         str,
         typer.Option(
-            help="Preset of defaults: auto, none, a name, or published: what the authors of the "
-            "method published for this data set."
+            help="Preset of defaults: auto, none, a name, or published: the values that the "
+            "method's authors published for this data set."
         ),
     ] = "auto",
-    device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1, ...")] = "auto",
+    device: Device = "auto",
     overwrite: Annotated[
         bool, typer.Option("--overwrite", help="Replace what the output folder holds.")
     ] = False,
-    strict: Annotated[
-        bool, typer.Option("--strict", help="Unusable image files are errors.")
-    ] = False,
+    strict: Strict = False,
     track: Annotated[
         Literal["tensorboard", "wandb"] | None,
-        typer.Option(help="Where the figures of each epoch go besides."),
+        typer.Option(help="Also log per-epoch metrics to TensorBoard or Weights & Biases."),
     ] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print the result as JSON.")] = False,
+    as_json: Json = False,
 ) -> None:
     """Adapt a model from a few labelled images and compare it with zero-shot.
 
-    Images that are neither shots nor validation shots are held out and score the result.
-    An interrupted fit is resumed by the same command.
+    Images that are neither shots nor validation shots are held out as the test set.
+    An interrupted fit resumes when the same command is run again.
 
     Example: interlace fit photos/ --shots 4 --method mmrl++ -o run/
     """
     from interlace import methods
-    from interlace.adaptation.fit import fit
-    from interlace.adaptation.presets import check_preset, preset_name
+    from interlace.adaptation.fit import count_reused, fit
+    from interlace.adaptation.presets import choose_preset
     from interlace.backbone.load import load
-    from interlace.config import PUBLISHED, read_settings, resolve
-    from interlace.data.datasets.registry import is_known
+    from interlace.config import PUBLISHED, read_settings
     from interlace.data.task import FewShotTask
-    from interlace.data.used import Used
-    from interlace.methods.inference import check_distinct
     from interlace.train.callbacks import make_tracker
     from interlace.train.optim import resolve_device
 
     values = read_settings(config, settings or [])
-    chosen = None if preset == "none" else preset
-    if preset == PUBLISHED:
-        protocol = "base_to_novel" if classes == "base" else "few_shot"
-        chosen = None if classes == "novel" else preset_name(protocol, data, data_root)
-    check_preset(chosen)
-    resolve(method, methods.parameters(method), values)  # a misspelt name fails before any reading
-    resolve_device(device)
+    protocol = {"all": "few_shot", "base": "base_to_novel", "novel": None}[classes]
+    chosen = choose_preset(preset, protocol, data, data_root)
+    methods.configure(method, values)  # a misspelt name fails before anything is read
+    place = resolve_device(device)
     check_writable(output, folder=True)
     tracker = make_tracker(track, output) if track else None
     whole = FewShotTask.load(
@@ -135,20 +124,12 @@ def run(
         columns=columns_of(image_column, label_column, split_column, ignore_columns),
     )
     task = whole.classes_subset(classes)
-    clip = load(model)
-    if template is None and not is_known(data, data_root):
-        task = replace(task, template=clip.template)
-    err.print(task.describe())
-    tell_notes(task.notes)
-    tell_skipped(task.skipped, task.hidden)
-    # methods that do not use the template still meet zero-shot with it, after the training
-    prompts = clip.prompts(task.classes, task.template)
-    if not task.published:
-        check_distinct(prompts, task.classes)
-    tell_twins(clip, [task])
+    clip = load(model).to(place)
+    task = prompted(task, clip, data, data_root, template)
+    _tell_task(task, clip)
     if whole.test and not task.test:
         note(f"no test image is of the {classes} classes: nothing will be scored")
-    left_out = _check_test(task, Used.of((*task.train, *task.val)))
+    left_out = count_reused(task)
     results = _Results(task, output, as_json, left_out, asked_published=preset == PUBLISHED)
     with resumable(), ExitStack() as bar:
         report = bar.enter_context(training_bar(f"{method} on {task.name}"))
@@ -178,26 +159,26 @@ def run(
     results.close()
 
 
-def _check_test(task: FewShotTask, used: Used) -> int:
-    """Count the test images that are left out, before anything is learnt.
+def _tell_task(task: FewShotTask, clip: DualEncoder) -> None:
+    """Print what will be fitted.
 
     Raises:
-        InterlaceError: if there are test images and the fit uses all of them.
+        InterlaceError: if zero-shot, which is scored after the training, cannot distinguish two
+            classes; the method may use other prompts.
     """
-    if not task.test:  # which the task's own notes say
-        return 0
-    left = len(used.others(task.test))
-    if not left:
-        raise InterlaceError(
-            f"{task.name}: all {len(task.test)} test images are copies of images that the fit "
-            "uses: nothing is left to score"
-        )
-    return len(task.test) - left
+    from interlace.methods.inference import check_distinct
+
+    err.print(task.describe())
+    tell_data(task)
+    prompts = clip.prompts(task.classes, task.template)
+    if not task.published:
+        check_distinct(prompts, task.classes)
+    tell_twins(clip, [task])
 
 
 @dataclass
 class _Results:
-    """What a fit reached: written and printed before it is drawn, and before the run is complete.
+    """The results of a fit: written and printed before they are drawn and the run is complete.
 
     Attributes:
         task: what was fitted.
@@ -220,12 +201,11 @@ class _Results:
         from interlace.protocols import few_shot
 
         task, method, source = self.task, adapted.config.method, adapted.clip.source
-        trained = sum(p.numel() for p in adapted.method.parameters())
         result: dict[str, Any] = {
             "task": task.name,
             "split_hash": task.split_hash,
             "model": source,
-            "trained_parameters": trained,
+            "trained_parameters": adapted.trained_parameters,
             "run": adapted.config.to_dict(),
             "history": adapted.history,
         }
@@ -236,7 +216,7 @@ class _Results:
         if self.as_json:
             print_json(result)
         else:
-            self._print(adapted, scores, trained)
+            self._print(adapted, scores)
         if scores is not None:
             picture, confusion = self.output / PICTURE, scores.adapted.counts
             title = f"{method} on {task.name}"
@@ -244,9 +224,7 @@ class _Results:
                 picture, lambda: confusion_png(picture, confusion, task.classes, title)
             )
 
-    def _print(
-        self, adapted: AdaptedModel, scores: Comparison[Scores] | None, trained: int
-    ) -> None:
+    def _print(self, adapted: AdaptedModel, scores: Comparison[Scores] | None) -> None:
         method = adapted.config.method
         if self.asked_published and adapted.config.preset is None:
             note(
@@ -265,12 +243,12 @@ class _Results:
             out.print(
                 f"{count_of(self.left_out, 'test image')} left out: copies of images of the fit"
             )
-        out.print(f"{trained:,} trained parameters")
+        out.print(f"{adapted.trained_parameters:,} trained parameters")
         if adapted.config.tuned:
             out.print(f"tuned: published values for this data set ({adapted.config.tuned})")
 
     def close(self) -> None:
-        """Say where everything is, once the run is complete."""
+        """Print where everything is, once the run is complete."""
         if not self.as_json:
             files = ([PICTURE] if self.picture else []) + [RESULT, SPLIT]
             out.print(f"adapted model in {self.output} ({', '.join(files)})")

@@ -11,6 +11,7 @@ from rich.table import Table
 
 from interlace._util.text import printable
 from interlace.cli._many import tell_skipped
+from interlace.cli._options import Device, Json, RunFolder, Strict
 from interlace.cli._output import out, percent, print_json
 from interlace.errors import InterlaceError, UnreadableImage
 
@@ -18,27 +19,24 @@ if TYPE_CHECKING:
     from interlace.adaptation.model import AdaptedModel, Prediction
     from interlace.data.records import Skipped
 
-NAME = "predict"
 #: Images whose pixels are held at a time.
 _BATCH = 64
 
 
 def run(
-    bundle: Annotated[Path, typer.Argument(metavar="RUN", help="Folder that `fit` wrote.")],
-    images: Annotated[list[Path], typer.Argument(help="Image files, or folders of them.")],
+    bundle: RunFolder,
+    images: Annotated[list[Path], typer.Argument(help="Image files or folders.")],
     top: Annotated[int, typer.Option(help="Classes to show per image.", min=1)] = 3,
     classes: Annotated[
-        str | None, typer.Option(help="Other classes, separated by commas: no training needed.")
+        str | None, typer.Option(help="Other classes, separated by commas; no training is needed.")
     ] = None,
-    strict: Annotated[
-        bool, typer.Option("--strict", help="A file that cannot be used is an error.")
-    ] = False,
-    device: Annotated[str, typer.Option(help="auto, cpu, cuda, ...")] = "auto",
-    as_json: Annotated[bool, typer.Option("--json", help="Print the result as JSON.")] = False,
+    strict: Strict = False,
+    device: Device = "auto",
+    as_json: Json = False,
 ) -> None:
-    """Say what is on each image, with probabilities.
+    """Classify images, with probabilities.
 
-    Files that cannot be used are left out and listed; the others are answered.
+    Files that cannot be read are left out and listed.
 
     Example: interlace predict run/ new.jpg
     """
@@ -68,7 +66,7 @@ def run(
 def _answers(
     adapted: AdaptedModel, asked: Sequence[tuple[Path, str]], top: int, strict: bool
 ) -> Iterator[tuple[Path, Prediction | str]]:
-    """Each file with its prediction, or with the reason why there is none."""
+    """Go through the files with their predictions, or the reasons why there are none."""
     import torch
 
     from interlace.data.images.decode import open_image
@@ -97,7 +95,7 @@ def _answers(
 
 
 def _expand(images: Sequence[Path]) -> list[tuple[Path, str]]:
-    """Files as they are, folders as what is in them; with each the reason if it cannot be used.
+    """List files, and the files in folders, each with the reason if it cannot be used.
 
     Raises:
         InterlaceError: if a folder holds no image, or nothing can be found under a name.
@@ -130,7 +128,7 @@ def _expand(images: Sequence[Path]) -> list[tuple[Path, str]]:
 
 
 def _refuse_first(asked: Sequence[tuple[Path, str]]) -> None:
-    """Under ``--strict``, see that all can be used; hidden files are left out on purpose.
+    """Check, for ``--strict``, that all files can be used; hidden ones are left out on purpose.
 
     Raises:
         InterlaceError: naming the first that cannot.
@@ -141,7 +139,7 @@ def _refuse_first(asked: Sequence[tuple[Path, str]]) -> None:
 
 
 def _refuse_all(skipped: Sequence[Skipped]) -> NoReturn:
-    """Say why nothing can be answered.
+    """Refuse a call of which no image can be used.
 
     Raises:
         InterlaceError: always.
@@ -153,7 +151,7 @@ def _refuse_all(skipped: Sequence[Skipped]) -> NoReturn:
 
 
 def _names(text: str) -> list[str]:
-    """Class names of a list that is separated by commas.
+    """Read class names that are separated by commas.
 
     Raises:
         InterlaceError: if one is empty.
@@ -183,9 +181,9 @@ def _entry(path: Path, found: Prediction | str) -> dict[str, object]:
 def _show(answered: Sequence[tuple[Path, Prediction | str]]) -> None:
     table = Table()
     table.add_column("image", overflow="fold")
-    table.add_column("answer")
+    table.add_column("class")
     table.add_column("%", justify="right")
-    table.add_column("then")
+    table.add_column("runners-up")
     for path, found in answered:
         if isinstance(found, str):
             continue

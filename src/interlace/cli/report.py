@@ -16,8 +16,6 @@ from interlace.cli._options import Json
 from interlace.cli._output import err, out, print_json
 from interlace.errors import InterlaceError
 
-NAME = "report"
-
 
 class ReportFormat(StrEnum):
     """How a report is written."""

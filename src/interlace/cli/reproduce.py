@@ -32,8 +32,6 @@ if TYPE_CHECKING:
     from interlace.experiments.published import Recipe
     from interlace.experiments.reproduce import Reproduction
 
-NAME = "reproduce"
-
 
 def run(
     name: Annotated[

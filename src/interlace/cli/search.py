@@ -1,4 +1,4 @@
-"""``interlace search``: make a gallery of one's own images, and search it."""
+"""``interlace search``: make a gallery of your own images, and search it."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from interlace._util.files import check_writable, written_whole
 from interlace._util.reading import as_path
 from interlace._util.text import first_line, printable
 from interlace.cli._many import image_bar, tell_skipped
-from interlace.cli._options import Json
+from interlace.cli._options import MODELS, BatchSize, DecodeThreads, Device, Json, Strict
 from interlace.cli._output import err, out, print_json
 from interlace.errors import InterlaceError
 
@@ -23,11 +23,10 @@ if TYPE_CHECKING:
     from interlace.search import Gallery
     from interlace.search.gallery import QueryKind
 
-NAME = "search"
 
 app = typer.Typer(
-    name=NAME,
-    help="Search in your own images, by an image or by words.\n\n"
+    name="search",
+    help="Search your own images, by an image or by words.\n\n"
     "Example: interlace search build photos/ -o gallery/ --model run/",
     no_args_is_help=True,
     rich_markup_mode="markdown",
@@ -36,7 +35,6 @@ app = typer.Typer(
 GalleryFolder = Annotated[
     str, typer.Argument(metavar="GALLERY", help="Folder that `search build` wrote, or s3://...")
 ]
-Device = Annotated[str, typer.Option(help="auto, cpu, cuda, ...")]
 Storage = Annotated[
     list[str] | None,
     typer.Option(
@@ -54,32 +52,26 @@ def build(
     model: Annotated[
         str | None,
         typer.Option(
-            help="picto, ViT-B-16:openai, hf:NAME, a path, or the folder of a fit; by default the "
-            "one the gallery was built with."
+            help=f"{MODELS}, or the folder of a fit; by default the one the gallery was built with."
         ),
     ] = None,
-    overwrite: Annotated[bool, typer.Option("--overwrite", help="Start anew.")] = False,
-    strict: Annotated[
-        bool, typer.Option("--strict", help="A file that cannot be used is an error.")
-    ] = False,
-    batch_size: Annotated[int, typer.Option(help="Images encoded at a time.", min=1)] = 64,
-    workers: Annotated[
-        int | None, typer.Option(help="Threads that decode; chosen by default.", min=1)
-    ] = None,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Rebuild from scratch.")] = False,
+    strict: Strict = False,
+    batch_size: BatchSize = 64,
+    workers: DecodeThreads = None,
     device: Device = "auto",
     storage: Storage = None,
     as_json: Json = False,
 ) -> None:
-    """Make a gallery of a folder of images, or bring it up to date.
+    """Make a gallery of a folder of images, or update it.
 
-    Only new and changed files are encoded, removed ones are forgotten, and an interrupted build
-    goes on where it stopped.
+    Only new and changed files are encoded, and removed ones are dropped. Interrupted builds resume.
 
     Example: interlace search build photos/ -o gallery/ --model run/
     """
     from interlace.search import Gallery
 
-    with image_bar("encode", "the same command goes on after the images that are stored") as bar:
+    with image_bar("encode", "the same command resumes after the images that are stored") as bar:
         gallery = Gallery.build(
             output,
             photos,
@@ -128,11 +120,9 @@ def query(
     top: Annotated[int, typer.Option("--top", "-k", help="Images to find.", min=1)] = 10,
     image: Annotated[bool, typer.Option("--image", help="The query is an image.")] = False,
     text: Annotated[bool, typer.Option("--text", help="The query is words.")] = False,
-    model: Annotated[
-        str | None, typer.Option(help="The gallery's model, where it is no longer where it was.")
-    ] = None,
+    model: Annotated[str | None, typer.Option(help="The gallery's model, if it was moved.")] = None,
     sheet: Annotated[
-        Path | None, typer.Option(help="Picture to draw of the query and its hits (PNG).")
+        Path | None, typer.Option(help="File for a contact sheet of the query and its hits (PNG).")
     ] = None,
     device: Device = "auto",
     storage: Storage = None,
@@ -140,8 +130,8 @@ def query(
 ) -> None:
     """Find the images nearest to an image or to words.
 
-    A query that is the path of a file is an image, anything else is words, which are read as they
-    are.
+    A query that is the path of a file is an image; anything else is words, which are encoded as
+    they are, without a template.
 
     Example: interlace search query gallery/ "a red windmill" --sheet found.png
     """
@@ -183,7 +173,7 @@ def query(
 
 @app.command("info")
 def info(gallery: GalleryFolder, storage: Storage = None, as_json: Json = False) -> None:
-    """Say what a gallery holds, which model made it, and how it is searched.
+    """Show what a gallery holds, which model made it, and how it is searched.
 
     Example: interlace search info gallery/
     """
@@ -208,7 +198,7 @@ def info(gallery: GalleryFolder, storage: Storage = None, as_json: Json = False)
     table.add_row("images", f"{len(opened):,}")
     table.add_row("from", opened.photos or "-")
     table.add_row("model", str(opened.model))
-    table.add_row("numbers per vector", str(opened.model.dim))
+    table.add_row("vector length", str(opened.model.dim))
     table.add_row("search", opened.index())
     table.add_row("skipped files", str(len(skipped)))
     out.print(table)
@@ -217,7 +207,7 @@ def info(gallery: GalleryFolder, storage: Storage = None, as_json: Json = False)
 
 
 def _write(picture: Image, path: Path) -> None:
-    """Write a picture in one step, in the format that the name says.
+    """Write a picture in one step, in the format that its name asks for.
 
     Raises:
         InterlaceError: if it cannot be written.
@@ -231,10 +221,10 @@ def _write(picture: Image, path: Path) -> None:
 
 
 def _format(path: Path) -> str:
-    """Return the format that a picture's name says.
+    """Return the format that a picture's name asks for.
 
     Raises:
-        InterlaceError: if there is no such format, or it takes no picture in colours.
+        InterlaceError: if there is no such format, or it takes no colours.
     """
     from PIL.Image import new, registered_extensions
 
@@ -254,7 +244,7 @@ def _warn_incomplete(name: str, gallery: Gallery) -> None:
 
 
 def _storage(pairs: list[str] | None) -> dict[str, str] | None:
-    """LanceDB's options of ``key=value`` strings.
+    """Read LanceDB's options from ``key=value`` strings.
 
     Raises:
         InterlaceError: if a string has no ``=``.

@@ -11,27 +11,32 @@ import typer
 from rich.table import Table
 from rich.text import Text
 
-from interlace.cli._output import out, print_json
+from interlace.cli._options import Json
+from interlace.cli._output import err, out, print_json
 
 if TYPE_CHECKING:
     from interlace.backbone.spec import Spec
     from interlace.data.datasets.benchmarks import BenchmarkDataset
 
-NAME = "show"
-
 
 def run(
     what: Annotated[
         str | None,
-        typer.Argument(help="A method, a model, a data set or a run folder; nothing lists them."),
+        typer.Argument(
+            help="A method, a model, a data set or a run folder; without one, all are listed."
+        ),
     ] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print it as JSON.")] = False,
+    as_json: Json = False,
 ) -> None:
     """Describe a method, a model, a data set or a run.
 
     Example: interlace show mmrl++
     """
-    facts = _everything() if what is None else _describe(what)
+    if what is None:
+        facts = _everything()
+        _tell_unavailable()
+    else:
+        facts = _describe(what)
     if as_json:
         print_json(facts)
         return
@@ -76,6 +81,14 @@ def _describe(what: str) -> dict[str, Any]:
     return _model(what) if _looks_like_model(what) else _method(what)
 
 
+def _tell_unavailable() -> None:
+    """Name the methods of other packages that cannot be used, and why."""
+    from interlace import methods
+
+    for line in methods.unavailable():
+        err.print(f"note: {line}")
+
+
 def _looks_like_model(what: str) -> bool:
     return what == "picto" or any(mark in what for mark in ":/") or Path(what).exists()
 
@@ -104,9 +117,9 @@ def _method(name: str) -> dict[str, Any]:
     from interlace import methods
     from interlace._util.schema import describe
     from interlace.backbone.spec import VIT_B_16
-    from interlace.config import method_defaults, training_hints
+    from interlace.config import training_hints
 
-    cls, defaults = methods.get(name), method_defaults(name)
+    cls, defaults = methods.get(name), methods.defaults(name)
     hints = {**methods.parameters(name), **training_hints()}
     return {
         "method": name,

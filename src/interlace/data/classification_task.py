@@ -133,7 +133,7 @@ class ClassificationTask:
         return self.split().sha256
 
     def describe(self) -> str:
-        """Say in one line what the classes are, what trains and validates, what was held out."""
+        """Summarise classes, training, validation and held-out images in one line."""
         up_to = "up to " if len(self.train) < self.shots * len(self.classes) else ""
         train = (
             f"{count_of(len(self.train), 'training image')} ({up_to}{self.shots} per class, seed "

@@ -1,4 +1,4 @@
-"""Few-shot retrieval across classes and domains: what trains, what asks and what is searched.
+"""Few-shot retrieval across classes and domains: shots, queries and galleries.
 
 The protocols are those of Paul, Dutta and Biswas, "Universal Cross-Domain Retrieval", ICCV 2021,
 https://arxiv.org/abs/2108.08356, with few shots as in MAIL (NeurIPS 2025). ``docs/retrieval.md``
@@ -33,11 +33,11 @@ _TEST_SEED = 0  # what is tested on is the same for every seed of the shots
 
 @dataclass(frozen=True, slots=True)
 class RetrievalTarget:
-    """Images that ask, and images that are searched.
+    """Queries, and the gallery that they search.
 
     Attributes:
         name: Protocol and route, such as ``"ucdr/sketch->real"``.
-        queries: Images that ask; their labels index the classes of the task.
+        queries: Images to search with; their labels index the classes of the task.
         gallery: Images that are searched, labelled likewise.
     """
 
@@ -89,7 +89,7 @@ class RetrievalTask:
         return hashlib.sha256(content.encode()).hexdigest()
 
     def describe(self) -> str:
-        """Say in one line what trains, what asks and what is searched."""
+        """Summarise shots, queries and galleries in one line."""
         domains = sorted({record.domain for record in self.fit.train})
         parts = [
             f"{self.name}: {len(self.fit.train)} training images of {len(self.fit.classes)} "

@@ -31,7 +31,8 @@ from interlace.protocols.base import Decode, TargetFigures
 from interlace.protocols.classification import Scored
 from interlace.protocols.condition import CLEAN, Condition
 from interlace.protocols.setting import Setting
-from interlace.train.trainer import Progress
+from interlace.train.callbacks import Progress
+from interlace.train.optim import resolve_device
 
 _load = lru_cache(maxsize=1)(load)
 #: The images of the last cell stay decoded for the next one: methods and seeds share them.
@@ -269,7 +270,7 @@ def fit_and_score(
 
 
 def _run(spec: CellSpec, root: Path | str | None, device: str) -> dict[str, Any]:
-    clip = _load(spec.model)
+    clip = _load(spec.model).to(resolve_device(device))  # once for all cells of this process
     cell = plan_cell(spec, clip, root, device)
     _, scored, record = fit_and_score(cell, clip, device, _decoded, _fingerprint(spec.model))
     if not is_known(spec.data, root):  # of a user's own images, what it confuses

@@ -8,6 +8,7 @@ from typing import Any
 
 from interlace._util.text import listed
 from interlace.adaptation.model import AdaptedModel
+from interlace.adaptation.placement import on_device
 from interlace.backbone.dual import DualEncoder
 from interlace.config import check_seed
 from interlace.data.images.loader import Images
@@ -22,7 +23,8 @@ from interlace.protocols import base_to_novel
 from interlace.protocols.base import Decode
 from interlace.protocols.base_to_novel import BaseNovelScores
 from interlace.protocols.classification import ClassificationPlan
-from interlace.train.trainer import Progress
+from interlace.train.callbacks import Progress
+from interlace.train.optim import resolve_device
 
 
 @dataclass(frozen=True)
@@ -119,6 +121,7 @@ def compare(
     """
     if not names or not seeds:
         raise InterlaceError("a comparison needs at least one method and one seed")
+    clip = on_device(clip, resolve_device(device))  # once for all fits
     seeds = [check_seed(seed) for seed in seeds]
     if len(set(seeds)) < len(seeds):
         raise InterlaceError(f"seeds {listed(seeds)}: each counts once")

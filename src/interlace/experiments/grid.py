@@ -12,7 +12,7 @@ from interlace._util.schema import check, shown
 from interlace.adaptation.presets import check_preset
 from interlace.backbone.dual import DualEncoder
 from interlace.backbone.load import load
-from interlace.config import TRAINING, Count, check_seed, resolve
+from interlace.config import TRAINING, Count, check_seed
 from interlace.data.task import FewShotTask
 from interlace.errors import InterlaceError
 from interlace.experiments.cell import CellSpec, plan_cell, setting_of, settings_of
@@ -95,7 +95,7 @@ def settings_of_each(
         if not any(setting in own for own in known):
             raise InterlaceError(f"none of {', '.join(names)} takes a setting {shown(setting)}")
     for name, own in found.items():
-        resolve(keys[name], methods.parameters(keys[name]), own)
+        methods.configure(keys[name], own)
     return found
 
 

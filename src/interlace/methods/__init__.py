@@ -1,87 +1,46 @@
-"""Methods, found by looking: every :class:`Method` with a ``key`` in a module of this package."""
+"""Methods by key: list them, describe them, create one; ``registry`` says how they are found."""
 
 from __future__ import annotations
 
-import importlib
-import pkgutil
+from collections.abc import Mapping
 from typing import Any
 
-from interlace._util.schema import keyword_hints, shown
-from interlace._util.text import did_you_mean
+from interlace._util.schema import Range, shown
 from interlace.backbone.dual import DualEncoder
 from interlace.backbone.hollow import hollow
 from interlace.backbone.spec import Spec
-from interlace.config import check_arguments, method_defaults
+from interlace.config import RunConfig, check_arguments, resolve
 from interlace.errors import InterlaceError
 from interlace.methods.base import Method, Output
+from interlace.methods.registry import (
+    available,
+    defaults,
+    get,
+    parameters,
+    register,
+    unavailable,
+    unregister,
+)
 
 __all__ = [
     "Method",
     "Output",
+    "Range",
     "available",
+    "configure",
     "count_parameters",
     "create",
+    "defaults",
     "get",
     "parameters",
+    "register",
+    "unavailable",
+    "unregister",
 ]
 
 
-def _registry() -> dict[str, type[Method]]:
-    for module in pkgutil.iter_modules(__path__):
-        importlib.import_module(f"{__name__}.{module.name}")
-    found: dict[str, type[Method]] = {}
-    for cls in _subclasses(Method):
-        if not cls.__dict__.get("key"):
-            continue
-        if cls.key in found:
-            raise InterlaceError(f"two methods are called {cls.key!r}: {found[cls.key]} and {cls}")
-        found[cls.key] = cls
-    return found
-
-
-def _subclasses(cls: type[Method]) -> list[type[Method]]:
-    direct = cls.__subclasses__()
-    return direct + [deeper for sub in direct for deeper in _subclasses(sub)]
-
-
-def available() -> list[str]:
-    """Names of all methods, sorted."""
-    return sorted(_registry())
-
-
-def get(name: str) -> type[Method]:
-    """Return the class of a method.
-
-    Raises:
-        InterlaceError: if there is no such method.
-    """
-    registry = _registry()
-    if not isinstance(name, str) or name not in registry:
-        there = sorted(registry)
-        hint = did_you_mean(shown(name).strip("'"), there)
-        raise InterlaceError(
-            f"no method {shown(name)}; {hint + ' ' if hint else ''}available: {', '.join(there)}"
-        )
-    return registry[name]
-
-
-def parameters(name: str) -> dict[str, Any]:
-    """Return the arguments a method is created with, and what each may be.
-
-    Args:
-        name: the method's key.
-
-    Returns:
-        Annotations by name, as :func:`interlace._util.schema.check` takes them.
-
-    Raises:
-        InterlaceError: if there is no such method.
-    """
-    return keyword_hints(get(name).__init__)
-
-
 def count_parameters(name: str, spec: Spec, **arguments: Any) -> int:
-    """How many numbers a method trains on a model of these sizes, without building the model.
+    """Count the parameters a method trains on a model of these sizes, without building the model.
 
     Args:
         name: the method's key.
@@ -99,8 +58,27 @@ def count_parameters(name: str, spec: Spec, **arguments: Any) -> int:
     return sum(parameter.numel() for parameter in method.parameters())
 
 
+def configure(
+    name: str, settings: Mapping[str, Any], *, seed: int = 1, preset: str | None = None
+) -> RunConfig:
+    """Put a method's defaults, a preset and the caller's settings together.
+
+    Args:
+        name: the method's key.
+        settings: arguments of the method and settings of training, by name.
+        seed: the run's seed.
+        preset: name of a preset, or None.
+
+    Raises:
+        InterlaceError: as :func:`interlace.config.resolve`, or if there is no such method.
+    """
+    return resolve(
+        name, parameters(name), settings, seed=seed, preset=preset, defaults=defaults(name)
+    )
+
+
 def create(name: str, clip: DualEncoder, **arguments: Any) -> Method:
-    """Make a method for a model; arguments not given take the defaults of ``methods.yaml``.
+    """Make a method for a model; arguments not given take the method's :func:`defaults`.
 
     Args:
         name: the method's key, such as ``mmrl++``.
@@ -117,7 +95,7 @@ def create(name: str, clip: DualEncoder, **arguments: Any) -> Method:
             raise InterlaceError(
                 f"{name} has no argument {shown(argument)}; it takes: {', '.join(known) or 'none'}"
             )
-    values = {**method_defaults(name).method, **arguments}
+    values = {**defaults(name).method, **arguments}
     missing = [argument for argument in known if argument not in values]
     if missing:
         raise InterlaceError(f"{name} needs a value for {', '.join(missing)}: there is no default")

@@ -5,7 +5,7 @@ Shapes: B images, C classes, E embedding.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Annotated, Any, ClassVar
 
@@ -16,8 +16,9 @@ from torch.nn import functional as F
 from interlace._util.schema import Range
 from interlace.backbone.dual import DualEncoder
 from interlace.backbone.edits import Edit
+from interlace.backbone.prefix import PrefixState
 from interlace.backbone.prompts import Prompts, Template
-from interlace.backbone.tower import PrefixState, TowerOutput
+from interlace.backbone.tower import TowerOutput
 
 #: What arguments may be that several methods take. The limits are beyond all use: they keep a slip
 #: of the hand from taking all memory.
@@ -35,7 +36,7 @@ Edits = tuple[Edit | None, Edit | None]
 
 @dataclass(frozen=True)
 class Output:
-    """What a method says about a batch.
+    """What a method computes for a batch.
 
     Attributes:
         image_features: [B, E], L2-normalised.
@@ -61,14 +62,17 @@ class Method(nn.Module):
         clip: the frozen dual encoder; every size comes from it.
     """
 
-    #: The name users call the method by; a class without one is not offered.
+    #: The name users call the method by; see :func:`interlace.methods.register`.
     key: ClassVar[str] = ""
     #: One sentence and the paper, for ``interlace show``.
     summary: ClassVar[str] = ""
+    #: Settings of training that differ from those of :class:`~interlace.config.TrainConfig`, for
+    #: methods outside this package; those of this package's methods are in ``methods.yaml``.
+    train_defaults: ClassVar[Mapping[str, Any]] = {}
     #: Whether :meth:`loss` compares with the frozen model's features.
     needs_frozen: bool = False
     #: Whether the towers leave out what does not change the result; see
-    #: :meth:`interlace.backbone.tower.Tower.forward`.
+    #: :mod:`interlace.backbone.prefix`.
     shortcuts: bool = True
     #: Whether the method works on the frozen features and edits no tower; it is then trained on
     #: features that are encoded once.
@@ -149,41 +153,41 @@ class Method(nn.Module):
         return replace(prompts, prefix=self.clip.text.run_prefix(ids, edit, self.needs_frozen))
 
     @torch.no_grad()
-    def run_image_prefix(self, images: Tensor, frozen: bool = False) -> PrefixState:
+    def run_image_prefix(self, images: Tensor, return_frozen: bool = False) -> PrefixState:
         """Take ``images`` [B, 3, H, W] through the blocks that this method does not change.
 
         Args:
             images: preprocessed images.
-            frozen: whether to compute the unedited features too.
+            return_frozen: whether to compute the unedited features too.
         """
-        return self.clip.image.run_prefix(images, self.edits()[0], frozen)
+        return self.clip.image.run_prefix(images, self.edits()[0], return_frozen)
 
     def encode_image(
-        self, images: Tensor | PrefixState, frozen: bool = False, edits: Edits | None = None
+        self, images: Tensor | PrefixState, return_frozen: bool = False, edits: Edits | None = None
     ) -> TowerOutput:
         """Run the image tower under this method's edit.
 
         Args:
             images: preprocessed images [B, 3, H, W], or what :meth:`run_image_prefix` made of them.
-            frozen: whether to return the unedited features too.
+            return_frozen: whether to return the unedited features too.
             edits: what :meth:`edits` returned, where that is known already.
         """
         edit = (self.edits() if edits is None else edits)[0]
-        return self.clip.image(images, edit, frozen, self.shortcuts)
+        return self.clip.image(images, edit, return_frozen, self.shortcuts)
 
     def encode_text(
-        self, prompts: Prompts, frozen: bool = False, edits: Edits | None = None
+        self, prompts: Prompts, return_frozen: bool = False, edits: Edits | None = None
     ) -> TowerOutput:
         """Run the text tower on ``prompts`` of C classes under this method's edit.
 
         Args:
             prompts: the class prompts; of an ensemble, the normalised features are averaged.
-            frozen: whether to return the unedited features too.
+            return_frozen: whether to return the unedited features too.
             edits: what :meth:`edits` returned, where that is known already.
         """
         edit = (self.edits() if edits is None else edits)[1]
         texts = self.prompt_ids(prompts) if prompts.prefix is None else prompts.prefix
-        output = self.clip.text(texts, edit, frozen, self.shortcuts)
+        output = self.clip.text(texts, edit, return_frozen, self.shortcuts)
         if prompts.templates == 1:
             return output
         return TowerOutput(
@@ -223,12 +227,12 @@ class Method(nn.Module):
         """
         if not isinstance(prompts, Prompts):
             prompts = self.prompts(prompts, self.clip.template)
-        edits, frozen = self.edits(), self.needs_frozen
-        image = self.encode_image(images, frozen, edits)
-        return self.score(image, self.encode_text(prompts, frozen, edits), seen)
+        edits, return_frozen = self.edits(), self.needs_frozen
+        image = self.encode_image(images, return_frozen, edits)
+        return self.score(image, self.encode_text(prompts, return_frozen, edits), seen)
 
     def loss(self, out: Output, labels: Tensor) -> Tensor:
-        """Cross-entropy of ``out.logits`` [B, C] with ``labels`` [B]."""
+        """Return the cross-entropy of ``out.logits`` [B, C] with ``labels`` [B]."""
         return F.cross_entropy(out.logits, labels)
 
     def regularization(self, out: Output) -> Tensor:
@@ -240,5 +244,5 @@ class Method(nn.Module):
 
 
 def _ensemble(features: Tensor, templates: int) -> Tensor:
-    """Mean of the normalised features [C * T, E] of each class, [C, E]."""
+    """Average the normalised features [C * T, E] of each class to [C, E]."""
     return F.normalize(features, dim=-1).unflatten(0, (-1, templates)).mean(dim=1)

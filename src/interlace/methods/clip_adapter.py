@@ -8,8 +8,10 @@ from interlace.backbone.dual import DualEncoder
 from interlace.backbone.tower import TowerOutput
 from interlace.errors import InterlaceError
 from interlace.methods.base import Method, Output, Share, Width
+from interlace.methods.registry import register
 
 
+@register
 class CLIPAdapter(Method):
     """A two-layer bottleneck on the image feature, blended with the feature itself.
 

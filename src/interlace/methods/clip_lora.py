@@ -12,6 +12,7 @@ from interlace._util.schema import Range
 from interlace.backbone.dual import DualEncoder
 from interlace.backbone.edits import Edit, LowRank
 from interlace.methods.base import Factor, Method, Rank
+from interlace.methods.registry import register
 
 ADAPTED_LINEARS = ("q", "k", "v")
 
@@ -30,6 +31,7 @@ class _Pair(nn.Module):
         return LowRank(scale * self.a, self.b, dropout)
 
 
+@register
 class CLIPLoRA(Method):
     """Low-rank adaptation of the attention of both towers.
 

@@ -12,8 +12,10 @@ from interlace.backbone.edits import Edit, Tokens
 from interlace.backbone.prompts import Prompts, make_room
 from interlace.errors import InterlaceError
 from interlace.methods.base import Method, TokenCount
+from interlace.methods.registry import register
 
 
+@register
 class CoOp(Method):
     """Context optimisation: K learnt word vectors, the same for all classes, before the name.
 

@@ -1,4 +1,4 @@
-"""Running a method without training it: encode once, score many times.
+"""Inference with a method: encode once, score many times.
 
 Shapes: N images, C classes, E embedding.
 """
@@ -11,19 +11,20 @@ import torch
 from torch import Tensor
 
 from interlace._util.text import printable
+from interlace.backbone.prefix import PrefixState
 from interlace.backbone.prompts import Prompts
-from interlace.backbone.tower import PrefixState, TowerOutput
+from interlace.backbone.tower import TowerOutput
 from interlace.errors import InterlaceError
 from interlace.methods.base import Edits, Method
 
 
 class NotFinite(InterlaceError):
-    """A feature or a logit is no finite number, so there is no answer.
+    """A feature or a logit is not finite, so there is no answer.
 
     Attributes:
         what: ``image``, ``class`` or ``text``.
-        index: which of them is the first.
-        name: what it is called, where that is known.
+        index: the first such image, class or text.
+        name: its name, where that is known.
     """
 
     def __init__(self, what: str, index: int, name: str = "") -> None:
@@ -35,17 +36,18 @@ class NotFinite(InterlaceError):
         )
 
     def __reduce__(self) -> tuple[type[NotFinite], tuple[str, int, str]]:
-        """Let it pass between processes, which would make it anew of its message alone."""
+        """Keep all fields between processes, which otherwise copy an error by its message."""
         return type(self), (self.what, self.index, self.name)
 
 
 def shared_prompts(prompts: Prompts) -> list[tuple[int, int]]:
-    """Pairs of classes whose prompts are the same token ids, so that no model tells them apart.
+    """Find classes whose prompts are the same token ids, which no model can distinguish.
 
-    Names that differ may come to this: in capitals, in how accents are composed, in HTML entities.
+    Different names may give the same ids: they may differ in capitals, in how accents are composed,
+    or in HTML entities.
 
     Returns:
-        For each such class its index, after that of the first class with these ids.
+        Pairs of indices: the first class with these ids, and another one.
     """
     first: dict[bytes, int] = {}
     pairs = []
@@ -58,7 +60,7 @@ def shared_prompts(prompts: Prompts) -> list[tuple[int, int]]:
 
 
 def check_distinct(prompts: Prompts, names: Sequence[str]) -> None:
-    """See that every class has a prompt of its own.
+    """Check that every class has a prompt of its own.
 
     Raises:
         InterlaceError: naming two classes that have the same.
@@ -72,10 +74,10 @@ def check_distinct(prompts: Prompts, names: Sequence[str]) -> None:
 
 
 def check_finite(tensors: Mapping[str, Tensor]) -> None:
-    """See that every number is one.
+    """Check that all values are finite.
 
     Raises:
-        InterlaceError: naming the first tensor that holds NaN or an infinite number.
+        InterlaceError: naming the first tensor that holds NaN or infinity.
     """
     for name, tensor in tensors.items():
         if not bool(torch.isfinite(tensor).all()):
@@ -94,7 +96,7 @@ def encode_images(
         method: the method.
         batches: images [B, 3, H, W], or what ``method.run_image_prefix`` made of them, and
             labels [B].
-        edits: what ``method.edits()`` returned in evaluation mode, where that is known already.
+        edits: the result of ``method.edits()`` in evaluation mode, if it is known already.
 
     Returns:
         The image tower's output for all N images, and their labels [N], on the model's device.
@@ -125,7 +127,9 @@ def encode_prompts(method: Method, prompts: Prompts) -> TowerOutput:
 def logits(
     method: Method, image: TowerOutput, text: TowerOutput, seen: bool, chunk: int = 1024
 ) -> Tensor:
-    """Logits [N, C] of encoded images against encoded classes; the arguments are as there.
+    """Return the logits [N, C] of encoded images against encoded classes, all at once.
+
+    The arguments are those of :func:`logits_in_parts`.
 
     Raises:
         NotFinite: as :func:`logits_in_parts`.
@@ -137,9 +141,9 @@ def logits(
 def logits_in_parts(
     method: Method, image: TowerOutput, text: TowerOutput, seen: bool, chunk: int = 1024
 ) -> Iterator[Tensor]:
-    """Logits of encoded images against encoded classes, some rows of [N, C] at a time.
+    """Go through the logits [N, C] of encoded images against encoded classes, some rows at a time.
 
-    All of them would grow with the square of the classes, of which each has its images.
+    With a fixed number of images per class, all rows would grow with the square of the classes.
 
     Args:
         method: the method, in evaluation mode.
@@ -167,16 +171,16 @@ def logits_in_parts(
 
 
 def without_length(features: Tensor) -> int | None:
-    """Return the first of ``features`` [N, E] that can be given no length 1; None if all can.
+    """Find the first of ``features`` [N, E] that cannot be normalised; None if all can.
 
-    It holds NaN or an infinite number, or such large ones that their squares are infinite: divided
-    by that length, it would be 0 in every place.
+    It holds NaN or infinity, or values so large that their squares are infinite: divided by that
+    length, all of it would be 0.
     """
     wrong = ~torch.isfinite(features.float().norm(dim=1))
     return int(wrong.nonzero()[0]) if bool(wrong.any()) else None
 
 
 def take(output: TowerOutput, index: Tensor) -> TowerOutput:
-    """Return the rows ``index`` of an output."""
+    """Select the rows ``index`` of an output."""
     tokens = None if output.token_features is None else output.token_features[index]
     return TowerOutput(output.features[index], tokens)

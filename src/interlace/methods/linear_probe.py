@@ -10,8 +10,10 @@ from interlace.backbone.dual import DualEncoder
 from interlace.backbone.tower import TowerOutput
 from interlace.errors import InterlaceError
 from interlace.methods.base import Method, Output
+from interlace.methods.registry import register
 
 
+@register
 class LinearProbe(Method):
     """One trained weight vector per class on normalised image features.
 

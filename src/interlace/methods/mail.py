@@ -15,6 +15,7 @@ from interlace._util.schema import Range
 from interlace.backbone.dual import DualEncoder
 from interlace.backbone.edits import BLOCK_SITES, Affine, Edit
 from interlace.methods.base import Method, Rank, Width
+from interlace.methods.registry import register
 
 
 class AgentPair(nn.Module):
@@ -141,6 +142,7 @@ class _Agents(Method):
         )
 
 
+@register
 class MAIL(_Agents):
     """Multi-modal interactive agent layers: scale and shift everywhere, text leads the image.
 
@@ -176,6 +178,7 @@ class MAIL(_Agents):
         super().__init__(clip, lambda t, i: AgentPair(t, i, rank), train_projections)
 
 
+@register
 class MAILPlusPlus(_Agents):
     """MAIL++: a vector that both towers share at each site leads both of them.
 

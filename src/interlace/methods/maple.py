@@ -14,8 +14,10 @@ from interlace.backbone.prompts import Prompts
 from interlace.errors import InterlaceError
 from interlace.methods.base import Blocks, Method, TokenCount
 from interlace.methods.coop import placeholders, word_vectors
+from interlace.methods.registry import register
 
 
+@register
 class MaPLe(Method):
     """Multi-modal prompt learning: K tokens in the first blocks of both towers.
 

@@ -18,6 +18,7 @@ from interlace.backbone.edits import Edit, Tokens
 from interlace.backbone.tower import TowerOutput
 from interlace.errors import InterlaceError
 from interlace.methods.base import Blocks, Method, Output, Rank, Share, TokenCount, Weight, Width
+from interlace.methods.registry import register
 
 
 @dataclass(frozen=True)
@@ -177,6 +178,7 @@ def _image_projection(clip: DualEncoder) -> Tensor:
     return projection.detach().clone()
 
 
+@register
 class MMRL(_SharedSpace):
     """Multi-Modal Representation Learning: tokens from one space, one linear per block and tower.
 
@@ -282,6 +284,7 @@ class Aligner(nn.Module):
         return torch.stack([base + part(space) for part in self.children()])
 
 
+@register
 class MMRLPlusPlus(_SharedSpace):
     """MMRL++: MMRL with far fewer parameters, and tokens that carry over from block to block.
 

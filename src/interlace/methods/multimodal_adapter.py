@@ -16,11 +16,13 @@ from interlace.backbone.dual import DualEncoder
 from interlace.backbone.tower import TowerOutput
 from interlace.errors import InterlaceError
 from interlace.methods.base import Method, Output, Share, TokenCount, Width
+from interlace.methods.registry import register
 
 Mask = Literal["cross", "released", "none"]
 _BOTTLENECK = 32
 
 
+@register
 class MultiModalAdapter(Method):
     """Multi-Modal Adapter: class and image features attend to each other before they are compared.
 

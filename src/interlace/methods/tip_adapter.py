@@ -13,6 +13,7 @@ from interlace.backbone.dual import DualEncoder
 from interlace.backbone.tower import TowerOutput
 from interlace.errors import InterlaceError
 from interlace.methods.base import Factor, Method, Output, Weight
+from interlace.methods.registry import register
 
 #: Values tried on the validation shots. The released code has a range per data set, the widest
 #: up to 30 for either; these cover them all.
@@ -75,6 +76,7 @@ class _Cache(Method):
                     self.weights.copy_(torch.stack([alpha, beta]))
 
 
+@register
 class TipAdapter(_Cache):
     """Tip-Adapter: similar shots vote for their class; nothing is trained.
 
@@ -105,6 +107,7 @@ class TipAdapter(_Cache):
         self.keys, self.labels = F.normalize(image.features, dim=-1), labels
 
 
+@register
 class TipAdapterF(_Cache):
     """Tip-Adapter-F: Tip-Adapter whose keys are trained.
 

@@ -8,8 +8,10 @@ from interlace._util.schema import shown
 from interlace.backbone.dual import DualEncoder
 from interlace.errors import InterlaceError
 from interlace.methods.base import Method
+from interlace.methods.registry import register
 
 
+@register
 class ZeroShot(Method):
     """The frozen model: cosine similarity of an image with each class prompt.
 

@@ -103,13 +103,13 @@ class RetrievalPlan(Plan[RetrievalTarget]):
 
 
 class Retrieval(Protocol[RetrievalTarget]):
-    """Few images of every training class and domain are fitted; then queries search galleries.
+    """Few images of every training class and domain are fitted; queries then search galleries.
 
     ``retrieval`` runs all three published protocols on one fit.
     """
 
     name = "retrieval"
-    summary = "The three protocols of retrieval on one fit (2108.08356)."
+    summary = "All three retrieval protocols on one fit (2108.08356)."
     shots = (2,)
     #: Which of the published protocols it runs.
     keys: ClassVar[tuple[RetrievalKey, ...]] = ("ucdr", "uccdr", "udcdr")
@@ -134,7 +134,7 @@ class Retrieval(Protocol[RetrievalTarget]):
         return tuple(f"{own}:{setting}" for setting in self.settings(data))
 
     def plan(self, setting: Setting) -> RetrievalPlan:
-        """Return the shots of a setting, and what each protocol asks and searches.
+        """Return the shots of a setting, and the queries and galleries of each protocol.
 
         Raises:
             InterlaceError: if the data has no such setting, or too few images.
@@ -166,31 +166,31 @@ class Retrieval(Protocol[RetrievalTarget]):
 
 
 class Ucdr(Retrieval):
-    """Unseen classes of an unseen domain ask."""
+    """Queries are of unseen classes and from an unseen domain."""
 
     name = "ucdr"
-    summary = "Unseen classes of an unseen domain ask (2108.08356)."
+    summary = "Search with unseen classes from an unseen domain (2108.08356)."
     keys = ("ucdr",)
 
 
 class Uccdr(Retrieval):
-    """Unseen classes of a training domain ask."""
+    """Queries are of unseen classes and from a training domain."""
 
     name = "uccdr"
-    summary = "Unseen classes of a seen domain ask (2108.08356)."
+    summary = "Search with unseen classes from a seen domain (2108.08356)."
     keys = ("uccdr",)
 
 
 class Udcdr(Retrieval):
-    """Training classes of an unseen domain ask."""
+    """Queries are of training classes and from an unseen domain."""
 
     name = "udcdr"
-    summary = "Seen classes of an unseen domain ask (2108.08356)."
+    summary = "Search with seen classes from an unseen domain (2108.08356)."
     keys = ("udcdr",)
 
 
 def _asks(key: RetrievalKey, setting: RetrievalSetting) -> bool:
-    """Say whether a setting has a domain whose images ask in a protocol."""
+    """Say whether a setting has a domain for the queries of a protocol."""
     return bool(setting.seen if key == "uccdr" else setting.held_out)
 
 

@@ -36,7 +36,7 @@ def search(
 
     Args:
         adapted: the fitted or the frozen model.
-        targets: what asks and what is searched.
+        targets: queries and galleries.
         classes: the classes of the fit.
         used: the images of the fit.
         report: called with the number of images encoded, and of all, after each batch.

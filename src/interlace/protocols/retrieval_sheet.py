@@ -1,4 +1,4 @@
-"""What queries find before and after a model is adapted, to be looked at."""
+"""What queries find before and after a model is adapted, as a picture."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def hit_rows(
     Args:
         before: the frozen model.
         after: the adapted one.
-        plan: what asks and what is searched.
+        plan: its targets hold the queries and galleries.
         target: name of one of ``plan.targets``.
         queries: how many queries.
         hits: how many hits of each.

@@ -7,9 +7,10 @@ from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
 
+from interlace.adaptation.templates import choose_template
 from interlace.backbone.prompts import Template
 from interlace.data.datasets.benchmarks import data_root
-from interlace.data.datasets.registry import is_known, open_source
+from interlace.data.datasets.registry import open_source
 from interlace.data.source import Source
 from interlace.data.task import FewShotTask
 from interlace.protocols.condition import CLEAN, Condition
@@ -68,9 +69,7 @@ class Setting:
         drawn = FewShotTask.from_source(
             source or self.source(), self.shots, self.seed, split=self.split
         )
-        template = self.template
-        if template is None and not is_known(self.data, self.root):
-            template = self.own_template
+        template = choose_template(self.template, self.data, self.root, self.own_template)
         return drawn if template is None else replace(drawn, template=template)
 
     def other(self, name: str) -> FewShotTask:

@@ -1,4 +1,4 @@
-"""Bringing a gallery up to date with its folder: what to encode, what to keep, what to forget."""
+"""Making a gallery match its folder: what to encode, what to keep, what to drop."""
 
 from __future__ import annotations
 
@@ -23,6 +23,30 @@ from interlace.search.writer import Writer
 BuildProgress = Callable[[int, int, int], None]
 
 GalleryRow = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class BuildSettings:
+    """How a build or an update is done.
+
+    Attributes:
+        strict: whether a file that cannot be used is an error instead of being skipped.
+        batch_size: images encoded at a time.
+        workers: threads that read and decode; None chooses by the device.
+        progress: told of every batch.
+
+    Raises:
+        InterlaceError: if images would not be encoded at least one at a time.
+    """
+
+    strict: bool = False
+    batch_size: int = 64
+    workers: int | None = None
+    progress: BuildProgress | None = None
+
+    def __post_init__(self) -> None:
+        if self.batch_size < 1:
+            raise InterlaceError(f"batch size = {self.batch_size}: must be 1 or more")
 
 
 @dataclass(frozen=True)
@@ -57,18 +81,8 @@ class Batch:
     reused: int
 
 
-def check_batch_size(batch_size: int) -> None:
-    """See that images are encoded at least one at a time.
-
-    Raises:
-        InterlaceError: if not.
-    """
-    if batch_size < 1:
-        raise InterlaceError(f"batch size = {batch_size}: must be 1 or more")
-
-
 def refuse_first(folder: Path, skipped: Sequence[Skipped]) -> None:
-    """Refuse the first of the files that cannot be used, where all are to be.
+    """Refuse the first of the files that cannot be used.
 
     Raises:
         InterlaceError: if there is one.
@@ -81,49 +95,46 @@ def sync(
     table: PhotoTable,
     encoder: Callable[[], Encoder],
     photos: Path | str | None,
-    strict: bool,
-    batch_size: int,
-    workers: int | None,
-    progress: BuildProgress | None,
+    how: BuildSettings,
 ) -> BuildReport:
-    """Return what :meth:`interlace.Gallery.update` does.
+    """Make a gallery match its folder; see :meth:`interlace.Gallery.update`.
 
-    ``encoder`` is asked for only where needed.
+    Rows of files that are gone are deleted last: until then their vectors serve files that were
+    renamed.
 
-    Known images are deleted last: until then their vectors serve files that were renamed.
+    Args:
+        table: the gallery's table.
+        encoder: gives what makes vectors; asked for only where an image has to be encoded.
+        photos: the folder; None for the one the gallery was built from.
+        how: the settings of the build.
     """
-    check_batch_size(batch_size)
     table.sweep()
     about = table.about()
     folder = Path(photos if photos is not None else about.photos)
     found, skipped = scan.list_photos(folder)
     if not found:
         raise scan.only_skipped(folder, skipped)
-    if strict:
+    if how.strict:
         refuse_first(folder, skipped)
-    known = table.known()
-    twice = [key for key, row in known.items() if row.size < 0]
-    table.delete(twice)
-    known = {key: row for key, row in known.items() if row.size >= 0}
+    known = _known(table)
     todo = scan.difference(found, known)
     if (todo.look or todo.removed) and about.complete:
         table.set_about(GalleryState(resolved(folder), False, about.skipped))
     added = changed = reused = 0
     if todo.look:
         ready = encoder()
-        workers = default_workers(ready.clip.device) if workers is None else workers
         with Writer(table, ready.id.dim, known) as writer:
-            for batch in _batches(table, ready, todo.look, known, batch_size, workers):
+            for batch in _batches(table, ready, todo.look, known, how):
                 writer.put(batch.rows)
                 renewed = sum(row["path"] in known for row in batch.rows)
                 changed += renewed
                 added += len(batch.rows) - renewed
                 reused += batch.reused
                 skipped += batch.broken
-                if strict:
+                if how.strict:
                     refuse_first(folder, skipped)
-                if progress is not None:
-                    progress(added + changed + len(skipped), len(todo.look), len(skipped))
+                if how.progress is not None:
+                    how.progress(added + changed + len(skipped), len(todo.look), len(skipped))
     gone = [*todo.removed, *(item.key for item in skipped if item.key in known)]
     table.delete(gone)
     if added or changed or gone or not about.complete:
@@ -138,15 +149,22 @@ def sync(
     )
 
 
+def _known(table: PhotoTable) -> dict[str, Known]:
+    """Return what a gallery knows of its files; rows of a key that has several are deleted."""
+    known = table.known()
+    table.delete([key for key, row in known.items() if row.size < 0])
+    return {key: row for key, row in known.items() if row.size >= 0}
+
+
 def _batches(
     table: PhotoTable,
     encoder: Encoder,
     photos: Sequence[Photo],
     known: Mapping[str, Known],
-    batch_size: int,
-    workers: int,
+    how: BuildSettings,
 ) -> Iterator[Batch]:
     """Go through files in their order, decoding ahead of the encoder."""
+    workers = default_workers(encoder.clip.device) if how.workers is None else how.workers
     hashes = {row.hash for row in known.values()}
     transform = encoder.clip.preprocess.eval_transform()
 
@@ -179,10 +197,10 @@ def _batches(
 
     batch: list[tuple[Photo, PreparedImage]] = []
     fresh = 0
-    for item in ahead(photos, work, workers, 2 * batch_size):
+    for item in ahead(photos, work, workers, 2 * how.batch_size):
         batch.append(item)
         fresh += item[1].pixels is not None
-        if fresh == batch_size or len(batch) == 8 * batch_size:
+        if fresh == how.batch_size or len(batch) == 8 * how.batch_size:
             yield finish(batch)
             batch, fresh = [], 0
     if batch:

@@ -1,4 +1,4 @@
-"""What makes the vectors: a plain model or an adapted one, and the hash that names it.
+"""The model that makes the vectors, plain or adapted, and the hash that identifies it.
 
 Shapes: B images, E embedding.
 """
@@ -123,10 +123,10 @@ class Encoder:
         return ModelId(self._kind, self._source, digest.hexdigest()[:16], dim)
 
     def check(self) -> None:
-        """See that the model makes vectors, before anything is written or replaced.
+        """Check that the model gives vectors, before anything is written or replaced.
 
         Raises:
-            NotFinite: if it makes none of a grey image.
+            NotFinite: if it gives none for a grey image.
         """
         grey = Image.new("RGB", (32, 32), (128, 128, 128))
         try:
@@ -135,7 +135,7 @@ class Encoder:
             raise NotFinite("image", error.index, "a plain grey one") from None
 
     def images(self, images: Tensor) -> np.ndarray:
-        """Vectors [B, E] of preprocessed images [B, 3, H, W].
+        """Return the vectors [B, E] of preprocessed images [B, 3, H, W].
 
         Raises:
             NotFinite: if one of them has no vector of length 1.
@@ -143,7 +143,7 @@ class Encoder:
         return self._vectors(images)
 
     def named_images(self, images: Tensor, names: Sequence[str]) -> np.ndarray:
-        """As :meth:`images`, with B ``names`` for what has no vector."""
+        """Return what :meth:`images` does; errors name the image, one of B ``names``."""
         try:
             return self.images(images)
         except NotFinite as error:
@@ -194,8 +194,8 @@ def _refuse_feature_method(method: Method) -> None:
     if method.uses_frozen_features:
         source = method.clip.source
         raise InterlaceError(
-            f"{method.key} compares vectors in another way and changes none: "
-            f"its vectors are those of the plain model{f', {source}' if source else ''}; give that"
+            f"{method.key} changes no vector, only how vectors are compared: use the plain "
+            f"model{f', {source}' if source else ''}"
         )
 
 

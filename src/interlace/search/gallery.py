@@ -6,11 +6,10 @@ Shapes: N images of the gallery, E embedding.
 from __future__ import annotations
 
 import math
-import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import torch
@@ -20,23 +19,22 @@ from interlace._util.files import check_writable, held
 from interlace._util.reading import as_path
 from interlace._util.text import printable
 from interlace.data.images.decode import open_image
-from interlace.data.readers.walk import EXTENSIONS
 from interlace.data.records import Skipped
 from interlace.errors import InterlaceError
 from interlace.search import index, scan, sheet
 from interlace.search.building import (
     BuildProgress,
     BuildReport,
-    check_batch_size,
+    BuildSettings,
     refuse_first,
     resolved,
     sync,
 )
 from interlace.search.encoder import Encoder, Model, ModelId
+from interlace.search.queries import Query, QueryKind, is_image
 from interlace.search.table import GalleryState, PhotoTable
 
-Query = str | Path | bytes | Image.Image
-QueryKind = Literal["auto", "image", "text"]
+__all__ = ["BuildReport", "Gallery", "Hit", "Query", "QueryKind"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +57,7 @@ class Hit:
 class Gallery:
     """The vectors of a folder of images, in an embedded LanceDB table.
 
-    Use :meth:`build` or :meth:`open`.
+    Made by :meth:`build` or :meth:`open`.
 
     Args:
         table: where the vectors are.
@@ -88,14 +86,14 @@ class Gallery:
         storage_options: Mapping[str, str] | None = None,
         **settings: Any,
     ) -> Gallery:
-        """Make the gallery of a folder of images, or bring it up to date; see :meth:`update`.
+        """Make the gallery of a folder of images, or update it; see :meth:`update`.
 
         Args:
             folder: where the gallery is kept: a folder, or an address that LanceDB takes.
             photos: the images, at any depth; the first sub-folder is a photo's label.
             model: a model, a name that :func:`interlace.load` takes, or the folder of an adapted
                 model; by default the one the gallery was built with.
-            overwrite: whether to start anew, with another model perhaps.
+            overwrite: whether to rebuild from scratch, with another model perhaps.
             device: ``auto``, ``cpu``, ``cuda``, ...
             storage_options: handed to LanceDB.
             **settings: those of :meth:`update`.
@@ -109,44 +107,16 @@ class Gallery:
         """
         if "://" not in str(folder):
             check_writable(as_path(folder, "folder"), folder=True)
-        check_batch_size(settings.get("batch_size", 1))
-        strict = bool(settings.get("strict"))
+        how = BuildSettings(**settings)
         with held(folder):
-            gallery = cls._begun(folder, photos, model, overwrite, device, storage_options, strict)
-            gallery._update(photos, **settings)
+            table, encoder = PhotoTable(folder, storage_options, replace=overwrite), None
+            if not table.exists:
+                encoder = _create(table, photos, model, device, how.strict)
+            elif model is not None:
+                encoder = Encoder(model, device)
+            gallery = cls(table, encoder, device)
+            gallery._update(photos, how)
         return gallery
-
-    @classmethod
-    def _begun(
-        cls,
-        folder: Path | str,
-        photos: Path | str,
-        model: Model | None,
-        overwrite: bool,
-        device: str,
-        storage_options: Mapping[str, str] | None,
-        strict: bool,
-    ) -> Gallery:
-        """Return the gallery that is there, or an empty one."""
-        table = PhotoTable(folder, storage_options, anew=overwrite)
-        if not table.exists:
-            if model is None:
-                raise InterlaceError(
-                    f"{printable(str(folder))} is a new gallery: say which model makes its vectors"
-                    if not overwrite
-                    else "a gallery that is built anew needs a model"
-                )
-            found, skipped = scan.list_photos(Path(photos))
-            if not found:
-                raise scan.only_skipped(Path(photos), skipped)
-            if strict:
-                refuse_first(Path(photos), skipped)
-            encoder = Encoder(model, device)
-            encoder.check()
-            table.set_about(GalleryState(resolved(photos)))  # first: a kill leaves it unfinished
-            table.create(encoder.id)
-            return cls(table, encoder, device)
-        return cls(table, None if model is None else Encoder(model, device), device)
 
     @classmethod
     def open(
@@ -218,7 +188,7 @@ class Gallery:
         return self._table.count()
 
     def index(self) -> str:
-        """How it is searched, in words."""
+        """Say in words how it is searched."""
         with self._table.guarded("read"):
             return index.describe(self._table)
 
@@ -231,11 +201,11 @@ class Gallery:
         workers: int | None = None,
         progress: BuildProgress | None = None,
     ) -> BuildReport:
-        """Make the gallery equal to its folder: encode new and changed files, forget removed ones.
+        """Make the gallery match its folder: encode new and changed files, drop removed ones.
 
         Files of the same size and time are not opened; those with the content of a known image,
         such as renamed ones, are not encoded. Rows are committed as they come: after an
-        interruption the same call goes on.
+        interruption the same call resumes.
 
         Args:
             photos: the folder of images; by default the one it was built from.
@@ -249,21 +219,13 @@ class Gallery:
             InterlaceError: if the folder is missing or holds no image, the model cannot be loaded,
                 another command builds this gallery, or ``strict`` is set and a file cannot be used.
         """
+        how = BuildSettings(strict, batch_size, workers, progress)
         with held(self._table.where):
-            return self._update(photos, strict, batch_size, workers, progress)
+            return self._update(photos, how)
 
-    def _update(
-        self,
-        photos: Path | str | None = None,
-        strict: bool = False,
-        batch_size: int = 64,
-        workers: int | None = None,
-        progress: BuildProgress | None = None,
-    ) -> BuildReport:
+    def _update(self, photos: Path | str | None, how: BuildSettings) -> BuildReport:
         self._finder = None
-        self.report = sync(
-            self._table, lambda: self.encoder, photos, strict, batch_size, workers, progress
-        )
+        self.report = sync(self._table, lambda: self.encoder, photos, how)
         return self.report
 
     def query(self, query: Query, k: int = 10, *, kind: QueryKind = "auto") -> list[Hit]:
@@ -310,8 +272,8 @@ class Gallery:
             found = finder.nearest(vector.astype(np.float32), k)
         if not all(_is_below(key) and math.isfinite(score) for key, _, score in found):
             raise InterlaceError(
-                f"{printable(self._table.where)} is damaged: it holds a path outside of its folder "
-                "of photos, or a vector that is none: build it again with overwrite"
+                f"{printable(self._table.where)} is damaged: it holds a path outside its folder of "
+                "photos, or an invalid vector: build it again with overwrite"
             )
         return [Hit(str(root / key), score, label, key) for key, label, score in found]
 
@@ -327,26 +289,8 @@ class Gallery:
 
     @staticmethod
     def is_image(query: Query, kind: QueryKind = "auto") -> bool:
-        """Whether a query is an image.
-
-        Raises:
-            InterlaceError: if it looks like the path of an image and there is no such file, or
-                words were asked for and it is none.
-        """
-        if kind not in ("auto", "image", "text"):
-            raise InterlaceError(f"kind = {kind!r}: must be auto, image or text")
-        if kind == "text" and not isinstance(query, str):
-            raise InterlaceError(f"a query of type {type(query).__name__} is no text")
-        if kind != "auto" or not isinstance(query, str):
-            return kind != "text"
-        if os.path.isfile(query):  # words may be longer than a path can be; Path would raise
-            return True
-        if Path(query).suffix.lower() in EXTENSIONS:
-            raise InterlaceError(
-                f"no such file: {printable(query)} (to search for these words: --text, in Python "
-                "kind='text')"
-            )
-        return False
+        """Say whether a query is an image; see :func:`interlace.search.queries.is_image`."""
+        return is_image(query, kind)
 
     def _check(self, encoder: Encoder) -> None:
         if encoder.id.hash != self.model.hash:
@@ -360,3 +304,29 @@ def _is_below(key: str) -> bool:
     """Whether a key leads to a file below the folder of photos, as every build writes it."""
     path = PurePosixPath(key)
     return not path.is_absolute() and ".." not in path.parts and "\0" not in key
+
+
+def _create(
+    table: PhotoTable, photos: Path | str, model: Model | None, device: str, strict: bool
+) -> Encoder:
+    """Make an empty gallery, once it is known that its first build can begin.
+
+    Raises:
+        InterlaceError: if there is no model or no image, or ``strict`` is set and a file cannot be
+            used.
+    """
+    if model is None:
+        raise InterlaceError(
+            f"{printable(table.where)}: a new gallery needs a model to make its vectors"
+        )
+    folder = Path(photos)
+    found, skipped = scan.list_photos(folder)
+    if not found:
+        raise scan.only_skipped(folder, skipped)
+    if strict:
+        refuse_first(folder, skipped)
+    encoder = Encoder(model, device)
+    encoder.check()
+    table.set_about(GalleryState(resolved(photos)))  # first: a kill leaves it unfinished
+    table.create(encoder.id)
+    return encoder

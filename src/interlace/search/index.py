@@ -1,10 +1,10 @@
-"""Finds the nearest vectors: exactly in memory, or through an index where there are many.
+"""Nearest vectors: exactly in memory, or through an index where there are many.
 
 Up to :data:`EXACT_LIMIT` images all vectors are read once and compared with the query in one matrix
-product. LanceDB's own scan is as exact, but reads the vectors anew for every query. Above that,
+product. LanceDB's own scan is as exact, but reads the vectors again for every query. Above that,
 LanceDB keeps an IVF index over vectors of four bits per number (RaBitQ), looks at the partitions
-nearest to the query, and compares the best of what it finds with the stored vectors. Words decide
-how fine that is: they lie apart from all images, whose vectors differ little as seen from there.
+nearest to the query, and compares the best candidates with the stored vectors. The index is made
+fine enough for words: they lie apart from all images, which differ little as seen from there.
 
 Shapes: N images, E embedding.
 """
@@ -49,13 +49,13 @@ class Flat:
     vectors: np.ndarray
 
     def nearest(self, vector: np.ndarray, k: int) -> Neighbours:
-        """Key, label and cosine of the ``k`` best; equal ones in the order of their keys."""
+        """Return key, label and cosine of the ``k`` best; ties in the order of their keys."""
         if not self.keys:
             return []
         scores = self.vectors @ vector
         count = min(k, len(scores))
         least = np.partition(scores, -count)[-count]
-        # all that reach the k-th score, so that ties do not hang on the order of the rows
+        # all that reach the k-th score, so that ties do not depend on the order of the rows
         best = np.flatnonzero(scores >= least).tolist()
         best.sort(key=lambda row: (-scores[row], self.keys[row]))
         return [(self.keys[i], self.labels[i], min(1.0, float(scores[i]))) for i in best[:count]]
@@ -76,7 +76,7 @@ class Indexed:
     refine: int = REFINE
 
     def nearest(self, vector: np.ndarray, k: int) -> Neighbours:
-        """Key, label and cosine of about the ``k`` best; exact where there is no index yet."""
+        """Return key, label and cosine of about the ``k`` best; exact without an index."""
         search = self.table.search(vector, vector_column_name="vector").distance_type("cosine")
         search = search.nprobes(self.probes).refine_factor(self.refine).limit(k)
         rows = search.select(["path", "label", "_distance"]).to_arrow().to_pydict()
@@ -90,7 +90,7 @@ class Indexed:
 
 
 def finder(table: PhotoTable) -> Flat | Indexed:
-    """Return what searches the present state of a gallery."""
+    """Return the search for the present state of a gallery."""
     count = table.count()
     if count > EXACT_LIMIT:
         name = _index_name(table.table)
@@ -100,12 +100,12 @@ def finder(table: PhotoTable) -> Flat | Indexed:
 
 
 def partitions(count: int) -> int:
-    """Partitions of an index over ``count`` vectors."""
+    """Return the number of partitions of an index over ``count`` vectors."""
     return max(1, math.isqrt(count))
 
 
 def probes(made: int) -> int:
-    """Partitions that a query looks at, of those that were made."""
+    """Return how many of the partitions a query looks at."""
     return min(made, max(LEAST_PROBED, round(made * PROBED)))
 
 
@@ -134,12 +134,12 @@ def ensure(table: PhotoTable) -> None:
 
 
 def describe(table: PhotoTable) -> str:
-    """How a gallery is searched, in words."""
+    """Say in words how a gallery is searched."""
     if table.count() <= EXACT_LIMIT:
         return "exact"
     name = _index_name(table.table)
     if name is None:
-        return "exact, and slow: the index is not made yet"
+        return "exact, and slow: there is no index yet"
     stats = table.table.index_stats(name)
     beside = f", {stats.num_unindexed_rows:,} rows beside it" if stats.num_unindexed_rows else ""
     return f"{stats.index_type}, {_partitions_of(name, table.count())} partitions{beside}"
@@ -150,6 +150,6 @@ def _index_name(lance: Any) -> str | None:
 
 
 def _partitions_of(name: str, count: int) -> int:
-    """LanceDB does not tell the number of partitions, so the index's name does."""
+    """Read the number of partitions from the index's name, since LanceDB does not tell it."""
     number = name.removeprefix(_NAME)
     return int(number) if number.isdigit() else partitions(count)

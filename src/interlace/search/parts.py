@@ -1,4 +1,4 @@
-"""The part files of an embedding: made one by one, kept over a kill, joined at the end."""
+"""The part files of an embedding: written one by one, kept after a kill, joined at the end."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _NOTE = "run.json"
 
 @dataclass(frozen=True)
 class EmbedReport:
-    """What an embedding left.
+    """What an embedding did.
 
     Attributes:
         output: the file.
@@ -42,7 +42,7 @@ class EmbedReport:
 
 
 def schema(dim: int) -> pa.Schema:
-    """Columns of the output, and of its parts."""
+    """Return the columns of the output and of its parts."""
     return pa.schema(
         [
             pa.field("key", pa.string(), nullable=False),
@@ -58,7 +58,7 @@ def parts_of(output: Path) -> Path:
 
 
 def is_there(output: Path) -> InterlaceError:
-    """Say that an output is not replaced without being asked to."""
+    """Make the error for an output that is there already."""
     return InterlaceError(
         f"{printable(str(output))} is there already; overwrite (--overwrite) replaces it"
     )
@@ -79,7 +79,10 @@ class VectorParts:
         self._identity, self._folder = identity, parts_of(output)
 
     def begin(self, overwrite: bool) -> list[int]:
-        """Make the folder, or take up the one of an interrupted run; the parts that are whole.
+        """Make the folder, or take over that of an interrupted run.
+
+        Returns:
+            Numbers of the parts that are complete.
 
         Raises:
             InterlaceError: if it is of another source, model or setting and ``overwrite`` is off,
@@ -103,12 +106,12 @@ class VectorParts:
         return []
 
     def count(self, number: int) -> int:
-        """Images that went into a part, skipped ones too."""
+        """Count the images that went into a part, skipped ones too."""
         metadata = pq.read_metadata(self._path(number))
         return int(metadata.num_rows) + len(_skipped(metadata.metadata))
 
     def skipped(self, numbers: Collection[int]) -> list[Skipped]:
-        """Return what parts had to leave out."""
+        """Return the images that parts had to leave out."""
         return [
             item
             for number in numbers
@@ -153,7 +156,7 @@ class VectorParts:
         return EmbedReport(self._output, count, resumed, tuple(skipped), self._model)
 
     def finish(self) -> EmbedReport:
-        """Remove what a run left that was killed after it had written its output.
+        """Clean up after a run that was killed once its output was written.
 
         Raises:
             InterlaceError: if the output that is there is not of this run.
@@ -179,7 +182,7 @@ class VectorParts:
         return bool(note == {"format": PARTS_FORMAT, "run": self._identity})
 
     def _is_whole(self, number: int) -> bool:
-        """Whether a part is there and can be read to its end; a damaged one is made again."""
+        """Say whether a part can be read to its end; a damaged one is made again."""
         try:
             self._read(number)
         except InterlaceError:
@@ -205,7 +208,7 @@ class VectorParts:
         return list(self._folder.iterdir())
 
     def _named(self) -> set[str]:
-        """Return what is in the folder beside files that were never finished."""
+        """Return the names in the folder, without files that were never finished."""
         return {path.name for path in self._contents() if not path.name.startswith(".")}
 
     def _remove(self) -> None:

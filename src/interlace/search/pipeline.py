@@ -56,7 +56,7 @@ def prepare(
     known: Collection[str] = (),
     thumbnail: int = 0,
 ) -> PreparedImage:
-    """Read one image and make it ready for the model; a broken one is told, not raised.
+    """Read one image and make it ready for the model; a broken one is reported, not raised.
 
     What is held at a time is bounded: large images wait for each other.
 
@@ -90,7 +90,7 @@ def prepare(
 
 
 def _thumbnail(image: Image.Image, side: int) -> bytes:
-    """Make a small JPEG of an image, which is used up in this."""
+    """Make a small JPEG of an image, which is changed."""
     image.thumbnail((side, side), Image.Resampling.BICUBIC)
     buffer = io.BytesIO()
     image.save(buffer, "JPEG", quality=_QUALITY)
@@ -98,7 +98,7 @@ def _thumbnail(image: Image.Image, side: int) -> bytes:
 
 
 def default_workers(device: torch.device) -> int:
-    """One thread per core beside a GPU; an encoder on the CPU needs most cores itself."""
+    """Return one thread per core beside a GPU; an encoder on the CPU needs most cores itself."""
     cores = os.cpu_count() or 1
     return max(1, cores // 4) if device.type == "cpu" else min(16, cores)
 

@@ -1,4 +1,4 @@
-"""What a folder holds, and what of it a gallery does not know yet."""
+"""What a folder holds, and which of it a gallery does not know yet."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ class Difference:
     """What to do to make a gallery equal to a folder.
 
     Attributes:
-        look: files that are new, or whose size or time differs, in the folder's order.
+        look: files to open: new ones, or of another size or time, in the folder's order.
         removed: keys of files that are gone.
         unchanged: how many files need not be opened.
     """
@@ -105,13 +105,13 @@ def _same(photo: Photo, known: Known | None) -> bool:
 
 
 def label_of(key: str) -> str | None:
-    """Return class folder a file lies in: the first part of its key, if there is more than one."""
+    """Return the class folder of a file: the first part of its key, if there is more than one."""
     parts = PurePosixPath(key).parts
     return parts[0] if len(parts) > 1 else None
 
 
 def only_skipped(folder: Path, skipped: Iterable[Skipped]) -> InterlaceError:
-    """Says that there is nothing to make a gallery of."""
+    """Make the error for a folder without a usable image."""
     first = next(iter(skipped), None)
     reason = f" ({first.key}: {first.reason})" if first else ", such as .jpg or .png"
     return InterlaceError(f"no image in {printable(str(folder))}{reason}")

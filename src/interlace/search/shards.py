@@ -1,4 +1,4 @@
-"""One image to embed, and WebDataset shards, of which only what can be trusted is read."""
+"""One image to embed, and WebDataset shards, of which only safe members are read."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ class ShardItem:
 
 @dataclass(frozen=True)
 class Shard:
-    """A WebDataset shard: a tar file in which files of one name make a sample."""
+    """A WebDataset shard: a tar file in which files of one stem make a sample."""
 
     path: Path
 
@@ -115,7 +115,7 @@ class _Sample:
     problem: str = "no image"
 
     def take(self, tar: tarfile.TarFile, member: tarfile.TarInfo, ending: str) -> None:
-        """Read a member if it is of use; others may be of any size."""
+        """Read a member if it is needed; others may be of any size."""
         is_image = PurePosixPath(f"x.{ending}").suffix in EXTENSIONS and self.image is None
         if not is_image and ending != "cls":
             return
@@ -130,5 +130,5 @@ class _Sample:
             self.label = content.decode(errors="replace").strip() or None
 
     def item(self) -> ShardItem:
-        """Return what is embedded of it; names that are no UTF-8 cannot be written to Parquet."""
+        """Return the item to embed; its name is made valid UTF-8, as Parquet needs."""
         return ShardItem(printable(self.key), self.label, self.image, self.problem)

@@ -16,17 +16,17 @@ CELL = 160
 GAP = 12
 CAPTION = 38
 COLUMNS = 5
-#: Letters of a name or a query that are looked at; a cell is narrower.
+#: Characters of a name or a query that are considered; a cell is narrower.
 _MOST = 1000
 _PAPER, _INK, _FAINT, _FRAME = "#ffffff", "#1a1a1a", "#666666", "#dddddd"
 
 
 class ShownHit(Protocol):
-    """What the sheet reads of a hit."""
+    """The part of a hit that the sheet draws."""
 
     @property
     def key(self) -> str:
-        """Which image."""
+        """Name of the image."""
 
     @property
     def score(self) -> float:
@@ -77,7 +77,7 @@ def contact_sheet(
 
 
 def _opened(content: bytes) -> Image.Image | None:
-    """Return a thumbnail; None where it is damaged, or no small picture as a build writes it."""
+    """Decode a thumbnail; None where it is damaged or larger than a build writes them."""
     try:
         image = Image.open(io.BytesIO(content), formats=["JPEG", "PNG"])
         if max(image.size) > 4 * CELL:
@@ -90,7 +90,7 @@ def _opened(content: bytes) -> Image.Image | None:
 def _picture(
     page: Image.Image, pen: ImageDraw.ImageDraw, image: Image.Image | None, at: tuple[int, int]
 ) -> None:
-    """Return an image in the middle of its cell; small ones are enlarged by whole pixels."""
+    """Draw an image in the middle of its cell; enlarge small ones by whole pixels."""
     x, y = at
     if image is not None:
         whole = CELL // max(image.size)
@@ -105,7 +105,7 @@ def _picture(
 
 
 def _words(pen: ImageDraw.ImageDraw, query: str) -> None:
-    """Return a query of words, broken into lines; what does not fit into the cell ends in dots."""
+    """Draw a query of words, broken into lines; what does not fit into the cell ends in dots."""
     _line(pen, "query", GAP, GAP, _FAINT)
     query = printable(query[:_MOST], keep="\n\t")
     font, lines = _font(16, True), [""]
@@ -131,7 +131,7 @@ def _line(
 
 
 def _fit(pen: ImageDraw.ImageDraw, text: str, font: ImageFont.FreeTypeFont) -> str:
-    """Return the text, or as much of its end as a cell is wide: names differ at their ends."""
+    """Shorten a text to the width of a cell, keeping its end: names differ at their ends."""
     if pen.textlength(text, font) <= CELL:
         return text
     while text and pen.textlength("..." + text, font) > CELL:
@@ -141,7 +141,7 @@ def _fit(pen: ImageDraw.ImageDraw, text: str, font: ImageFont.FreeTypeFont) -> s
 
 @cache
 def _font(size: int, bold: bool) -> ImageFont.FreeTypeFont:
-    """DejaVu Sans, which matplotlib brings along: it knows more alphabets than PIL's own font."""
+    """Load DejaVu Sans, which matplotlib brings: it knows more alphabets than PIL's own font."""
     import matplotlib
 
     name = "DejaVuSans-Bold.ttf" if bold else "DejaVuSans.ttf"

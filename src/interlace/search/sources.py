@@ -1,7 +1,7 @@
 """Many images in units of work: a folder, Parquet tables, or WebDataset shards.
 
-A unit is small enough to be done again after a kill, and says by itself where its images are, so
-that any process that sees the same files can do it.
+A unit is small enough to be repeated after a kill, and holds the places of its images, so that any
+process that sees the same files can do it.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ __all__ = ["UNIT", "EmbedSource", "Shard", "ShardItem", "Unit", "find_source"]
 
 #: Images of a unit, where the source does not come in units.
 UNIT = 2048
-#: RowSource of a table that are read at a time.
+#: Rows of a table that are read at a time.
 _ROWS = 32
 #: Columns that name a row, before the path of its image does.
 KEYS = ("__key__", "key", "id", "image_id")
@@ -84,14 +84,14 @@ class RowSource:
                 yield self._item(row, line, image, key, label, names)
         except InterlaceError:
             raise
-        except Exception as error:  # whatever a damaged table is answered with
+        except Exception as error:  # whatever pyarrow raises for a damaged table
             shown = printable(str(self.path))
             raise InterlaceError(f"{shown}: the table is damaged ({first_line(error)})") from None
 
     def _lines(
         self, file: pq.ParquetFile, wanted: list[str]
     ) -> Iterator[tuple[int, dict[str, Any]]]:
-        """Return rows with their numbers, a few at a time: photos may have ten megabytes each."""
+        """Go through rows with their numbers, a few at a time: a photo may have ten megabytes."""
         first = 0
         for group in range(file.num_row_groups):
             count = file.metadata.row_group(group).num_rows
@@ -148,7 +148,7 @@ class EmbedSource:
 
     Attributes:
         units: in the order of the output.
-        skipped: what is known to be of no use.
+        skipped: what is known to be unusable.
         identity: changes where the images or their order do.
         total: number of images; None where only reading would tell.
     """
@@ -241,9 +241,9 @@ def _open(path: Path) -> pq.ParquetFile:
 
 
 def _name(value: Any) -> str | None:
-    """Return a key or a label as text.
+    """Return a key or a label as text; None for lists, mappings and what is missing.
 
-    3.0 is 3, and lists, mappings and what is missing name nothing.
+    3.0 is read as 3.
     """
     if isinstance(value, float):
         if not math.isfinite(value):
@@ -260,7 +260,7 @@ def _column(schema: pa.Schema, names: Sequence[str]) -> str | None:
 
 
 def _label_names(schema: pa.Schema, label: str | None) -> Sequence[str]:
-    """Return the class names that Hugging Face ``datasets`` keeps beside a table, if there are."""
+    """Return the class names that Hugging Face ``datasets`` stores in a table, if any."""
     try:
         facts = json.loads((schema.metadata or {})[b"huggingface"])
         return [str(name) for name in facts["info"]["features"][label]["names"]]

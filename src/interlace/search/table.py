@@ -31,15 +31,15 @@ GALLERY_FORMAT = 1
 PHOTOS = "photos"
 ABOUT = "about"
 _METADATA = b"interlace"
-#: How far the square of a vector's length may be from 1.
+#: How far the squared length of a vector may be from 1.
 _TOLERANCE = 1e-2
-#: Older states of the table are dropped after this time; a reader may still be at one of them.
+#: Older versions of the table are dropped after this time; a reader may still use one.
 _KEEP = timedelta(minutes=1)
 
 
 @dataclass(frozen=True)
 class GalleryState:
-    """What changes about a gallery from build to build.
+    """What one build of a gallery leaves for the next.
 
     Attributes:
         photos: the folder its keys are relative to.
@@ -58,7 +58,7 @@ class PhotoTable:
     Args:
         where: folder, or an address that LanceDB takes, such as ``s3://bucket/gallery``.
         storage_options: what LanceDB takes under that name: keys, region, endpoint.
-        anew: whether what is there is to be replaced, so that it may be damaged.
+        replace: whether what is there is to be replaced, so that it may be damaged.
 
     Raises:
         InterlaceError: if LanceDB is not installed, or cannot open the place.
@@ -69,7 +69,7 @@ class PhotoTable:
         where: Path | str,
         storage_options: Mapping[str, str] | None = None,
         *,
-        anew: bool = False,
+        replace: bool = False,
     ) -> None:
         try:
             import lancedb
@@ -81,11 +81,11 @@ class PhotoTable:
         self.local = None if "://" in self.where else as_path(where, "folder")
         self._options = None if storage_options is None else dict(storage_options)
         self._connect = lancedb.connect
-        self._table = None if anew else self._open(PHOTOS)
+        self._table = None if replace else self._open(PHOTOS)
 
     @cached_property
     def _db(self) -> Any:
-        """The database; LanceDB makes its folder when it connects, so that waits for a need."""
+        """The database, connected when it is needed: LanceDB makes its folder then."""
         with self.guarded("open"):
             # each read looks for the latest state, so that a build may go on beside a query
             return self._connect(
@@ -96,7 +96,7 @@ class PhotoTable:
 
     @contextmanager
     def guarded(self, doing: str) -> Iterator[None]:
-        """Turn whatever LanceDB or the storage answers into one line.
+        """Turn whatever LanceDB or the storage raises into one line.
 
         Args:
             doing: what is done to the gallery, such as "read".
@@ -172,7 +172,7 @@ class PhotoTable:
         self._table = self._replace(PHOTOS, empty)
 
     def _replace(self, name: str, content: pa.Table) -> Any:
-        """Put a table in the place of what is there, in one step if that can be read."""
+        """Replace a table, in one step if the present one can be read."""
         try:
             mode = "create" if self._open(name) is None else "overwrite"
         except InterlaceError:
@@ -187,7 +187,7 @@ class PhotoTable:
                 return self._db.create_table(name, content)
 
     def about(self) -> GalleryState:
-        """Return what the last build left; a gallery without it is not complete."""
+        """Return the state that the last build left; a gallery without one is not complete."""
         table = self._open(ABOUT)
         if table is None:
             return GalleryState()
@@ -209,7 +209,7 @@ class PhotoTable:
         return GalleryState(photos, complete, items)
 
     def set_about(self, about: GalleryState) -> None:
-        """Replace it, in one step."""
+        """Replace the state, in one step."""
         row = pa.table(
             {
                 "photos": [about.photos],
@@ -230,10 +230,10 @@ class PhotoTable:
             return int(self.table.version)
 
     def known(self) -> dict[str, Known]:
-        """Size, time and hash of each file that has a row, by key.
+        """Return size, time and hash of each file that has a row, by key.
 
-        A key that has several rows, as two builds at once could leave, is given a size that no
-        file has, so that it is read again.
+        A key that has several rows, as two builds at once could leave, gets a negative size, so
+        that its file is read again.
         """
         found = self._columns(["path", "size", "mtime", "hash"]).to_pydict()
         known: dict[str, Known] = {}
@@ -249,7 +249,7 @@ class PhotoTable:
             self.table.add(rows)
 
     def replace(self, rows: pa.Table) -> None:
-        """Put rows in the place of those with the same path, in one step."""
+        """Replace the rows with the same path, in one step."""
         with self.guarded("write to"):
             merge = self.table.merge_insert("path")
             merge.when_matched_update_all().when_not_matched_insert_all().execute(rows)
@@ -261,21 +261,21 @@ class PhotoTable:
                 self.table.delete(_among("path", keys[start : start + 500]))
 
     def by_hash(self, hashes: Sequence[str]) -> dict[str, Mapping[str, Any]]:
-        """Vector and thumbnail of the images with these hashes."""
+        """Return vector and thumbnail of the images with these hashes."""
         columns = ["hash", "vector", "thumbnail"]
         with self.guarded("read"):
             rows = self.table.search().where(_among("hash", hashes)).select(columns).to_arrow()
         return {row.pop("hash"): row for row in rows.to_pylist()}
 
     def thumbnails(self, keys: Sequence[str]) -> dict[str, bytes]:
-        """Thumbnails by key."""
+        """Return thumbnails by key."""
         with self.guarded("read"):
             rows = self.table.search().where(_among("path", keys)).select(["path", "thumbnail"])
             found = rows.limit(len(keys)).to_arrow().to_pydict()
         return dict(zip(found["path"], found["thumbnail"], strict=True))
 
     def vectors(self) -> tuple[list[str], list[str | None], np.ndarray]:
-        """Keys, labels and vectors [N, E] of all images."""
+        """Return keys, labels and vectors [N, E] of all images."""
         found = self._columns(["path", "label", "vector"])
         column = found["vector"].combine_chunks()
         dim = found.schema.field("vector").type.list_size
@@ -290,12 +290,12 @@ class PhotoTable:
         return keys, labels, matrix
 
     def compact(self) -> None:
-        """Join the small files of a build, take new rows into the index, drop old states."""
+        """Merge the small files of a build, add new rows to the index, drop old versions."""
         with self.guarded("write to"):
             self.table.optimize(cleanup_older_than=_KEEP)
 
     def sweep(self) -> None:
-        """Remove the files that LanceDB was writing when it was killed; nobody may write now."""
+        """Remove files that LanceDB was writing when it was killed; call it under the lock."""
         if self.local is not None:
             for path in self.local.glob("*.lance/**/.tmp*"):
                 with suppress(OSError):
@@ -311,12 +311,12 @@ class PhotoTable:
         with self.guarded("open"):
             try:
                 return self._db.open_table(name)
-            except (ValueError, FileNotFoundError):  # LanceDB's words for one that is not there
+            except (ValueError, FileNotFoundError):  # what LanceDB raises for a missing one
                 return None
 
 
 def rows(values: Iterable[Mapping[str, Any]], dim: int) -> pa.Table:
-    """Rows of the table of photos."""
+    """Make rows of the table of photos."""
     return pa.Table.from_pylist(list(values), schema=_schema(dim))
 
 

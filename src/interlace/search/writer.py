@@ -1,4 +1,4 @@
-"""Commits the rows of a build as they come, so that a kill loses only the last few."""
+"""Committing the rows of a build as they come, so that a kill loses only the last few."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ class Writer:
             self._pool.shutdown()
 
     def put(self, rows: Sequence[Mapping[str, Any]]) -> None:
-        """Take rows; they are in the table at the latest when the writer is left."""
+        """Take rows; they are in the table when the context ends, at the latest."""
         self._rows += rows
         due = time.monotonic() - self._since >= SECONDS
         if len(self._rows) >= ROWS or due:

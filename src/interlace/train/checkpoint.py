@@ -1,4 +1,4 @@
-"""State of an unfinished fit: safetensors for tensors, its metadata for everything else."""
+"""The state of an unfinished fit, in a safetensors file whose metadata holds the rest as JSON."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from interlace.errors import InterlaceError
 from interlace.methods.base import Method
 from interlace.methods.inference import check_finite
 
-#: What each optimiser keeps of a parameter.
+#: What each optimiser keeps for a parameter.
 _SLOTS = {"SGD": {"momentum_buffer"}, "Adam": {"step", "exp_avg", "exp_avg_sq"}}
 
 
@@ -32,8 +32,8 @@ class State:
     Attributes:
         epoch: epochs finished.
         history: one row per finished epoch.
-        best: the method's tensors of the best epoch so far, where one is selected.
-        best_accuracy: its accuracy on the validation shots.
+        best: the method's tensors after the best epoch so far, if ``select=best``.
+        best_accuracy: accuracy of that epoch on the validation shots.
     """
 
     epoch: int = 0
@@ -43,18 +43,18 @@ class State:
 
 
 def write_tensors(path: Path, tensors: Mapping[str, Tensor], metadata: dict[str, str]) -> None:
-    """Write a safetensors file so that a reader sees the old one or the new one, never a part.
+    """Write a safetensors file in one step: a reader sees the old file or the new one.
 
     Raises:
         InterlaceError: if it cannot be written.
     """
     contiguous = {k: v.detach().cpu().contiguous() for k, v in tensors.items()}
-    # the library's own writing to a file raises errors of its own on a full disk
+    # safetensors' save_file raises its own type of error on a full disk
     write_bytes(path, save(contiguous, metadata))
 
 
 def read_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
-    """Read a safetensors file: its tensors, on the CPU, and its metadata.
+    """Read the tensors of a safetensors file, to the CPU, and its metadata.
 
     Raises:
         InterlaceError: if it is missing, damaged, or no such file.
@@ -69,15 +69,15 @@ def read_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
 
 
 def restore(method: Method, tensors: Mapping[str, Tensor], sized: Sequence[str] = ()) -> None:
-    """Give a method the tensors that were saved of it.
+    """Load the tensors that were saved of a method into it.
 
     Args:
         method: the method.
         tensors: its state by name.
-        sized: tensors of any length, all of the same.
+        sized: names of tensors whose first dimension may be anything, if it is the same for all.
 
     Raises:
-        InterlaceError: if one is missing, unknown, of another type or size, or not finite.
+        InterlaceError: if one is missing, unknown, of another type or shape, or not finite.
     """
     own = method.state_dict()
     unknown, missing = (list(a.keys() - b.keys()) for a, b in ((tensors, own), (own, tensors)))
@@ -108,7 +108,7 @@ class Checkpoint:
     Args:
         path: the file; its folder must exist.
         identity: text that names the run (settings, model, split). A file of another run is
-            refused instead of being continued.
+            refused instead of being resumed.
     """
 
     def __init__(self, path: Path, identity: str) -> None:
@@ -122,7 +122,7 @@ class Checkpoint:
         scaler: torch.amp.GradScaler | None,
         state: State,
     ) -> None:
-        """Write everything the next epoch depends on."""
+        """Write everything that the next epoch depends on."""
         tensors = {f"method.{k}": v for k, v in method.state_dict().items()}
         tensors |= {f"best.{k}": v for k, v in state.best.items()}
         content = optimizer.state_dict()
@@ -164,7 +164,7 @@ class Checkpoint:
             raise self._damaged(first_line(error)) from None
 
     def is_ours(self) -> bool:
-        """Whether there is a file of this run that can be read."""
+        """Return whether there is a readable file of this run."""
         try:
             return self.path.exists() and self._read()[0].get("identity") == self.identity
         except InterlaceError:
@@ -181,7 +181,7 @@ class Checkpoint:
         except InterlaceError as error:
             raise self._damaged(str(error)) from None
         if not isinstance(header, dict):
-            raise self._damaged("its header is no object")
+            raise self._damaged("its header is not an object")
         return header, tensors
 
     def _damaged(self, reason: str) -> InterlaceError:
@@ -197,12 +197,12 @@ def _restored(
     optimizer: torch.optim.Optimizer,
     scaler: torch.amp.GradScaler | None,
 ) -> State:
-    """Return the state of a file, checked and put in place."""
+    """Check what a file holds, load it into method and optimiser, and return the state."""
     epoch, history, best = (header[name] for name in ("epoch", "history", "best_accuracy"))
     if type(epoch) is not int or not is_history(history) or len(history) != epoch:
         raise ValueError("its epochs and their history do not agree")
     if not _is_number(best):
-        raise ValueError("best_accuracy is no number")
+        raise ValueError("best_accuracy is not a number")
     groups: dict[str, dict[str, Tensor]] = {"method": {}, "best": {}, "optimizer": {}}
     for name, value in tensors.items():
         group, _, rest = name.partition(".")
@@ -228,7 +228,7 @@ def _restored(
 
 
 def is_history(value: Any) -> bool:
-    """Whether a value that was read is a list of rows of named numbers."""
+    """Return whether a value that was read is a list of rows of named finite numbers."""
     return isinstance(value, list) and all(
         isinstance(row, dict) and all(map(_is_number, row.values())) for row in value
     )

@@ -1,4 +1,4 @@
-"""How much memory a training step needs, and what to do where it is short."""
+"""How much memory a training step needs, and what to do if there is too little."""
 
 from __future__ import annotations
 
@@ -12,27 +12,27 @@ import torch
 from torch import Tensor
 
 from interlace.backbone.edits import Edit
+from interlace.backbone.prefix import PrefixState
 from interlace.backbone.prompts import Prompts
-from interlace.backbone.tower import PrefixState
 from interlace.methods.base import Method
 
-#: Share of the free memory a step may fill; the rest is for what is not kept, and for others.
+#: Share of the free memory a step may fill; the rest is for temporary tensors and other processes.
 USABLE = 0.7
-#: Texts a measurement runs over; their need grows with their positions.
+#: Texts a measurement runs on; what they need grows with the number of their positions.
 _PROBE = 8
 
 
 @dataclass(frozen=True)
 class MemoryPlan:
-    """What a training step keeps for its gradient, in bytes.
+    """What autograd keeps of a training step until its backward pass, in bytes.
 
     Attributes:
-        images: of a whole batch.
-        texts: of all texts at once.
-        free: what the device has left.
-        count: how many texts there are.
-        chunk: how many go through the tower at a time, each part computed once more for its
-            gradient; None for all at once.
+        images: kept of a whole batch.
+        texts: kept of all texts at once.
+        free: memory that the device has left.
+        count: number of texts.
+        chunk: texts that go through the tower at a time, each chunk recomputed in the backward
+            pass; None for all at once.
     """
 
     images: int
@@ -42,8 +42,8 @@ class MemoryPlan:
     chunk: int | None = None
 
     def describe(self) -> str:
-        """One line for people."""
-        line = f"a step keeps about {_size(self.images + self.texts)} for its gradient"
+        """Return the plan as one line to print."""
+        line = f"a step keeps about {_size(self.images + self.texts)} of activations"
         line += f" (images {_size(self.images)}, {self.count} texts {_size(self.texts)});"
         line += f" {_size(self.free)} free"
         if self.chunk is not None:
@@ -54,11 +54,11 @@ class MemoryPlan:
 
 
 def plan(method: Method, batch_size: int, prompts: Prompts) -> MemoryPlan:
-    """Measure on one image and a few texts what a step keeps, and fit it to what is free.
+    """Measure on two images and a few texts what a step keeps, and fit it into the free memory.
 
     Args:
-        method: the method, as it is while it trains.
-        batch_size: how many images a step takes.
+        method: the method, in training mode.
+        batch_size: images of a step.
         prompts: what ``method.run_prompt_prefix`` returned.
     """
     clip, prefix = method.clip, prompts.prefix
@@ -76,13 +76,13 @@ def plan(method: Method, batch_size: int, prompts: Prompts) -> MemoryPlan:
     left = USABLE * free - images
     if texts <= left or count == 1:
         return MemoryPlan(images, texts, free, count)
-    # one part more than would just fit; where not even the images do, the smallest parts
+    # one part more than would just fit; single texts if not even the images fit
     parts = int(texts / left) + 2 if left > texts / count else count
     return MemoryPlan(images, texts, free, count, max(1, count // parts))
 
 
 def _texts(method: Method, prefix: PrefixState, edit: Edit | None) -> int:
-    """Bytes that a step keeps of all texts, from those it keeps of some."""
+    """Extrapolate from a few texts the bytes that a step keeps of all."""
     needs = []
     for size in (_PROBE // 2, _PROBE):
         few = next(replace(prefix, chunk=size).parts())
@@ -95,7 +95,7 @@ def _texts(method: Method, prefix: PrefixState, edit: Edit | None) -> int:
 
 
 def kept_for_gradient(run: Callable[[], object], method: Method) -> int:
-    """Bytes that autograd keeps of what ``run`` computes, without the model's own tensors."""
+    """Return the bytes that autograd keeps of what ``run`` computes, the model's own left out."""
     own = {p.untyped_storage().data_ptr() for p in (*method.clip.parameters(), *method.buffers())}
     seen: dict[int, int] = {}
 
@@ -111,12 +111,12 @@ def kept_for_gradient(run: Callable[[], object], method: Method) -> int:
         torch.autograd.graph.saved_tensors_hooks(note, lambda kept: kept),
     ):
         result = run()
-    del result  # kept until here, so that no address was used twice
+    del result  # kept alive until here, so that no address was used twice
     return sum(seen.values())
 
 
 def available(device: torch.device) -> int:
-    """Bytes that are free on ``device``: of a GPU, of the machine, or of the container's limit."""
+    """Return the bytes free on ``device``: a GPU, or the machine within its container's limit."""
     if device.type == "cuda":
         return torch.cuda.mem_get_info(device)[0]
     free = psutil.virtual_memory().available
@@ -124,7 +124,7 @@ def available(device: torch.device) -> int:
     try:
         limit, used = (int((group / f"memory.{what}").read_text()) for what in ("max", "current"))
         held = dict(line.split() for line in (group / "memory.stat").read_text().splitlines())
-        # files that were read count as used, and are given up when memory is needed
+        # the page cache counts as used, and is given up when memory is needed
         return min(free, limit - used + int(held["inactive_file"]) + int(held["active_file"]))
     except (OSError, ValueError, KeyError):  # no control group, or one without a limit
         return free

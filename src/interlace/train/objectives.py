@@ -1,4 +1,4 @@
-"""What a step of training lowers: a method's own loss, or one made for retrieval.
+"""What a step of training minimises: a method's own loss, or one made for retrieval.
 
 Shapes: B images, C classes, E embedding.
 """
@@ -19,25 +19,24 @@ Objective = Callable[[Output, Tensor], Tensor]
 
 
 def make_objective(method: Method, config: TrainConfig) -> Objective:
-    """Return what a step on ``method`` lowers.
+    """Return the loss that ``method`` is trained on.
 
     ``objective=retrieve`` is :func:`retrieval_loss` on the method's own image and text features,
-    and what its loss adds to the cross-entropy (:meth:`Method.regularization`).
+    plus what the method's loss adds to its cross-entropy (:meth:`Method.regularization`).
 
     Args:
         method: the method.
         config: how it is fitted.
 
     Raises:
-        InterlaceError: if features are to be trained for retrieval that the method leaves alone.
+        InterlaceError: if retrieval is asked of a method that edits no tower.
     """
     if config.objective == "classify":
         return method.loss
     if method.uses_frozen_features:
         raise InterlaceError(
             f"objective=retrieve trains the towers, and {method.key} works on frozen features: "
-            "take a method that edits a tower, such as mail, mmrl++ or clip_lora, "
-            "or objective=classify"
+            "choose a method that edits a tower, or objective=classify"
         )
 
     def objective(out: Output, labels: Tensor) -> Tensor:
@@ -49,16 +48,16 @@ def make_objective(method: Method, config: TrainConfig) -> Objective:
 
 
 def retrieval_loss(out: Output, labels: Tensor, temperature: float, margin: float) -> Tensor:
-    """Cross-entropy with the class texts, and a hard triplet among the images.
+    """Return the cross-entropy with the class texts plus a hard triplet loss among the images.
 
     ``CE(f w^T / temperature) + hard_triplet(f, labels, margin)``: MAIL (NeurIPS 2025), for few-shot
     universal cross-domain retrieval.
 
     Args:
-        out: image features f [B, E] and text features w [C, E], both normalised.
+        out: image features f [B, E] and text features w [C, E], both L2-normalised.
         labels: [B], class indices.
-        temperature: of the cosines.
-        margin: of the triplets.
+        temperature: by which the cosines are divided.
+        margin: of the triplets, in units of cosine.
     """
     image, text = out.image_features.float(), out.text_features.float()
     with torch.autocast(image.device.type, enabled=False):
@@ -67,16 +66,16 @@ def retrieval_loss(out: Output, labels: Tensor, temperature: float, margin: floa
 
 
 def hard_triplet(features: Tensor, labels: Tensor, margin: float) -> Tensor:
-    """Mean over the images of ``max(0, max_neg - min_pos + margin)``.
+    """Return the mean over the images of ``max(0, max_neg - min_pos + margin)``.
 
     ``min_pos`` is the least cosine with another image of the class in the batch, ``max_neg`` the
     greatest with an image of any other class. An image that is the only one of its class, or whose
     class is the only one, makes no triplet and does not count; without a triplet the loss is 0.
 
     Args:
-        features: [B, E], normalised.
-        labels: [B].
-        margin: in cosine.
+        features: [B, E], L2-normalised.
+        labels: [B], class indices.
+        margin: in units of cosine.
     """
     cosine = features @ features.T
     same = labels[:, None] == labels[None]

@@ -17,7 +17,7 @@ from interlace.errors import InterlaceError
 def make_optimizer(
     parameters: Iterable[nn.Parameter], config: TrainConfig
 ) -> torch.optim.Optimizer:
-    """AdamW, Adam, or SGD with momentum 0.9, over the trained tensors."""
+    """Make AdamW, Adam, or SGD with momentum 0.9."""
     trained = list(parameters)
     options: dict[str, Any] = {"lr": config.lr, "weight_decay": config.weight_decay}
     if config.optimizer == "sgd":
@@ -28,10 +28,10 @@ def make_optimizer(
 
 
 def learning_rate(config: TrainConfig, epoch: int) -> float:
-    """Learning rate of ``epoch`` (0-based): constant warm-up, then a cosine that falls per epoch.
+    """Return the rate of ``epoch`` (0-based): constant warm-up, then a cosine that falls per epoch.
 
     The cosine starts at ``lr`` in the first epoch after warm-up and has the period of the whole
-    run, as in the released recipes of this field, so it ends slightly above zero.
+    run, as in the methods' released code, so it ends slightly above zero.
     """
     if epoch < config.warmup_epochs < config.epochs:
         return config.warmup_lr
@@ -40,10 +40,10 @@ def learning_rate(config: TrainConfig, epoch: int) -> float:
 
 
 def autocast_dtype(config: TrainConfig, device: torch.device) -> torch.dtype | None:
-    """Return the type of autocast, or None for float32.
+    """Return the data type of autocast, or None for float32.
 
-    ``auto`` takes bfloat16 on a GPU that has it, float16 on one that has not, and float32 on a
-    CPU, where low precision is emulated on most machines and far slower.
+    ``auto`` is bfloat16 on a GPU that supports it, float16 on any other GPU, and float32 on a CPU,
+    where most machines emulate low precision and are far slower with it.
 
     Raises:
         InterlaceError: if float16 is asked for on a CPU, where it has no scaler and overflows.
@@ -59,10 +59,10 @@ def autocast_dtype(config: TrainConfig, device: torch.device) -> torch.dtype | N
 
 
 def resolve_device(name: str) -> torch.device:
-    """``auto`` is the first GPU where there is one, else the CPU.
+    """Return the device of this name; ``auto`` is the first GPU if there is one, else the CPU.
 
     Raises:
-        InterlaceError: if the device does not exist on this machine.
+        InterlaceError: if this machine does not have the device.
     """
     if name == "auto":
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")

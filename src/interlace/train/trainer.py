@@ -1,62 +1,32 @@
-"""The training loop: about sixty lines that any method uses."""
+"""The training loop that every method is fitted by."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, nullcontext
-from dataclasses import dataclass, fields, replace
-from functools import partial
+from collections.abc import Sequence
+from contextlib import AbstractContextManager, nullcontext
+from typing import Any
 
 import torch
+from torch import Tensor
 
 from interlace.backbone.prompts import Prompts
-from interlace.backbone.tower import PrefixState, TowerOutput
 from interlace.config import TrainConfig
-from interlace.data.images.loader import Images, batches, epoch_order, grouped_order
+from interlace.data.images.loader import Images
 from interlace.data.records import Record
-from interlace.errors import InterlaceError
 from interlace.methods.base import Method, Output
-from interlace.methods.inference import (
-    NotFinite,
-    check_finite,
-    encode_images,
-    encode_prompts,
-    logits,
-    logits_in_parts,
-    take,
-)
-from interlace.train import memory
-from interlace.train.callbacks import Tracker
+from interlace.methods.inference import logits
+from interlace.train.callbacks import Callback, Progress
 from interlace.train.checkpoint import Checkpoint, State
-from interlace.train.objectives import make_objective
+from interlace.train.encoding import encode
+from interlace.train.finite import advised, check_gradients, check_learnt, check_loss, largest
+from interlace.train.objectives import Objective, make_objective
 from interlace.train.optim import autocast_dtype, learning_rate, make_optimizer
+from interlace.train.randomness import dropout_stream
+from interlace.train.sources import BatchSource, FeatureBatches, ImageBatches
+from interlace.train.validation import Validation
 
 #: Learnt values beyond this are looked at once more: those of a fit that went well are far below.
 _SUSPICIOUS = 1e3
-
-#: For each step: what computes the method's output, and the labels [B].
-Batches = Iterator[tuple[Callable[[], Output], torch.Tensor]]
-
-
-@dataclass(frozen=True)
-class Progress:
-    """One training step, for a progress bar.
-
-    Attributes:
-        epoch: 1-based epoch of ``epochs``.
-        epochs: epochs of the whole run.
-        step: 1-based step of ``steps`` in this epoch.
-        steps: steps of this epoch.
-        loss: mean loss of the epoch so far.
-        accuracy: share of the epoch's images classified right so far, 0 to 1.
-    """
-
-    epoch: int
-    epochs: int
-    step: int
-    steps: int
-    loss: float
-    accuracy: float
 
 
 def train(
@@ -68,14 +38,49 @@ def train(
     *,
     seed: int,
     checkpoint: Checkpoint | None = None,
-    report: Callable[[Progress], None] | None = None,
-    planned: Callable[[memory.MemoryPlan], None] | None = None,
-    tracker: Tracker | None = None,
+    callbacks: Sequence[Callback] = (),
 ) -> list[dict[str, float]]:
-    """Fit ``method`` in place.
+    """Fit ``method`` in place; the arguments are those of :class:`Trainer`.
 
-    Every random choice of an epoch follows from ``seed`` and the epoch's number, so a run that was
-    interrupted and resumed ends with the same numbers.
+    Returns:
+        One row per epoch: loss, accuracy, learning rate, and validation accuracy where computed.
+
+    Raises:
+        InterlaceError: as :meth:`Trainer.fit`.
+    """
+    trainer = Trainer(
+        method,
+        prompts,
+        records,
+        validation,
+        config,
+        seed=seed,
+        checkpoint=checkpoint,
+        callbacks=callbacks,
+    )
+    return trainer.fit()
+
+
+def check_training(method: Method, config: TrainConfig) -> None:
+    """Refuse before a fit what it would refuse.
+
+    Args:
+        method: the method, on the model's device.
+        config: how to fit.
+
+    Raises:
+        InterlaceError: naming the setting that cannot be used.
+    """
+    autocast_dtype(config, method.clip.device)
+    make_objective(method, config)
+
+
+class Trainer:
+    """Fits a method in place.
+
+    Every random choice of an epoch follows from ``seed`` and the epoch's number
+    (:mod:`interlace.train.randomness`), so a run that was interrupted and resumed ends with the
+    same numbers.
 
     Args:
         method: the method, on the model's device.
@@ -85,315 +90,199 @@ def train(
         config: how to fit.
         seed: decides order and augmentation.
         checkpoint: where to save after each epoch and resume from; None saves nothing.
-        report: called after each step.
-        planned: called before the first step with the memory that a step needs.
-        tracker: takes the row of each epoch.
+        callbacks: what hears of it, in this order.
 
-    Returns:
-        One row per epoch: loss, accuracy, learning rate, and validation accuracy where computed.
-
-    Raises:
-        InterlaceError: if the loss, a gradient, what was learnt or its answers are not finite.
+    Attributes:
+        state: how far the fit has come.
     """
-    method.shortcuts = config.shortcuts
-    history: list[dict[str, float]] = []
-    with _advised(method):
-        if type(method).init_from_shots is not Method.init_from_shots:
-            method.init_from_shots(*_encode(method, prompts, Images(records)))
-        if list(method.parameters()) and config.epochs:
-            run = partial(_loop, method, prompts, records, validation, config, seed)
-            with method.clip.compiled() if config.compile else nullcontext():
-                history = run(checkpoint, report, planned, tracker)
-        if validation and type(method).tune_on_validation is not Method.tune_on_validation:
-            method.tune_on_validation(*_encode(method, prompts, Images(validation)))
-        method.eval()
-        _check_learnt(method)
-        if history and not validation and _largest(method) > _SUSPICIOUS:
-            # finite tensors may still be so large that no answer is; validation would have seen it
-            image, _, text = _encode(method, prompts, Images(records[:8]))
-            logits(method, image, text, seen=True)
-    return history
 
+    # made by _restore and _prepare, once the method has taken its size from the shots
+    _objective: Objective
+    _optimizer: torch.optim.Optimizer
+    _scaler: torch.amp.GradScaler | None
+    _source: BatchSource[Any]
+    _validation: Validation
 
-@contextmanager
-def _advised(method: Method) -> Iterator[None]:
-    """Say what to try where the answers stop being numbers."""
-    try:
-        yield
-    except NotFinite as error:
-        raise InterlaceError(f"{error}; {_advice(method)}") from None
+    def __init__(
+        self,
+        method: Method,
+        prompts: Prompts,
+        records: tuple[Record, ...],
+        validation: tuple[Record, ...],
+        config: TrainConfig,
+        *,
+        seed: int,
+        checkpoint: Checkpoint | None = None,
+        callbacks: Sequence[Callback] = (),
+    ) -> None:
+        self.method, self.prompts, self.config, self.seed = method, prompts, config, seed
+        self.records, self.validation = records, validation
+        self.checkpoint, self.callbacks = checkpoint, callbacks
+        self.state = State()
+        self._device = method.clip.device
+        self._dtype = autocast_dtype(config, self._device)
 
+    def fit(self) -> list[dict[str, float]]:
+        """Fit the method: what it takes from the shots, its epochs, what it tunes on validation.
 
-def _check_learnt(method: Method) -> None:
-    try:
-        check_finite(method.state_dict())
-    except InterlaceError as error:
-        raise InterlaceError(f"after the fit, {error}; {_advice(method)}") from None
+        Returns:
+            The row of each epoch.
 
+        Raises:
+            InterlaceError: if the loss, a gradient, what was learnt or its answers are not finite.
+        """
+        method = self.method
+        method.shortcuts = self.config.shortcuts
+        for callback in self.callbacks:
+            callback.on_fit_start()
+        with advised(method):
+            if type(method).init_from_shots is not Method.init_from_shots:
+                method.init_from_shots(*encode(method, self.prompts, Images(self.records)))
+            if _learns(method, self.config):
+                with method.clip.compiled() if self.config.compile else nullcontext():
+                    self.run_epochs()
+            self._tune()
+            method.eval()
+            self._check()
+        for callback in self.callbacks:
+            callback.on_fit_end()
+        return self.state.history
 
-def _loop(
-    method: Method,
-    prompts: Prompts,
-    records: tuple[Record, ...],
-    validation: tuple[Record, ...],
-    config: TrainConfig,
-    seed: int,
-    checkpoint: Checkpoint | None,
-    report: Callable[[Progress], None] | None,
-    planned: Callable[[memory.MemoryPlan], None] | None,
-    tracker: Tracker | None,
-) -> list[dict[str, float]]:
-    """Return the epochs of :func:`train`."""
-    clip = method.clip
-    device, dtype = clip.device, autocast_dtype(config, clip.device)
-    objective = make_objective(method, config)
-    optimizer = make_optimizer(method.parameters(), config)
-    scaler = torch.amp.GradScaler(device.type) if dtype is torch.float16 else None
-    state = State() if checkpoint is None else checkpoint.load(method, optimizer, scaler)
-    if state.epoch == config.epochs:  # all was learnt before the fit was interrupted
-        method.load_state_dict(state.best or method.state_dict())
-        return state.history
-    method.train()
-    if method.uses_frozen_features:
-        epoch_batches = _features(method, prompts, records, config, seed)
-    else:
-        prompts = method.run_prompt_prefix(prompts)
-        source = _images(method, records, config, seed)
-        if method.shortcuts:
-            prompts = _within_memory(method, prompts, config, planned)
-        epoch_batches = _outputs(method, prompts, source)
-    validate = _validation(method, prompts, validation, often=config.select == "best")
-    steps = -(-len(records) // config.batch_size)
+    def run_epochs(self) -> None:
+        """Train for the epochs that are left, and take the best one where one is selected."""
+        self._restore()
+        if self.state.epoch < self.config.epochs:
+            self._prepare()
+        for epoch in range(self.state.epoch, self.config.epochs):
+            row = self.train_epoch(epoch)
+            self._end_epoch(row)
+        if self.state.best:
+            self.method.load_state_dict(self.state.best)
 
-    for epoch in range(state.epoch, config.epochs):
-        rate = learning_rate(config, epoch)
-        for group in optimizer.param_groups:
+    def train_epoch(self, epoch: int) -> dict[str, float]:
+        """Go through the shots once.
+
+        Args:
+            epoch: 0-based.
+
+        Returns:
+            The row of the epoch: its 1-based number, mean loss, accuracy and learning rate.
+        """
+        rate = learning_rate(self.config, epoch)
+        for group in self._optimizer.param_groups:
             group["lr"] = rate
-        total_loss, right, count = 0.0, 0, 0
-        method.train()
-        with torch.random.fork_rng():
-            torch.manual_seed(seed * 100_003 + epoch)
-            for step, (compute, labels) in enumerate(epoch_batches(epoch), 1):
-                with torch.autocast(device.type, dtype) if dtype else nullcontext():
-                    out = compute()
-                    loss = objective(out, labels)
-                where = f"epoch {epoch + 1}, step {step}"
-                _step(method, loss, out, optimizer, scaler, where)
-                total_loss += loss.item() * len(labels)
+        self.method.train()
+        total, right, count = 0.0, 0, 0
+        epochs, steps = self.config.epochs, self._source.steps
+        with dropout_stream(self.seed, epoch):
+            for step, (inputs, labels) in enumerate(self._source.epoch(epoch), 1):
+                loss, out = self.step(inputs, labels, f"epoch {epoch + 1}, step {step}")
+                total += loss.item() * len(labels)
                 right += int((out.logits.argmax(dim=-1) == labels).sum())
                 count += len(labels)
-                if report is not None:
-                    mean, share = total_loss / count, right / count
-                    report(Progress(epoch + 1, config.epochs, step, steps, mean, share))
-        row = {"epoch": epoch + 1, "loss": total_loss / count, "accuracy": right / count}
-        state.history.append(row | {"lr": rate})
-        state.epoch = epoch + 1
-        if validation and (config.select == "best" or state.epoch == config.epochs):
-            accuracy = validate()
-            state.history[-1]["validation_accuracy"] = accuracy
-            if config.select == "best" and accuracy > state.best_accuracy:
-                state.best_accuracy = accuracy
-                state.best = {k: v.detach().clone() for k, v in method.state_dict().items()}
-        if tracker is not None:
-            figures = {k: v for k, v in state.history[-1].items() if k != "epoch"}
-            tracker.log(figures, state.epoch)
-        if checkpoint is not None:
-            checkpoint.save(method, optimizer, scaler, state)
-    if state.best:
-        method.load_state_dict(state.best)
-    return state.history
+                progress = Progress(epoch + 1, epochs, step, steps, total / count, right / count)
+                for callback in self.callbacks:
+                    callback.on_step(progress)
+        return {"epoch": epoch + 1, "loss": total / count, "accuracy": right / count, "lr": rate}
 
+    def step(self, inputs: Any, labels: Tensor, where: str) -> tuple[Tensor, Output]:
+        """Take one optimiser step.
 
-def _encode(
-    method: Method, prompts: Prompts, images: Images
-) -> tuple[TowerOutput, torch.Tensor, TowerOutput]:
-    """Return the outputs for images without augmentation, their labels, and for the classes."""
-    loader = batches(images, method.clip.preprocess.eval_transform(), 64)
-    return *encode_images(method, loader), encode_prompts(method, prompts)
+        Args:
+            inputs: of B images, as the batch source gives them.
+            labels: [B].
+            where: the epoch and step, for messages.
 
+        Returns:
+            The loss before the step, a scalar, and the output it was computed from.
 
-#: Of an epoch: batches of images, or of images that went through blocks already, and labels [B].
-BatchSource = Callable[[int], Iterator[tuple[torch.Tensor | PrefixState, torch.Tensor]]]
-
-
-def _images(
-    method: Method, records: Sequence[Record], config: TrainConfig, seed: int
-) -> BatchSource:
-    """Batches of images, augmented as configured."""
-    clip = method.clip
-    # crops are resized to the model's size: photos need not stay in memory at their own
-    images = Images(records, least_side=2 * clip.preprocess.size if config.augments else None)
-    transform = clip.preprocess.train_transform((config.crop_scale, 1.0), config.flip)
-
-    def pixels(epoch: int) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
-        for batch, labels in batches(
-            images,
-            transform,
-            config.batch_size,
-            shuffle_seed=(seed, epoch),
-            order=_order(records, config, seed, epoch),
-            workers=config.workers,
-        ):
-            yield batch.to(clip.device), labels.to(clip.device)
-
-    if config.augments or not method.shortcuts:
-        return pixels
-    whole = _image_prefix(method, images, method.needs_frozen)
-    if whole is None:
-        return pixels
-    prefix, labels = whole
-
-    def parts(epoch: int) -> Iterator[tuple[PrefixState, torch.Tensor]]:
-        order = torch.tensor(_order(records, config, seed, epoch), device=labels.device)
-        for rows in order.split(config.batch_size):
-            yield prefix.take(rows), labels[rows]
-
-    return parts
-
-
-def _order(records: Sequence[Record], config: TrainConfig, seed: int, epoch: int) -> Sequence[int]:
-    """Return the order in which an epoch takes the shots; batches are its consecutive parts."""
-    if config.groups:
-        return grouped_order(records, config.per_class, (seed, epoch))
-    return epoch_order(len(records), (seed, epoch))
-
-
-def _image_prefix(
-    method: Method, images: Images, frozen: bool
-) -> tuple[PrefixState, torch.Tensor] | None:
-    """Images that never differ, taken once through the blocks that are not edited; their labels.
-
-    None where they do not fit into a quarter of the free memory.
-    """
-    clip, spec = method.clip, method.clip.spec.image
-    one = 4 * spec.positions * spec.width
-    if one * len(images) > memory.available(clip.device) / 4:
-        return None
-    loader = batches(images, clip.preprocess.eval_transform(), 64)
-    pairs = [(method.run_image_prefix(x.to(clip.device), frozen), labels) for x, labels in loader]
-    labels = torch.cat([labels for _, labels in pairs]).to(clip.device)
-    return PrefixState.cat([prefix for prefix, _ in pairs]), labels
-
-
-def _outputs(method: Method, prompts: Prompts, source: BatchSource) -> Callable[[int], Batches]:
-    """Return what computes the method's output for each batch of images."""
-
-    def epoch_batches(epoch: int) -> Batches:
-        for images, labels in source(epoch):
-            yield partial(method, images, prompts), labels
-
-    return epoch_batches
-
-
-def _within_memory(
-    method: Method,
-    prompts: Prompts,
-    config: TrainConfig,
-    planned: Callable[[memory.MemoryPlan], None] | None,
-) -> Prompts:
-    """Return the prompts in parts, where they do not fit the memory at once."""
-    dtype = autocast_dtype(config, method.clip.device)
-    with torch.autocast(method.clip.device.type, dtype) if dtype else nullcontext():
-        plan = memory.plan(method, config.batch_size, prompts)
-    if planned is not None:
-        planned(plan)
-    if prompts.prefix is None or plan.chunk is None:
-        return prompts
-    return replace(prompts, prefix=replace(prompts.prefix, chunk=plan.chunk))
-
-
-def _features(
-    method: Method, prompts: Prompts, records: Sequence[Record], config: TrainConfig, seed: int
-) -> Callable[[int], Batches]:
-    """Batches of frozen features, encoded once without augmentation."""
-    image, labels, text = _encode(method, prompts, Images(records))
-
-    def epoch_batches(epoch: int) -> Batches:
-        order = torch.tensor(_order(records, config, seed, epoch), device=labels.device)
-        for rows in order.split(config.batch_size):
-            yield partial(method.score, take(image, rows), text), labels[rows]
-
-    return epoch_batches
-
-
-def _step(
-    method: Method,
-    loss: torch.Tensor,
-    out: Output,
-    optimizer: torch.optim.Optimizer,
-    scaler: torch.amp.GradScaler | None,
-    where: str,
-) -> None:
-    """One optimiser step, refused when a number of it is none."""
-    if not torch.isfinite(loss):
-        tensors = {f.name: getattr(out, f.name) for f in fields(out)}
-        culprit = _not_finite({**dict(method.named_parameters()), **tensors})
-        raise InterlaceError(
-            f"the loss became {loss.item()} at {where}{culprit}; {_advice(method)}"
-        )
-    optimizer.zero_grad()
-    if scaler is None:
-        loss.backward()
-        found = {n: p.grad for n, p in method.named_parameters() if p.grad is not None}
-        if not torch.isfinite(torch.nn.utils.get_total_norm(found.values())):
-            culprit = _not_finite(found)
-            raise InterlaceError(f"a gradient is no number at {where}{culprit}; {_advice(method)}")
-        optimizer.step()
-        return
-    scaler.scale(loss).backward()
-    scaler.step(optimizer)
-    scaler.update()
-
-
-def _largest(method: Method) -> float:
-    """Return the greatest absolute value that was learnt."""
-    return max((p.detach().abs().max().item() for p in method.parameters() if p.numel()), default=0)
-
-
-def _advice(method: Method) -> str:
-    """Return what to do about numbers that are none."""
-    culprit = _not_finite(dict(method.clip.state_dict()))
-    if culprit:
-        return f"the model's own weights are not finite{culprit}: take another copy of the model"
-    return "try a smaller lr or precision=float32"
-
-
-def _not_finite(tensors: Mapping[str, torch.Tensor | None]) -> str:
-    """Names the first tensor that holds a number that is none."""
-    for name, tensor in tensors.items():
-        if tensor is not None and not bool(torch.isfinite(tensor).all()):
-            return f", first seen in {name}"
-    return ""
-
-
-def _validation(
-    method: Method, prompts: Prompts, records: Sequence[Record], often: bool
-) -> Callable[[], float]:
-    """Return what computes the share of ``records`` that the method classifies right at the moment.
-
-    Args:
-        method: the method.
-        prompts: of the classes.
-        records: validation shots.
-        often: whether it is asked after each epoch; what does not change is then kept.
-    """
-    images = Images(records)
-    # frozen features do not change while the method learns
-    kept = _encode(method, prompts, images) if method.uses_frozen_features and records else None
-    keep = often and method.shortcuts and kept is None and len(records)
-    prefix = _image_prefix(method, images, frozen=False) if keep else None
-
-    def accuracy() -> float:
-        method.eval()
-        if prefix is None:
-            image, labels, text = kept or _encode(method, prompts, images)
+        Raises:
+            InterlaceError: if the loss or a gradient is not finite.
+        """
+        with self._autocast():
+            out = self._source.forward(inputs)
+            loss = self._objective(out, labels)
+        check_loss(self.method, loss, out, where)
+        self._optimizer.zero_grad()
+        if self._scaler is None:
+            loss.backward()
+            check_gradients(self.method, where)
+            self._optimizer.step()
         else:
-            whole, known = prefix
-            parts = torch.arange(len(known), device=known.device).split(64)
-            image, labels = encode_images(method, ((whole.take(p), known[p]) for p in parts))
-            text = encode_prompts(method, prompts)
-        scores = logits_in_parts(method, image, text, seen=True)
-        answers = torch.cat([part.argmax(dim=-1) for part in scores])
-        return (answers == labels).float().mean().item()
+            self._scaler.scale(loss).backward()
+            self._scaler.step(self._optimizer)
+            self._scaler.update()
+        return loss, out
 
-    return accuracy
+    def validate(self) -> float:
+        """Return the share of the validation shots that the method classifies right now."""
+        self.method.eval()
+        return self._validation.accuracy()
+
+    def _restore(self) -> None:
+        """Make objective and optimiser, and go back to where an earlier run was interrupted."""
+        method, config = self.method, self.config
+        self._objective = make_objective(method, config)
+        self._optimizer = make_optimizer(method.parameters(), config)
+        scaled = self._dtype is torch.float16
+        self._scaler = torch.amp.GradScaler(self._device.type) if scaled else None
+        if self.checkpoint is not None:
+            self.state = self.checkpoint.load(method, self._optimizer, self._scaler)
+
+    def _prepare(self) -> None:
+        """Compute once what is the same in every step."""
+        self.method.train()
+        self._source = self._make_source()
+        if self.validation:
+            often = self.config.select == "best"
+            prompts = self._source.prompts
+            self._validation = Validation(self.method, prompts, self.validation, often)
+
+    def _make_source(self) -> BatchSource[Any]:
+        given = (self.method, self.prompts, self.records, self.config, self.seed)
+        if self.method.uses_frozen_features:
+            return FeatureBatches(*given)
+        source = ImageBatches(*given)
+        if self.method.shortcuts:
+            with self._autocast():
+                plan = source.fit_memory()
+            for callback in self.callbacks:
+                callback.on_plan(plan)
+        return source
+
+    def _end_epoch(self, row: dict[str, float]) -> None:
+        """Validate where asked, keep the best epoch, tell and save."""
+        state, best = self.state, self.config.select == "best"
+        state.history.append(row)
+        state.epoch = len(state.history)
+        if self.validation and (best or state.epoch == self.config.epochs):
+            accuracy = row["validation_accuracy"] = self.validate()
+            if best and accuracy > state.best_accuracy:
+                state.best_accuracy = accuracy
+                state.best = {k: v.detach().clone() for k, v in self.method.state_dict().items()}
+        for callback in self.callbacks:
+            callback.on_epoch_end(row)
+        if self.checkpoint is not None:
+            self.checkpoint.save(self.method, self._optimizer, self._scaler, state)
+
+    def _tune(self) -> None:
+        method = self.method
+        if self.validation and type(method).tune_on_validation is not Method.tune_on_validation:
+            method.tune_on_validation(*encode(method, self.prompts, Images(self.validation)))
+
+    def _check(self) -> None:
+        """See that what was learnt is finite, and so are its answers."""
+        check_learnt(self.method)
+        trained = self.state.history and not self.validation
+        if trained and largest(self.method) > _SUSPICIOUS:
+            # finite tensors may still be so large that no answer is; validation would have seen it
+            image, _, text = encode(self.method, self.prompts, Images(self.records[:8]))
+            logits(self.method, image, text, seen=True)
+
+    def _autocast(self) -> AbstractContextManager[object]:
+        return torch.autocast(self._device.type, self._dtype) if self._dtype else nullcontext()
+
+
+def _learns(method: Method, config: TrainConfig) -> bool:
+    """Whether gradients change anything."""
+    return bool(list(method.parameters()) and config.epochs)

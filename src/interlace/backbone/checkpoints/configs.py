@@ -197,7 +197,7 @@ _SETTINGS: dict[str, Rule] = {
 
 
 def read_open_clip(path: Path) -> tuple[dict[str, Any], dict[str, Any]]:
-    """``model_cfg`` and ``preprocess_cfg`` of an ``open_clip_config.json``, checked.
+    """Read ``model_cfg`` and ``preprocess_cfg`` of an ``open_clip_config.json`` and check them.
 
     Raises:
         InterlaceError: naming the file and the field.
@@ -208,7 +208,7 @@ def read_open_clip(path: Path) -> tuple[dict[str, Any], dict[str, Any]]:
     if not isinstance(model, dict) or not {"embed_dim", "vision_cfg", "text_cfg"} <= set(model):
         raise InterlaceError(f"{where} has no 'model_cfg' with embed_dim, vision_cfg and text_cfg")
     check_open_clip(model, where)
-    check(images, _OPEN_CLIP_IMAGES, where, "preprocess_cfg", closed=True)
+    check_preprocess(images, where, "preprocess_cfg")
     return model, images
 
 
@@ -217,25 +217,48 @@ def check_open_clip(model: Mapping[str, Any], where: str) -> None:
     check(model, _OPEN_CLIP, where, "model_cfg", closed=True)
 
 
+def check_preprocess(images: Any, where: str, section: str = "") -> None:
+    """Check an open_clip ``preprocess_cfg``."""
+    check(images, _OPEN_CLIP_IMAGES, where, section, closed=True)
+
+
 def read_hugging_face(path: Path) -> dict[str, Any]:
     """Read transformers' ``config.json`` and check it.
 
     Raises:
         InterlaceError: naming the file and the field.
     """
-    config = _without_nulls(read_json_object(path, "configuration"))
-    check(config, _HF, printable(str(path)))
-    return config
+    return check_hugging_face(read_json_object(path, "configuration"), printable(str(path)))
+
+
+def check_hugging_face(config: Mapping[str, Any], where: str) -> dict[str, Any]:
+    """Check the configuration of a transformers model, and return it without nulls.
+
+    Raises:
+        InterlaceError: naming the place and the field.
+    """
+    config = _without_nulls(config)
+    check(config, _HF, where)
+    return dict(config)
 
 
 def read_processor(path: Path) -> dict[str, Any]:
-    """Return the image processor of transformers' ``preprocessor_config.json``, checked.
+    """Read the image processor of transformers' ``preprocessor_config.json`` and check it.
 
     Raises:
         InterlaceError: naming the file and the field.
     """
     whole = _without_nulls(read_json_object(path, "configuration"))
-    config, where = whole.get("image_processor", whole), printable(str(path))
+    return check_processor(whole.get("image_processor", whole), printable(str(path)))
+
+
+def check_processor(config: Any, where: str) -> dict[str, Any]:
+    """Check the configuration of a transformers image processor, and return it without nulls.
+
+    Raises:
+        InterlaceError: naming the place and the field.
+    """
+    config = _without_nulls(config)
     check(config, _HF_IMAGES, where)
     for name in ("size", "crop_size"):
         value = config.get(name)
@@ -247,7 +270,7 @@ def read_processor(path: Path) -> dict[str, Any]:
 
 
 def read_settings(path: Path) -> dict[str, Any]:
-    """Return what Interlace keeps beside a checkpoint, checked.
+    """Read what Interlace keeps beside a checkpoint and check it.
 
     Raises:
         InterlaceError: naming the file and the field.
@@ -293,7 +316,7 @@ def check(
 
 @contextmanager
 def about(what: Path | str) -> Iterator[None]:
-    """Begin the line of an error with the file, or whatever else it is about."""
+    """Prefix the message of an error with the file, or whatever else it is about."""
     try:
         yield
     except InterlaceError as error:
@@ -314,5 +337,5 @@ def _short(value: Any) -> str:
 
 
 def sides(value: Any) -> Sequence[int]:
-    """One side of a square, or two, as a pair."""
+    """Return one side of a square, or two sides, as a pair."""
     return (value, value) if isinstance(value, int) else tuple(value)

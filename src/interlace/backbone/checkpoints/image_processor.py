@@ -1,4 +1,4 @@
-"""Image constants of checkpoints: what our transform can do is honoured, the rest is refused."""
+"""Image constants of checkpoints: what our transform supports is honoured, the rest refused."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _RESAMPLING = {2: "bilinear", 3: "bicubic", "bilinear": "bilinear", "bicubic": "
 
 
 def open_clip_preprocess(spec: Spec, config: Mapping[str, Any]) -> Preprocess:
-    """Image constants of an open_clip ``preprocess_cfg`` or pretrained tag.
+    """Read the image constants of an open_clip ``preprocess_cfg`` or pretrained tag.
 
     Raises:
         InterlaceError: if the images are of another size than the model's.
@@ -41,7 +41,7 @@ def open_clip_preprocess(spec: Spec, config: Mapping[str, Any]) -> Preprocess:
 
 
 def hugging_face_preprocess(spec: Spec, given: Mapping[str, Any]) -> Preprocess:
-    """Image constants of transformers' image processor.
+    """Read the image constants of a transformers image processor.
 
     Args:
         spec: the model, which says the family and the size where the file is silent.
@@ -91,7 +91,7 @@ def _refuse(config: Mapping[str, Any], kind: str) -> None:
 
 
 def _resize_mode(config: Mapping[str, Any], side: int) -> str:
-    """How images come to the model's square; every other size or crop is refused."""
+    """Return how images are resized to the model's square; other sizes and crops are refused."""
     size, crop = config.get("size"), config.get("crop_size")
     cropped = config["do_center_crop"]
     if size is None:

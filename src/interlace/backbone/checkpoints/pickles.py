@@ -84,8 +84,8 @@ def _unwrapped(found: Any, shown: str) -> dict[str, Tensor]:
             f"{shown}: holds no state dict, alone or under {', '.join(map(repr, _WRAPPED))}"
         )
     if not all(isinstance(name, str) for name in found):
-        raise InterlaceError(f"{shown}: the names of its tensors are no text")
-    # integers and the like that some training code keeps beside the tensors are no weights
+        raise InterlaceError(f"{shown}: the names of its tensors are not text")
+    # integers and the like that some training code keeps beside the tensors are not weights
     return {name: value.detach() for name, value in found.items() if isinstance(value, Tensor)}
 
 
@@ -181,7 +181,7 @@ def _check_instructions(file: IO[bytes], largest: int | None = None) -> None:
 
 
 def _popped(stack: list[Any], code: pickletools.OpcodeInfo) -> list[Any]:
-    """Take off the stack what an instruction takes, in the order in which it lay there."""
+    """Pop the operands of an instruction off the stack, in the order they were pushed."""
     before = code.stack_before
     parts: list[Any] = []
     if pickletools.markobject in before:
@@ -194,5 +194,5 @@ def _popped(stack: list[Any], code: pickletools.OpcodeInfo) -> list[Any]:
 
 
 def is_pickled(path: str | Path) -> bool:
-    """Whether a file's ending is one of PyTorch's."""
+    """Return whether a file's ending is one of PyTorch's."""
     return Path(path).suffix.lower() in PICKLED

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, get_args
+from typing import Any, Literal, get_args
 
 from safetensors.torch import save_file
 
@@ -13,7 +13,8 @@ from interlace._util.folders import replaced_folder
 from interlace._util.reading import reason_of
 from interlace._util.text import printable
 from interlace.backbone.checkpoints.families import to_hugging_face, to_open_clip
-from interlace.backbone.checkpoints.folder import (
+from interlace.backbone.checkpoints.loaded import LoadedModel
+from interlace.backbone.checkpoints.model_folder import (
     HUGGING_FACE_WEIGHTS,
     OPEN_CLIP_CONFIG,
     OPEN_CLIP_WEIGHTS,
@@ -23,16 +24,13 @@ from interlace.backbone.preprocess import Preprocess
 from interlace.backbone.tokenizer import TextTokenizer
 from interlace.errors import InterlaceError
 
-if TYPE_CHECKING:
-    from interlace.backbone.dual import DualEncoder
-
 CheckpointFormat = Literal["open_clip", "hf"]
 
 
 def save_model(
-    clip: DualEncoder, folder: str | Path, format: CheckpointFormat, overwrite: bool = False
+    model: LoadedModel, folder: str | Path, format: CheckpointFormat, overwrite: bool = False
 ) -> Path:
-    """Write ``clip`` to ``folder``; see :meth:`DualEncoder.save`."""
+    """Write ``model`` to ``folder``; see :meth:`interlace.DualEncoder.save`."""
     if format not in get_args(CheckpointFormat):
         raise InterlaceError(
             f"format {format!r}: expected {' or '.join(get_args(CheckpointFormat))}"
@@ -42,14 +40,14 @@ def save_model(
     with replaced_folder(target) as fresh:
         check_free(target, overwrite)  # again: another process may have been first
         if format == "hf":
-            _write_hugging_face(clip, fresh)
+            _write_hugging_face(model, fresh)
         else:
-            _write_open_clip(clip, fresh)
+            _write_open_clip(model, fresh)
     return target
 
 
 def check_free(target: Path, overwrite: bool) -> None:
-    """See that a model can be saved to a folder.
+    """Check that a model can be saved to a folder.
 
     Raises:
         InterlaceError: if it holds something that is not to be replaced, or takes no files.
@@ -72,27 +70,27 @@ def check_free(target: Path, overwrite: bool) -> None:
         raise InterlaceError(f"{shown} holds something that is not a saved model: not replaced")
 
 
-def _write_open_clip(clip: DualEncoder, folder: Path) -> None:
-    tensors, model = to_open_clip(clip.state_dict(), clip.spec)
-    if isinstance(clip.tokenizer, TextTokenizer):
-        model["text_cfg"].update(clip.tokenizer.save(folder, "open_clip"))
-    preprocess = {"mode": "RGB", **clip.preprocess.to_dict()}
-    write_json(folder / OPEN_CLIP_CONFIG, {"model_cfg": model, "preprocess_cfg": preprocess})
-    write_json(folder / SETTINGS, {"template": clip.template})
+def _write_open_clip(model: LoadedModel, folder: Path) -> None:
+    tensors, config = to_open_clip(model.state, model.spec)
+    if isinstance(model.tokenizer, TextTokenizer):
+        config["text_cfg"].update(model.tokenizer.save(folder, "open_clip"))
+    preprocess = {"mode": "RGB", **model.preprocess.to_dict()}
+    write_json(folder / OPEN_CLIP_CONFIG, {"model_cfg": config, "preprocess_cfg": preprocess})
+    write_json(folder / SETTINGS, {"template": model.template})
     save_file(tensors, folder / OPEN_CLIP_WEIGHTS[0], metadata={"format": "pt"})
 
 
-def _write_hugging_face(clip: DualEncoder, folder: Path) -> None:
-    tensors, config = to_hugging_face(clip.state_dict(), clip.spec)
-    settings: dict[str, Any] = {"template": clip.template}
-    if isinstance(clip.tokenizer, TextTokenizer):
-        saved = clip.tokenizer.save(folder, "hf")
+def _write_hugging_face(model: LoadedModel, folder: Path) -> None:
+    tensors, config = to_hugging_face(model.state, model.spec)
+    settings: dict[str, Any] = {"template": model.template}
+    if isinstance(model.tokenizer, TextTokenizer):
+        saved = model.tokenizer.save(folder, "hf")
         clean = saved.get("tokenizer_kwargs", {}).get("clean")
         settings.update({"clean": clean} if clean else {})
     write_json(folder / "config.json", config)
     write_json(
         folder / "preprocessor_config.json",
-        _image_processor(clip.preprocess, "CLIP" if clip.spec.image.class_token else "Siglip"),
+        _image_processor(model.preprocess, "CLIP" if model.spec.image.class_token else "Siglip"),
     )
     write_json(folder / SETTINGS, settings)
     save_file(tensors, folder / HUGGING_FACE_WEIGHTS[0], metadata={"format": "pt"})

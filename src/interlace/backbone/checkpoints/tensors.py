@@ -13,15 +13,15 @@ from interlace._util.reading import check_regular, read_json_object
 from interlace._util.text import first_line, printable
 from interlace.backbone.checkpoints.configs import about
 from interlace.backbone.checkpoints.families.names import plain_names
-from interlace.backbone.checkpoints.files import CheckpointFiles
 from interlace.backbone.checkpoints.pickles import is_pickled, read_pickled
+from interlace.backbone.files import CheckpointFiles
 from interlace.errors import InterlaceError
 
 _MOST_SHARDS = 1000
 
 
 def read_weights(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
-    """Tensors and metadata of one weights file, safetensors or PyTorch's.
+    """Read tensors and metadata of one weights file, safetensors or PyTorch's.
 
     Raises:
         InterlaceError: if it is neither, or holds anything but tensors.
@@ -43,7 +43,7 @@ def read_weights(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
 
 
 def read_tensors(files: CheckpointFiles, candidates: tuple[str, ...]) -> dict[str, Tensor]:
-    """Return tensors of the first of ``candidates`` there is; an index file stands for its shards.
+    """Read the tensors of the first of ``candidates`` that exists; an index stands for its shards.
 
     Raises:
         InterlaceError: if there is none, or it cannot be read.
@@ -75,7 +75,7 @@ def _read_safetensors(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
 
 
 def _read_shards(files: CheckpointFiles, index: Path) -> dict[str, Tensor]:
-    """All tensors that an index names, each from the shard that it names for it."""
+    """Read all tensors that an index names, each from the shard named for it."""
     shown = printable(str(index))
     weight_map = read_json_object(index, "index of weights").get("weight_map")
     if not isinstance(weight_map, Mapping) or not weight_map:
@@ -109,7 +109,7 @@ def _read_shards(files: CheckpointFiles, index: Path) -> dict[str, Tensor]:
 
 
 def _is_plain(name: Any) -> bool:
-    """Whether a name is that of a safetensors file in the folder itself."""
+    """Return whether a name is that of a safetensors file in the folder itself."""
     return (
         isinstance(name, str)
         and name.endswith(".safetensors")
@@ -119,8 +119,8 @@ def _is_plain(name: Any) -> bool:
 
 
 def _check_stored(name: str, tensor: Tensor) -> None:
-    """Refuse what is no plain tensor with a value of its own for each place."""
+    """Refuse tensors that are not dense, or whose elements share memory."""
     if tensor.layout != torch.strided or tensor.device.type != "cpu" or tensor.is_quantized:
-        raise InterlaceError(f"{printable(name)!r} is no ordinary tensor")
+        raise InterlaceError(f"{printable(name)!r} is not an ordinary dense CPU tensor")
     if tensor.numel() * tensor.element_size() > tensor.untyped_storage().nbytes():
         raise InterlaceError(f"{printable(name)!r} has fewer values than its shape says")

@@ -76,7 +76,7 @@ def batches(
     batch_size: int,
     *,
     shuffle_seed: tuple[int, int] | None = None,
-    order: Sequence[int] | None = None,
+    index_batches: Sequence[Sequence[int]] | None = None,
     workers: int = 0,
 ) -> Iterator[tuple[Tensor, Tensor]]:
     """Iterate over images once.
@@ -91,7 +91,8 @@ def batches(
         transform: Makes a float32 tensor [3, H, W] of a PIL RGB image.
         batch_size: Images per batch; the last batch may be smaller.
         shuffle_seed: The seed and the epoch, or None to keep the order of the records.
-        order: Indices of the images in the order to take; None for that of ``shuffle_seed``.
+        index_batches: Indices of the images of each batch, in the place of ``batch_size`` and the
+            order of ``shuffle_seed``.
         workers: Processes that prepare batches; 0 uses this one.
 
     Yields:
@@ -108,10 +109,12 @@ def batches(
         # forked workers then share the decoded images instead of each decoding them every epoch
         images.preload()
     samples = _Samples(images, transform, shuffle_seed or (0, 0))
+    if index_batches is None:
+        order = epoch_order(len(images), shuffle_seed)
+        index_batches = [order[i : i + batch_size] for i in range(0, len(order), batch_size)]
     loader = DataLoader(
         samples,
-        batch_size,
-        sampler=epoch_order(len(images), shuffle_seed) if order is None else order,
+        batch_sampler=[list(batch) for batch in index_batches],
         num_workers=workers,
         collate_fn=_collate,
         # without one of its own, the loader would take a number from the global generator

@@ -1,4 +1,4 @@
-"""Names of the same tensors in the checkpoint formats of the field, both ways."""
+"""Tensor names and architectures of the checkpoint formats, both ways."""
 
 from interlace.backbone.checkpoints.families.hugging_face import (
     from_hugging_face,
@@ -12,7 +12,7 @@ from interlace.backbone.checkpoints.families.open_clip import (
     open_clip_spec,
     refuse,
 )
-from interlace.backbone.checkpoints.families.open_clip_config import to_open_clip
+from interlace.backbone.checkpoints.families.open_clip_saving import to_open_clip
 
 #: OpenAI's format is open_clip's native one.
 from_native = from_open_clip

@@ -68,7 +68,7 @@ _LEGACY_EOS = 2
 
 
 def hugging_face_family(config: Mapping[str, Any]) -> str:
-    """``clip`` or ``siglip``, as a ``config.json`` says.
+    """Return ``clip`` or ``siglip``, as a ``config.json`` says.
 
     Raises:
         InterlaceError: if the model is of another kind.
@@ -86,7 +86,7 @@ def hugging_face_family(config: Mapping[str, Any]) -> str:
 
 
 def _tower(config: Mapping[str, Any], family: str, part: str) -> dict[str, Any]:
-    """One tower's config, completed with the defaults."""
+    """Return one tower's config, completed with the defaults."""
     defaults, given = _DEFAULTS[family][part], config.get(part) or {}
     # old configs repeat the tower's config under this key, and that copy counts
     override = config.get(f"{part}_dict")
@@ -96,7 +96,7 @@ def _tower(config: Mapping[str, Any], family: str, part: str) -> dict[str, Any]:
 def _common(
     state: Mapping[str, Tensor], config: Mapping[str, Any], tower: str, width: int
 ) -> dict[str, Any]:
-    """Return what both towers have: sizes of the tensors, which the config must not contradict."""
+    """Return what both towers have in common; the config must not contradict the tensors' sizes."""
     layers = f"{tower}_model.encoder.layers."
     blocks, hidden = depth(state, layers), size(state, f"{layers}0.mlp.fc1.weight", 0)
     stated = {"hidden_size": width, "num_hidden_layers": blocks, "intermediate_size": hidden}

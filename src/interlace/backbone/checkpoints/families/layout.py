@@ -51,7 +51,7 @@ class TensorRow:
     lead: int = 0
 
     def over(self, ours: str, theirs: str, depth: int) -> Iterator[TensorRow]:
-        """Rows with prefixes put before the names, and ``#`` and ``*`` written out."""
+        """Yield rows with prefixes before the names, and ``#`` and ``*`` written out."""
         for block in range(depth) if "#" in self.ours else [0]:
             for leaf in ("weight", "bias") if "*" in self.ours else [""]:
 
@@ -83,7 +83,7 @@ class TensorLayout:
     scalar_lead: int = 0
 
     def rows(self, spec: Spec) -> Iterator[TensorRow]:
-        """All rows, written out for towers of ``spec``."""
+        """Yield all rows, written out for towers of ``spec``."""
         for row in self.image:
             yield from row.over("image.", self.image_prefix, spec.image.depth)
         for row in self.text:
@@ -93,7 +93,7 @@ class TensorLayout:
 
 
 def size(state: Mapping[str, Tensor], name: str, dimension: int) -> int:
-    """Return a size that a tensor of the checkpoint tells.
+    """Return a size of a tensor of the checkpoint.
 
     Raises:
         InterlaceError: if the checkpoint lacks the tensor.
@@ -102,12 +102,12 @@ def size(state: Mapping[str, Tensor], name: str, dimension: int) -> int:
         raise InterlaceError(f"no vision-transformer CLIP or SigLIP: tensor {name!r} is missing")
     shape = state[name].shape
     if dimension >= len(shape) or not 0 < shape[dimension] <= _MOST:
-        raise InterlaceError(f"tensor {name!r} has shape {list(shape)}, of no such model")
+        raise InterlaceError(f"tensor {name!r} has shape {list(shape)}, which no such model has")
     return shape[dimension]
 
 
 def agree(config: Mapping[str, Any], found: Mapping[str, int], section: str) -> None:
-    """See that the sizes that a config states are those of the tensors.
+    """Check the sizes that a config states against the tensors.
 
     Raises:
         InterlaceError: if one is not: then the config is another model's, heads and all.
@@ -121,7 +121,7 @@ def agree(config: Mapping[str, Any], found: Mapping[str, int], section: str) -> 
 
 
 def depth(state: Mapping[str, Tensor], prefix: str) -> int:
-    """Return number of blocks whose names start with ``prefix``, which ends before their number."""
+    """Count the blocks whose names start with ``prefix``, which ends before their number."""
     found = len({name[len(prefix) :].split(".")[0] for name in state if name.startswith(prefix)})
     if not 0 < found <= _MOST_BLOCKS:
         raise InterlaceError(f"{found} blocks under {prefix!r}: expected 1 to {_MOST_BLOCKS}")
@@ -129,7 +129,7 @@ def depth(state: Mapping[str, Tensor], prefix: str) -> int:
 
 
 def parameter_shapes(spec: Spec) -> dict[str, torch.Size]:
-    """Name and shape of every tensor of a dual encoder of ``spec``, without making one."""
+    """Return name and shape of every tensor of a dual encoder of ``spec``, without making one."""
     with hollow():
         towers = {
             "image": ImageTower(spec.image, spec.embed_dim),
@@ -189,7 +189,7 @@ def read(state: Mapping[str, Tensor], spec: Spec, layout: TensorLayout) -> dict[
 
 
 def is_finite(tensor: Tensor) -> bool:
-    """Whether all values are finite numbers."""
+    """Return whether all values are finite."""
     # a sum that is finite has no infinity and no NaN in it; it costs a tenth of looking at each
     return bool(tensor.sum().isfinite()) or bool(tensor.isfinite().all())
 

@@ -1,4 +1,4 @@
-"""Names of tensors as training left them: wrappers taken off, adapters told apart."""
+"""Tensor names as training left them: wrappers are stripped, adapters recognised."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _ADAPTERS = ("base_layer", "lora_A", "lora_B", "lora_embedding_A", "lora_embeddi
 
 
 def plain_names(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Return the same tensors under the names that the model itself gives them.
+    """Strip wrappers from tensor names, so that they are those of the model itself.
 
     Raises:
         InterlaceError: if they belong to a peft adapter, or two come to one name.

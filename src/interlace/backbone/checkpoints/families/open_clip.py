@@ -159,6 +159,7 @@ def open_clip_spec(
     state: Mapping[str, Tensor],
     config: Mapping[str, Any] | None = None,
     quick_gelu: bool | None = None,
+    image: ImageSpec | None = None,
 ) -> Spec:
     """Return the architecture of an open_clip checkpoint.
 
@@ -168,6 +169,7 @@ def open_clip_spec(
             64 wide, as OpenAI's format means.
         quick_gelu: overrides the config's flag; a pretrained tag knows better than the
             architecture's config whether it was trained with quick-GELU.
+        image: the image tower, where that is known already.
 
     Raises:
         InterlaceError: if the towers cannot express it.
@@ -177,7 +179,9 @@ def open_clip_spec(
     if quick_gelu is None:
         quick_gelu = bool((config or {}).get("quick_gelu", False))
     image_config = (config or {}).get("vision_cfg", {})
-    if any(name.startswith("visual.trunk.") for name in state):
+    if image is not None:
+        pass
+    elif any(name.startswith("visual.trunk.") for name in state):
         if not image_config.get("timm_model_name"):
             raise InterlaceError(
                 "a checkpoint with a timm image tower says its heads and activation only in "
@@ -220,7 +224,7 @@ def from_open_clip(state: Mapping[str, Tensor], spec: Spec) -> dict[str, Tensor]
 
 
 def native_spec(state: Mapping[str, Tensor], activation: Activation = "quick_gelu") -> Spec:
-    """Return architecture of an OpenAI-format CLIP, from its tensors alone; heads are width / 64.
+    """Return the architecture of an OpenAI-format CLIP, from its tensors alone; heads are 64 wide.
 
     Raises:
         InterlaceError: if ``state`` is no vision-transformer CLIP under OpenAI's key names.

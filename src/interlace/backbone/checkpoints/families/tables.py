@@ -1,4 +1,4 @@
-"""The names of the field's checkpoint formats, as tables; see :mod:`.layout` for their notation."""
+"""The tensor names of the checkpoint formats, as tables; see :mod:`.layout` for their notation."""
 
 from __future__ import annotations
 

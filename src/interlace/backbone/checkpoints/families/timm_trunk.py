@@ -14,6 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from interlace._util.text import first_line, printable
+from interlace.backbone.checkpoints.families.modules import common, epsilon_of
 from interlace.backbone.spec import Activation, ImagePool, ImageSpec
 from interlace.errors import InterlaceError
 
@@ -32,7 +33,7 @@ def _trunk(name: str, pool: str, projection: str) -> Any:
     # a name such as hf-hub:..., which timm would fetch, is no architecture
     if not isinstance(name, str) or not timm.is_model(name):
         raise InterlaceError(
-            f"the image tower {printable(repr(name))} is no vision transformer of this timm: "
+            f"the image tower {printable(repr(name))} is not a vision transformer of this timm: "
             "unknown name"
         )
     try:
@@ -44,7 +45,8 @@ def _trunk(name: str, pool: str, projection: str) -> Any:
             return trunk
     except Exception as error:  # timm checks with whatever comes to hand
         raise InterlaceError(
-            f"the image tower {name!r} is no vision transformer of this timm: {first_line(error)}"
+            f"the image tower {name!r} is not a vision transformer of this timm: "
+            f"{first_line(error)}"
         ) from None
 
 
@@ -60,10 +62,7 @@ def _activation(layer: nn.Module) -> Activation | None:
 
 
 def _difference(trunk: Any) -> str | None:
-    """Return what keeps a timm model from being one of our image towers.
-
-    None where nothing does.
-    """
+    """Return how a timm model differs from our image towers; None where it does not."""
     from timm.models import vision_transformer as timm_vit
 
     kind = type(trunk)
@@ -80,8 +79,9 @@ def _difference(trunk: Any) -> str | None:
         return "without a LayerNorm before pooling"
     if trunk.global_pool not in _POOLS:
         return f"pooled by {trunk.global_pool!r}"
-    if _activation(blocks[0].mlp.act) is None:
-        return f"activated by {type(blocks[0].mlp.act).__name__}"
+    for block in blocks:
+        if _activation(block.mlp.act) is None:
+            return f"activated by {type(block.mlp.act).__name__}"
     height, width = trunk.patch_embed.img_size
     return None if height == width else f"for images of {height} x {width} pixels"
 
@@ -98,27 +98,45 @@ def timm_image_spec(state: Mapping[str, Tensor] | None, config: Mapping[str, Any
         InterlaceError: if it is not a plain vision transformer.
     """
     name = config["timm_model_name"]
-    trunk: Any = _trunk(name, config.get("timm_pool", "avg"), config.get("timm_proj", "linear"))
+    trunk = _trunk(name, config.get("timm_pool", "avg"), config.get("timm_proj", "linear"))
+    return trunk_spec(trunk, name, state)
+
+
+def trunk_spec(trunk: Any, name: str, state: Mapping[str, Tensor] | None) -> ImageSpec:
+    """Return the image tower that a timm module is.
+
+    Args:
+        trunk: the module.
+        name: what messages call it.
+        state: see :func:`timm_image_spec`.
+
+    Raises:
+        InterlaceError: if it is not a plain vision transformer.
+    """
     difference = _difference(trunk)
     if difference:
         raise InterlaceError(
             f"the image tower {name!r} is {difference}; Interlace takes plain vision transformers"
         )
-    block = trunk.blocks[0]
+    blocks, pool = list(trunk.blocks), [trunk.attn_pool] if trunk.attn_pool else []
+    norms = [norm for block in blocks for norm in (block.norm1, block.norm2)]
+    ln_pre = [trunk.norm_pre] if isinstance(trunk.norm_pre, nn.LayerNorm) else []
+    activations = [_activation(part.mlp.act) or "gelu" for part in (*blocks, *pool)]
+    heads = [block.attn.num_heads for block in blocks] + [part.num_heads for part in pool]
     keys = state.keys() if state is not None else ()
     return ImageSpec(
         width=trunk.embed_dim,
-        depth=len(trunk.blocks),
-        heads=block.attn.num_heads,
-        hidden=block.mlp.fc1.out_features,
-        activation=_activation(block.mlp.act) or "gelu",
-        norm_eps=block.norm1.eps,
+        depth=len(blocks),
+        heads=common(heads, "attention heads"),
+        hidden=blocks[0].mlp.fc1.out_features,
+        activation=common(activations, "activations"),
+        norm_eps=epsilon_of([*norms, *ln_pre, trunk.norm, *(part.norm for part in pool)]),
         projection="visual.head.proj.weight" in keys,
         projection_bias="visual.head.proj.bias" in keys,
         image_size=trunk.patch_embed.img_size[0],
         patch_size=trunk.patch_embed.patch_size[0],
         class_token=trunk.cls_token is not None,
-        ln_pre=isinstance(trunk.norm_pre, nn.LayerNorm),
+        ln_pre=bool(ln_pre),
         patch_bias=trunk.patch_embed.proj.bias is not None,
         pool=_POOLS[trunk.global_pool],
     )

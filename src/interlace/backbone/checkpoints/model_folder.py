@@ -1,9 +1,8 @@
-"""Checkpoints of the supported formats: everything that makes a model, read from its files."""
+"""A model folder or hub repository: weights beside the configuration that describes them."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path, PurePath
 from typing import Any
 
@@ -26,13 +25,13 @@ from interlace.backbone.checkpoints.families import (
     open_clip_spec,
     refuse,
 )
-from interlace.backbone.checkpoints.files import CheckpointFiles, LocalFolder
 from interlace.backbone.checkpoints.image_processor import (
     hugging_face_preprocess,
     open_clip_preprocess,
 )
+from interlace.backbone.checkpoints.loaded import TEMPLATE, LoadedModel
 from interlace.backbone.checkpoints.tensors import read_tensors
-from interlace.backbone.preprocess import Preprocess
+from interlace.backbone.files import CheckpointFiles, LocalFolder
 from interlace.backbone.spec import Spec
 from interlace.backbone.tokenizer import (
     MERGES_FILE,
@@ -42,8 +41,6 @@ from interlace.backbone.tokenizer import (
     transformers_tokenizer,
 )
 from interlace.errors import InterlaceError
-
-TEMPLATE = "a photo of a {}."
 
 OPEN_CLIP_CONFIG = "open_clip_config.json"
 #: What Interlace remembers beside a checkpoint, and no other tool needs.
@@ -67,27 +64,6 @@ Weights = Mapping[str, Tensor] | tuple[str, ...]
 _TOKENIZER_FILES = ("tokenizer.json", "tokenizer_config.json", "vocab.json", "spiece.model")
 
 
-@dataclass(frozen=True)
-class LoadedModel:
-    """Everything that makes a model.
-
-    Attributes:
-        spec: the architecture.
-        state: the tensors, under our names and in float32.
-        tokenizer: texts to ids, where the checkpoint has one.
-        preprocess: image constants.
-        source: where it came from, as :func:`interlace.load` takes it.
-        template: the default prompt.
-    """
-
-    spec: Spec
-    state: dict[str, Tensor]
-    tokenizer: TextTokenizer | None
-    preprocess: Preprocess
-    source: str = ""
-    template: str = TEMPLATE
-
-
 def _settings(files: CheckpointFiles) -> dict[str, Any]:
     path = files.find(SETTINGS)
     return read_settings(path) if path else {}
@@ -98,7 +74,7 @@ def _state(files: CheckpointFiles, weights: Weights) -> Mapping[str, Tensor]:
 
 
 def open_clip_checkpoint(files: CheckpointFiles, weights: Weights) -> LoadedModel:
-    """Return a checkpoint beside open_clip's config.
+    """Read a checkpoint beside open_clip's config.
 
     Args:
         files: the folder or repository.
@@ -129,20 +105,13 @@ def open_clip_checkpoint(files: CheckpointFiles, weights: Weights) -> LoadedMode
     )
 
 
-def own_tokenizer(spec: Spec) -> TextTokenizer | None:
-    """OpenAI's byte pairs, for tensors without a config; None for another vocabulary."""
-    if spec.text.vocab_size != CLIP_VOCABULARY:
-        return None
-    return byte_pair_tokenizer(spec.text.context_length)
-
-
 def open_clip_tokenizer(
     spec: Spec,
     config: Mapping[str, Any],
     files: CheckpointFiles | None,
     cache_dir: str | None = None,
 ) -> TextTokenizer | None:
-    """Return the tokenizer that an open_clip ``text_cfg`` means; None where nothing says which.
+    """Return the tokenizer that an open_clip ``text_cfg`` names; None where it names none.
 
     Raises:
         InterlaceError: if it cannot be made.
@@ -178,7 +147,7 @@ def open_clip_tokenizer(
 
 
 def hugging_face_checkpoint(files: CheckpointFiles, weights: Weights) -> LoadedModel:
-    """Return a checkpoint beside transformers' ``config.json``.
+    """Read a checkpoint beside transformers' ``config.json``.
 
     Args:
         files: the folder or repository.
@@ -211,7 +180,7 @@ def hugging_face_checkpoint(files: CheckpointFiles, weights: Weights) -> LoadedM
 
 
 def _processor(files: CheckpointFiles) -> dict[str, Any]:
-    """``preprocessor_config.json``, or newer ``processor_config.json``; empty without either."""
+    """Read ``preprocessor_config.json``, or newer ``processor_config.json``; empty without both."""
     for file in ("preprocessor_config.json", "processor_config.json"):
         path = files.find(file)
         if path is not None and (config := read_processor(path)):

@@ -129,7 +129,7 @@ def _timm_config(image: ImageSpec) -> dict[str, Any]:
 
 
 def _timm_name(image: ImageSpec) -> str:
-    """Return timm model of exactly this architecture; open_clip knows image towers of timm by name.
+    """Return timm's name for exactly this architecture; open_clip refers to it by that name.
 
     Raises:
         InterlaceError: if timm has none.

@@ -17,24 +17,23 @@ from torch import Tensor
 from interlace._util.text import did_you_mean, listed, printable
 from interlace.backbone.checkpoints.configs import about, check_open_clip
 from interlace.backbone.checkpoints.families import from_open_clip, open_clip_spec, refuse
-from interlace.backbone.checkpoints.files import LocalFolder
-from interlace.backbone.checkpoints.folder import (
+from interlace.backbone.checkpoints.image_processor import open_clip_preprocess
+from interlace.backbone.checkpoints.loaded import LoadedModel, own_tokenizer
+from interlace.backbone.checkpoints.model_folder import (
     OPEN_CLIP_CONFIG,
-    LoadedModel,
     hugging_face_checkpoint,
     open_clip_checkpoint,
     open_clip_tokenizer,
-    own_tokenizer,
 )
-from interlace.backbone.checkpoints.image_processor import open_clip_preprocess
 from interlace.backbone.checkpoints.tensors import read_weights
+from interlace.backbone.files import LocalFolder
 from interlace.backbone.preprocess import Preprocess
 from interlace.backbone.spec import Activation, Spec
 from interlace.errors import InterlaceError
 
 
 def file_checkpoint(path: Path, arch: str | None, activation: Activation | None) -> LoadedModel:
-    """Return the model of one weights file.
+    """Read the model of one weights file.
 
     Args:
         path: a safetensors or PyTorch file.
@@ -84,7 +83,7 @@ def file_checkpoint(path: Path, arch: str | None, activation: Activation | None)
 
 
 def architecture(name: str) -> dict[str, Any]:
-    """open_clip's ``model_cfg`` of an architecture.
+    """Return open_clip's ``model_cfg`` of an architecture.
 
     Raises:
         InterlaceError: if open_clip knows none of that name, or the towers cannot express it.
@@ -106,7 +105,7 @@ def architecture(name: str) -> dict[str, Any]:
 
 
 def _is_name(name: str) -> bool:
-    """Whether it is a plain name: open_clip takes others as folders or hub repositories."""
+    """Return whether it is a plain name: open_clip takes others as folders or repositories."""
     return bool(name) and not set(name) & set(":/\\\0")
 
 
@@ -141,7 +140,7 @@ def _as_configured(
 
 
 def _known(path: Path, state: Mapping[str, Tensor], stated: str | None) -> tuple[str, Spec]:
-    """Return one architecture of open_clip that tensors of these sizes and this activation mean."""
+    """Find the one architecture of open_clip with tensors of these sizes and this activation."""
     import open_clip
 
     fitting: dict[str, Spec] = {}
@@ -172,12 +171,12 @@ def _known(path: Path, state: Mapping[str, Tensor], stated: str | None) -> tuple
 
 def _image_constants(arch: str) -> dict[str, Any]:
     """Return the image constants of an architecture's published weights; none where they differ."""
-    from open_clip.pretrained import get_pretrained_cfg, list_pretrained_tags_by_model
+    import open_clip
 
     keys = ("mean", "std", "interpolation", "resize_mode")
     found = []
-    for tag in list_pretrained_tags_by_model(arch):
-        config = get_pretrained_cfg(arch, tag)
+    for tag in open_clip.list_pretrained_tags_by_model(arch):
+        config = open_clip.get_pretrained_cfg(arch, tag)
         constants = {key: config[key] for key in keys if config.get(key) is not None}
         if constants not in found:
             found.append(constants)

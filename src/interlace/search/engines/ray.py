@@ -4,17 +4,16 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
 from interlace._util.ray_cluster import connected
 from interlace.errors import InterlaceError
 from interlace.search.encoder import Encoder, ModelId
-
-if TYPE_CHECKING:
-    from interlace.search.embed import VectorParts
-    from interlace.search.sources import Unit
+from interlace.search.parts import VectorParts
+from interlace.search.sources import Unit
+from interlace.search.worker import Worker
 
 #: Cores of an encoder that has no GPU, where the cluster has as many.
 CORES = 4
@@ -31,8 +30,6 @@ class Embedder:
         device: str,
         settings: dict[str, Any],
     ) -> None:
-        from interlace.search.embed import Worker
-
         self._parts, self._units, self._error = parts, units, ""
         try:
             encoder = Encoder(model.source, device)
@@ -60,27 +57,38 @@ class Embedder:
 def run(
     model: ModelId,
     parts: VectorParts,
-    left: Sequence[tuple[int, Unit]],
+    remaining: Sequence[tuple[int, Unit]],
     device: str,
     settings: dict[str, Any],
 ) -> Iterator[int]:
     """Embed units on the cluster; the number of images of each as it is finished.
 
+    Args:
+        model: the model, which every machine loads by itself.
+        parts: where the part files are written.
+        remaining: units that have no part file yet, with their numbers.
+        device: where the encoders compute.
+        settings: arguments of :class:`~interlace.search.worker.Worker`.
+
     Raises:
         InterlaceError: if Ray is not installed, its cluster cannot be reached, or a unit cannot be
             embedded.
     """
+    if not remaining:
+        return
+    if not model.source:
+        raise InterlaceError("engine ray needs a model by name or folder: others load it again")
     with connected() as ray:
         import ray.data
 
         context = ray.data.DataContext.get_current()
         context.enable_progress_bars = False
         logging.getLogger("ray.data").setLevel(logging.WARNING)
-        numbers = [number for number, _ in left]
-        encoders, needs = _share(ray.cluster_resources(), len(left), device)
-        embedded = ray.data.from_items(numbers, override_num_blocks=len(left)).map_batches(
+        numbers = [number for number, _ in remaining]
+        encoders, needs = _share(ray.cluster_resources(), len(remaining), device)
+        embedded = ray.data.from_items(numbers, override_num_blocks=len(remaining)).map_batches(
             Embedder,
-            fn_constructor_args=(model, parts, dict(left), device, settings),
+            fn_constructor_args=(model, parts, dict(remaining), device, settings),
             batch_size=1,
             compute=ray.data.ActorPoolStrategy(size=encoders),
             num_cpus=needs["num_cpus"],
@@ -93,11 +101,11 @@ def run(
                 yield int(row["images"])
         except ray.exceptions.RayError as error:
             last = (str(error).strip().splitlines() or [""])[-1]
-            raise InterlaceError(f"Ray gave up: {type(error).__name__}: {last}") from None
+            raise InterlaceError(f"Ray failed: {type(error).__name__}: {last}") from None
 
 
 def _share(resources: Mapping[str, float], units: int, device: str) -> tuple[int, dict[str, float]]:
-    """How many encoders the cluster takes, and what each needs of it."""
+    """Return how many encoders the cluster takes, and what each needs of it."""
     gpus = 0 if device == "cpu" else int(resources.get("GPU", 0))
     cores = max(1, int(resources.get("CPU", 1)) - 1)  # one is left for Ray Data itself
     if gpus:
