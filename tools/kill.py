@@ -276,7 +276,7 @@ def main() -> int:
 
 def record(arguments: argparse.Namespace, outcomes: dict[str, Outcome]) -> None:
     """Write what was found, with the commit and the machine."""
-    from interlace.experiments.measure import environment
+    from interlace.experiments.cost import environment
 
     facts = {
         "command": {k: v for k, v in vars(arguments).items() if k != "json"},

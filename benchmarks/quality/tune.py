@@ -40,8 +40,8 @@ from interlace.data.datasets.embedded import PICTO_UNSEEN_SHARE
 from interlace.data.datasets.retrieval_sets import open_retrieval
 from interlace.data.retrieval import RetrievalSet, RetrievalSetting, unseen_by_hash
 from interlace.errors import InterlaceError
-from interlace.experiments.compare import summarize
-from interlace.experiments.measure import environment
+from interlace.experiments.compare import summarize_comparison
+from interlace.experiments.cost import environment
 
 HERE = Path(__file__).parent / "tuning"
 #: The retrieval protocols that are run on one fit.
@@ -104,11 +104,15 @@ def score(clip: interlace.DualEncoder, arguments: argparse.Namespace, settings: 
             preset=None if arguments.preset == "none" else arguments.preset,
         )
         seconds += [cell.seconds for cell in cells if cell.method == arguments.method]
-        for measure in ("base", "novel", "harmonic"):
-            summary = summarize(cells, arguments.method, measure)
+        summaries = summarize_comparison(cells)
+        for measure, target in (("base", "base"), ("novel", "novel"), ("harmonic", "hm")):
+            summary = summaries.get((arguments.method, target))
             if summary is not None:
+                gain = (
+                    0.0 if summary.comparison is None else summary.comparison.paired.difference.mean
+                )
                 found.setdefault(measure, []).append(summary.mean)
-                found.setdefault(f"{measure}_gain", []).append(summary.gain.difference.mean)
+                found.setdefault(f"{measure}_gain", []).append(gain)
     means = {name: sum(values) / len(values) for name, values in found.items()}
     return {"settings": settings, "seconds": sum(seconds) / len(seconds), **means}
 

@@ -33,7 +33,7 @@ import numpy as np
 import psutil
 from PIL import Image
 
-from interlace.experiments.measure import environment
+from interlace.experiments.cost import environment
 
 HERE = Path(__file__).parent
 #: How much more a unit may cost between the two larger sizes than between the two smaller.

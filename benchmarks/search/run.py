@@ -37,7 +37,7 @@ from interlace import DualEncoder, Gallery
 from interlace.backbone.load import load
 from interlace.backbone.spec import VIT_B_16
 from interlace.data.images.decode import open_image
-from interlace.experiments.measure import environment
+from interlace.experiments.cost import environment
 from interlace.search import index
 from interlace.search.encoder import Encoder, ModelId
 from interlace.search.table import GalleryState, PhotoTable

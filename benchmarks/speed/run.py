@@ -42,7 +42,7 @@ from torch import Tensor
 from interlace import DualEncoder, methods
 from interlace.backbone.packing import Packing
 from interlace.config import resolve
-from interlace.experiments.measure import environment
+from interlace.experiments.cost import environment
 from interlace.train import memory
 
 HERE = Path(__file__).parent

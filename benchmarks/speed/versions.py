@@ -123,7 +123,7 @@ def main() -> None:
         return serve()
     if arguments.name is None or arguments.before is None:
         parser.error("NAME and --before are needed")
-    from interlace.experiments.measure import environment
+    from interlace.experiments.cost import environment
 
     workers = [
         Worker(place, arguments.threads) for place in (arguments.before.resolve(), HERE.parents[1])

@@ -21,7 +21,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-from interlace.experiments.measure import environment
+from interlace.experiments.cost import environment
 
 HERE = Path(__file__).parent
 #: What all others are compared with.

@@ -99,7 +99,7 @@ def test_a_cell_that_fails_is_said(interlace_command, data, engine, tmp_path, mo
         (["mmrl/base_to_novel"], "those that are there run with --data eurosat"),
         (["mmrl/base_to_novel", "--data", "dtd"], "not there or not complete: dtd: interlace data"),
         (["mmrl/cross_dataset", "--data", "eurosat"], "not there or not complete: imagenet"),
-        (["mmrl/few_sho"], "did you mean mmrl/few_shot"),
+        (["mmrl/few_sho"], "did you mean 'mmrl/few_shot'"),
         (["maple/cross_dataset"], "the setting that reached them is not known"),
         (["mmrl/few_shot", "--data", "eurosat", "--seeds", "a"], "expected whole numbers"),
         (["mmrl/few_shot", "--data", "eurosat", "--set", "epoch=1"], "'epoch'"),

@@ -9,10 +9,10 @@ from interlace.evaluation.classification import (
     Scores,
     confusion_matrix,
     expected_calibration_error,
-    harmonic_mean,
     mean_per_class,
     top1,
 )
+from interlace.evaluation.statistics import harmonic_mean
 
 # answers 0 0 1 2 2 for images of the classes 0 0 0 1 2; class 3 has none
 LOGITS = torch.tensor(

@@ -8,8 +8,8 @@ import math
 import pytest
 
 from interlace.errors import InterlaceError
-from interlace.experiments.cell import CellSpec, grid, run_cell, settings_of
-from interlace.experiments.grid import run_grid
+from interlace.experiments.cell import CellSpec, run_cell, settings_of
+from interlace.experiments.grid import list_cells, run_grid
 from interlace.experiments.store import Store
 from interlace.protocols import Condition
 from tests.train.test_fit import folder
@@ -83,14 +83,16 @@ def test_the_id_follows_everything_that_is_asked_for():
 
 
 def test_a_grid_has_zero_shot_and_every_combination():
-    specs = grid("few_shot", ["a", "b"], ["mail", "coop"], [1, 2], [1, 2, 3])
+    specs = list_cells("few_shot", ["a", "b"], ["mail", "coop"], [1, 2], [1, 2, 3])
     assert len(specs) == 2 * 3 * 2 * 3
     assert {spec.method for spec in specs} == {"zero_shot", "mail", "coop"}
 
 
 def test_a_setting_goes_to_the_methods_that_know_it():
     for_all = {"rank": 3, "lr": 1}
-    specs = grid("few_shot", ["a"], ["mail", "mail:rank=0", "coop"], [1], [1], settings=for_all)
+    specs = list_cells(
+        "few_shot", ["a"], ["mail", "mail:rank=0", "coop"], [1], [1], settings=for_all
+    )
     # all methods of a comparison were asked for with the same settings
     assert all(spec.settings == for_all for spec in specs)
     assert {spec.method: settings_of(spec.method, spec.settings) for spec in specs} == {
@@ -105,15 +107,15 @@ def test_a_setting_goes_to_the_methods_that_know_it():
         ({"kinds": ["typos"]}, "few_shot has no condition 'typos'; it has none"),
     ):
         with pytest.raises(InterlaceError, match=reason):
-            grid("few_shot", ["a"], ["mail"], [1], [1], **wrong)
+            list_cells("few_shot", ["a"], ["mail"], [1], [1], **wrong)
     with pytest.raises(InterlaceError, match="no method"):
-        grid("few_shot", ["a"], ["mial"], [1], [1])
+        list_cells("few_shot", ["a"], ["mial"], [1], [1])
     with pytest.raises(InterlaceError, match="at least one"):
-        grid("few_shot", [], ["mail"], [1], [1])
+        list_cells("few_shot", [], ["mail"], [1], [1])
 
 
 def test_kinds_choose_conditions():
-    specs = grid("robustness", ["a"], ["mail"], [1], [1], kinds=["typos"])
+    specs = list_cells("robustness", ["a"], ["mail"], [1], [1], kinds=["typos"])
     conditions = [str(spec.condition) for spec in specs if spec.method == "mail"]
     assert conditions == ["clean", "typos=0.05", "typos=0.1", "typos=0.2"]
 

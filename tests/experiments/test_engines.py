@@ -8,15 +8,15 @@ import time
 import psutil
 import pytest
 
-from interlace.experiments.cell import grid
+from interlace.experiments.engines import make_engine
 from interlace.experiments.engines.local import TRIES, Local
-from interlace.experiments.grid import run_grid
+from interlace.experiments.grid import list_cells, run_grid
 from interlace.experiments.store import Store
 
 
 @pytest.fixture(scope="module")
 def specs():
-    return grid(
+    return list_cells(
         "few_shot", ["picto/activities"], ["linear_probe"], [1], [1, 2], settings={"epochs": 3}
     )
 
@@ -111,3 +111,8 @@ def test_a_ray_cluster_loses_a_node_and_no_cell(specs, local, tmp_path, monkeypa
     assert [record["status"] for record in found] == ["done"] * len(specs)
     assert [r["metrics"] for r in found] == [r["metrics"] for r in local]
     assert [r["split_hash"] for r in found] == [r["split_hash"] for r in local]
+
+
+def test_engines_have_names():
+    engine = make_engine("local", 3)
+    assert isinstance(engine, Local) and engine.workers == 3

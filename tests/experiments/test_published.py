@@ -26,7 +26,8 @@ from interlace.data.datasets.benchmark_table import (
 )
 from interlace.data.datasets.retrieval_table import RETRIEVAL_BENCHMARKS
 from interlace.errors import InterlaceError
-from interlace.experiments.cell import CellSpec, grid, run_cell
+from interlace.experiments.cell import CellSpec, run_cell
+from interlace.experiments.grid import list_cells
 from interlace.experiments.published import recipe, values
 from interlace.experiments.reproduce import find
 from tests.data import trees
@@ -239,7 +240,7 @@ def test_a_preset_that_is_none_is_refused(preset):
         resolve("mmrl", methods.parameters("mmrl"), {}, preset=preset)
     if preset != "published":
         with pytest.raises(InterlaceError, match="picto, picto-retrieval, published"):
-            grid("few_shot", ["eurosat"], ["mmrl"], [1], [1], preset=preset)
+            list_cells("few_shot", ["eurosat"], ["mmrl"], [1], [1], preset=preset)
 
 
 def test_the_preset_for_retrieval_has_every_method_that_edits_images():

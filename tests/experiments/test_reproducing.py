@@ -24,7 +24,8 @@ from tests.data import trees
 def cell(protocol, data, seed, shots=16, status="done", **top1):
     spec = CellSpec(protocol, data, "mmrl", shots, seed)
     metrics = {name: {"top1": value} for name, value in top1.items()}
-    return {"spec": spec.to_dict(), "status": status, "metrics": metrics}
+    head = {"format": "interlace.cell/1", "id": spec.id}
+    return {**head, "spec": spec.to_dict(), "status": status, "metrics": metrics}
 
 
 def by_place(found):
@@ -151,7 +152,7 @@ def test_names():
     assert known["maple/cross_dataset"].recipe is None
     assert not [name for name in known if name.startswith("multimodal_adapter")]
     for name, message in (
-        ("mmrl/base_to_nvel", "did you mean mmrl/base_to_novel"),
+        ("mmrl/base_to_nvel", "did you mean 'mmrl/base_to_novel'"),
         ("mmrl", "nothing published of 'mmrl'"),
         ("x/y", "--list"),
     ):

@@ -16,9 +16,9 @@ import pytest
 from interlace.errors import InterlaceError
 from interlace.experiments import cell as module
 from interlace.experiments.cell import CellSpec, run_cell
+from interlace.experiments.reading import parse_cell, read_cells
 from interlace.experiments.store import Store
-from interlace.report import load_cells, results_of, tables, write_html
-from interlace.report.cells import parse_cell, read_cells
+from interlace.report import flat, load_cells, notices, results_of, tables, write_html
 from interlace.report.svg import new_figure, to_svg
 from tests.report.making import FAILURE, cell, write
 
@@ -150,7 +150,7 @@ def test_a_damaged_record_is_named_with_its_reason(name, tmp_path):
     assert len(found.done) == 1
     (damaged,) = found.damaged
     assert damaged.key.endswith("bad.json") and "\n" not in damaged.reason
-    (notice,) = [notice for notice in found.notices() if notice.kind == "damaged"]
+    (notice,) = [notice for notice in notices(found) if notice.kind == "damaged"]
     assert notice.serious and "bad.json" in notice.text
 
 
@@ -199,7 +199,7 @@ def test_no_name_is_read_as_anything_else(tmp_path):
     results = hostile()
     write_html(results, tmp_path / "page.html", title="".join(HOSTILE))
     page = (tmp_path / "page.html").read_text("utf-8")
-    texts = (page, tables.markdown(results), tables.to_csv(results), tables.latex(results))
+    texts = (page, tables.markdown(results), flat.to_csv(results), tables.latex(results))
     for text in texts:
         text.encode()
         assert not {c for c in text if ord(c) < 32} - {"\n"} and "\x7f" not in text
@@ -219,7 +219,7 @@ def test_no_name_is_read_as_anything_else(tmp_path):
 
 def test_a_negative_difference_stays_a_number_in_csv():
     cells = [cell(m, s, v) for m, v in (("zero_shot", 0.5), ("mail", 0.4)) for s in (1, 2, 3)]
-    found = list(csv.DictReader(io.StringIO(tables.to_csv(results_of(cells)))))
+    found = list(csv.DictReader(io.StringIO(flat.to_csv(results_of(cells)))))
     assert [row["difference"] for row in found if row["method"] == "mail"] == ["-0.1"] or [
         round(float(row["difference"]), 6) for row in found if row["method"] == "mail"
     ] == [-0.1]

@@ -21,8 +21,8 @@ from interlace.errors import InterlaceError
 from interlace.evaluation import classification as classify
 from interlace.evaluation.classification import Scores, confusion_matrix
 from interlace.evaluation.plots import confusion_png
+from interlace.experiments.reading import parse_cell
 from interlace.methods.inference import NotFinite, logits, logits_in_parts
-from interlace.report.cells import parse_cell
 from interlace.report.confusion import confusion
 from interlace.search.embed import embed
 from interlace.search.encoder import Encoder

@@ -14,8 +14,8 @@ from interlace.cli._options import numbers
 from interlace.config import check_seed, resolve, training_hints
 from interlace.data.task import FewShotTask
 from interlace.errors import InterlaceError
-from interlace.experiments.cell import grid
 from interlace.experiments.compare import compare
+from interlace.experiments.grid import list_cells
 from tests import models
 
 LARGEST = 2**47 - 1
@@ -33,7 +33,7 @@ def test_a_seed_is_one_that_every_part_can_use():
         with pytest.raises(InterlaceError, match="^seed="):
             resolve("mmrl", methods.parameters("mmrl"), {}, seed=bad)
         with pytest.raises(InterlaceError, match="^seed="):
-            grid("few_shot", ["a"], ["mail"], [1], [bad])
+            list_cells("few_shot", ["a"], ["mail"], [1], [bad])
         with pytest.raises(InterlaceError, match="^seed="):
             compare(models.tiny(), lambda seed: None, ["mail"], [bad])
 
@@ -45,14 +45,14 @@ def test_draws_take_the_same_seeds_and_whole_numbers_of_shots(tmp_path):
         with pytest.raises(InterlaceError, match="^seed="):
             FewShotTask.from_folder(tmp_path, 1, bad)
         with pytest.raises(InterlaceError, match="^shots="):
-            grid("few_shot", ["a"], ["mail"], [bad], [1])
+            list_cells("few_shot", ["a"], ["mail"], [bad], [1])
 
 
 def test_a_seed_counts_once():
     with pytest.raises(InterlaceError, match="seeds 1, 2, 1: each counts once"):
         compare(models.tiny(), lambda seed: None, ["mail"], [1, 2, 1])
-    once = grid("few_shot", ["a"], ["mail"], [1], [1, 2])
-    assert grid("few_shot", ["a", "a"], ["mail"], [1, 1], [1, 2, 1]) == once
+    once = list_cells("few_shot", ["a"], ["mail"], [1], [1, 2])
+    assert list_cells("few_shot", ["a", "a"], ["mail"], [1, 1], [1, 2, 1]) == once
 
 
 @pytest.mark.parametrize(

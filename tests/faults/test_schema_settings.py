@@ -29,7 +29,7 @@ from interlace.config import (
     training_hints,
 )
 from interlace.errors import InterlaceError
-from interlace.experiments.cell import grid, settings_of_each
+from interlace.experiments.grid import list_cells, settings_of_each
 from tests import models
 
 OWN = [
@@ -285,7 +285,7 @@ def test_settings_of_a_variant_and_of_a_grid_go_through_the_same_gate():
         with pytest.raises(InterlaceError, match=words):
             settings_of_each(names, settings)
         with pytest.raises(InterlaceError, match=words):
-            grid("few_shot", ["a"], names, [1], [1], settings=settings)
+            list_cells("few_shot", ["a"], names, [1], [1], settings=settings)
     assert settings_of_each(["mail:rank=0:lr=1e-3"], {})["mail:rank=0:lr=1e-3"] == {
         "rank": 0, "lr": 1e-3
     }  # fmt: skip

@@ -15,8 +15,8 @@ from hypothesis import strategies as st
 from interlace._util.text import printable
 from interlace.cli._console import PlainConsole
 from interlace.errors import InterlaceError
-from interlace.experiments.record import check
-from interlace.report import results_of, tables
+from interlace.experiments.record import check_record
+from interlace.report import flat, results_of, tables
 from interlace.search.sources import Shard, find_source
 from tests.report.making import cell
 
@@ -63,12 +63,12 @@ def test_a_record_of_anything_is_refused_or_reported(place, data, value):
         part = part[name]
     part[data.draw(st.sampled_from(sorted(part)))] = value
     try:
-        check(record)
+        check_record(record)
         results = results_of([record, cell("zero_shot", 1, 0.4)])
     except InterlaceError as error:
         one_line(error)
         return
-    for text in (tables.markdown(results), tables.to_csv(results), tables.latex(results)):
+    for text in (tables.markdown(results), flat.to_csv(results), tables.latex(results)):
         text.encode("utf-8")
 
 
@@ -76,7 +76,7 @@ def test_a_record_of_anything_is_refused_or_reported(place, data, value):
 @given(PLAIN)
 def test_anything_else_is_no_record(value):
     with pytest.raises(InterlaceError) as raised:
-        check(value)
+        check_record(value)
     one_line(raised.value)
 
 

@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 import interlace
+from tests.report.making import cell, write
 
 SLOW = ("scipy.stats", "torchvision.models", "torch._dynamo", "open_clip", "timm", "transformers")
 #: Runs the command line and writes the names of all loaded modules when the process ends.
@@ -93,6 +94,15 @@ def test_what_trains_nothing_loads_no_torch(tmp_path, arguments):
 )
 def test_what_names_methods_loads_nothing_slow(tmp_path, arguments):
     assert not slow(loaded(tmp_path, *arguments))
+
+
+@pytest.mark.parametrize("suffix", ["", ".csv", ".html"])
+def test_a_report_loads_no_torch(tmp_path, suffix):
+    runs = [cell(name, seed, 0.5 + seed / 9) for name in ("zero_shot", "mail") for seed in (1, 2)]
+    output = ("-o", tmp_path / f"report{suffix}") if suffix else ()
+    modules = loaded(tmp_path, "report", write(tmp_path / "runs", runs), *output)
+    assert "torch" not in modules
+    assert suffix == ".html" or "matplotlib" not in modules
 
 
 @pytest.mark.parametrize("method", ["linear_probe", "mmrl++"])

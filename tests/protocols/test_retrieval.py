@@ -7,7 +7,8 @@ import pytest
 import interlace
 from interlace import protocols
 from interlace.errors import InterlaceError
-from interlace.experiments.cell import grid, run_cell
+from interlace.experiments.cell import run_cell
+from interlace.experiments.grid import list_cells
 from interlace.protocols import Setting
 from interlace.protocols.retrieval import Retrieval
 from tests.data.conftest import write_photo
@@ -63,7 +64,7 @@ def sketchy(tmp_path_factory):
 
 
 def test_a_cell_holds_what_score_says(sketchy):
-    (spec,) = grid("uccdr", ["sketchy:sketch"], ["zero_shot"], [1], [1])
+    (spec,) = list_cells("uccdr", ["sketchy:sketch"], ["zero_shot"], [1], [1])
     record = run_cell(spec, root=sketchy)
     assert record["status"] == "done", record["error"]
     plan = protocols.get("uccdr").plan(Setting("sketchy:sketch", 1, 1, root=sketchy))
@@ -78,7 +79,7 @@ def test_a_cell_holds_what_score_says(sketchy):
 
 def test_a_cell_takes_the_published_setting(sketchy):
     asked = {"settings": {"epochs": 0}, "preset": "published"}
-    _, spec = grid("uccdr", ["sketchy:sketch"], ["mail"], [2], [1], **asked)
+    _, spec = list_cells("uccdr", ["sketchy:sketch"], ["mail"], [2], [1], **asked)
     record = run_cell(spec, root=sketchy)
     assert record["status"] == "done", record["error"]
     assert record["run"]["preset"] == "published/uccdr/sketchy"

@@ -3,8 +3,8 @@ import re
 import pytest
 
 from interlace.errors import InterlaceError
+from interlace.experiments.reading import parse_cell
 from interlace.report import labels, plots
-from interlace.report.cells import parse_cell
 from interlace.report.confusion import confusion
 from interlace.report.svg import new_figure, shade, styles, swatch, to_svg, with_number
 from tests.report.making import DATA, METHODS, Grid, cell

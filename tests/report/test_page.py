@@ -111,7 +111,7 @@ def test_every_part_is_there(page):
         "Base against novel",
         "Cost against quality",
         "Curves",
-        "Most confident mistakes",
+        "Most confident errors",
         "Failed cells",
         "3 shots would do",
         "Configuration",

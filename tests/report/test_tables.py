@@ -6,7 +6,7 @@ import subprocess
 import pytest
 from rich.console import Console
 
-from interlace.report import tables
+from interlace.report import flat, results_of, tables
 from interlace.report.findings import finding
 from interlace.report.grids import by_data, grids
 from tests.report.making import Grid, cell
@@ -91,7 +91,7 @@ def test_finding_says_how_sure_it_is(results):
     said = finding(of(results(cells), "few_shot")[0])
     # coop: mean .623333 against .62; differences to mail .01, 0, -.02
     assert said.best == "coop" and " 62.3 %, +12.3 points over zero_shot" in said.lead
-    assert "Not told apart from it: mail." in said.rest
+    assert "Not significantly different from it: mail." in said.rest
     assert said.rest.endswith("All of the 2 other methods are better than zero_shot.")
     cells = [
         cell(m, s, 0.5 + d * s) for m, d in (("zero_shot", 0), ("mail", 0.0001)) for s in (1, -1)
@@ -119,7 +119,7 @@ def test_markdown_has_whole_tables_and_defines_hm(small):
 
 
 def test_csv_has_a_line_per_summary(small):
-    found = list(csv.DictReader(io.StringIO(tables.to_csv(small))))
+    found = list(csv.DictReader(io.StringIO(flat.to_csv(small))))
     assert len(found) == len(small.summaries())
     row = next(
         r
@@ -185,3 +185,31 @@ def test_findings_name_what_was_measured(results):
         strict=True,
     ):
         assert what in lead
+
+
+def test_a_comparison_shows_accuracy_with_its_cost_and_the_gains():
+    """Base .6 and .7 against .5 and .5: +15 points, t(1) = 12.706 times .05 to either side."""
+    cells = [
+        cell(
+            *(method, seed, {"base": {"top1": base}, "novel": {"top1": 0.5}}),
+            protocol="base_to_novel",
+            parameters=parameters,
+        )
+        for method, parameters, bases in (("zero_shot", 0, (0.5, 0.5)), ("mail", 61000, (0.6, 0.7)))
+        for seed, base in enumerate(bases, 1)
+    ]
+    console = Console(width=80, record=True, file=io.StringIO())
+    for table in tables.comparison(results_of(cells), "what was compared"):
+        console.print(table)
+    lines = console.export_text().splitlines()
+    assert lines[0].strip() == "what was compared"
+    (reached, gained) = (line for line in lines if line.startswith("│ mail"))
+    # HM of .65 and .5; those of the seeds are .5455 and .5833: 12.706 * .0189
+    assert [part.strip() for part in reached.strip("│").split("│")] == [
+        *("mail", "65.0 ±63.5", "50.0 ±0.0", "56.5 ±24.1", "61,000", "12")
+    ]
+    assert [part.strip() for part in gained.strip("│").split("│")] == [
+        *("mail", "+15.0 ±63.5", "0.0 ±0.0", "+6.4 ±24.1")
+    ]
+    alone = tables.comparison(results_of(cells[:2]), "zero-shot alone")
+    assert len(alone) == 1

@@ -1,24 +1,66 @@
-"""The live table of a grid: what is done, what it reached, what is left."""
+"""Running a grid in sight of its user: the live table, what is left, what an interrupt leaves."""
 
 from __future__ import annotations
 
 import time
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from statistics import fmean
 from typing import TYPE_CHECKING, Any
 
+import typer
 from rich.console import Console, Group
 from rich.live import Live
 from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
-from interlace.cli._output import percent
+from interlace.cli._output import err, percent, tell_error
 
 if TYPE_CHECKING:
     from interlace.experiments.cell import CellSpec
+    from interlace.experiments.engines import Engine
+    from interlace.experiments.store import Store
 
 _MOST_COLUMNS = 4
+
+
+def run_in_view(
+    specs: Sequence[CellSpec], store: Store, make: Callable[[], Engine]
+) -> list[dict[str, Any]]:
+    """Run the cells that have no result yet, and show how they get on.
+
+    Args:
+        specs: all cells of the grid.
+        store: where their records are.
+        make: makes the engine, if there is anything to run.
+
+    Returns:
+        The records of all cells.
+    """
+    from interlace.experiments.grid import run_grid
+
+    waiting = [spec for spec in specs if not store.is_done(spec)]
+    if len(waiting) < len(specs):
+        err.print(f"{len(specs) - len(waiting)} of {len(specs)} cells are done already")
+    if not waiting:
+        return list(store.records(specs))
+    try:
+        engine = make()
+        with View(waiting, engine.workers, err) as view:
+            return run_grid(specs, store, engine, started=view.started, finished=view.finished)
+    except KeyboardInterrupt:
+        err.print(f"interrupted: the same command resumes from what is in {store.folder}")
+        raise typer.Exit(130) from None
+
+
+def tell_failed(records: Sequence[dict[str, Any]]) -> None:
+    """Say how many cells failed, if any, and why the first did; the command fails then."""
+    failed = [record for record in records if record["status"] == "failed"]
+    if failed:
+        first = failed[0]["error"]["message"]
+        tell_error(f"{len(failed)} cells failed, the first with: {first}")
+        raise typer.Exit(1)
 
 
 class View:
@@ -52,11 +94,11 @@ class View:
             self._live.stop()
 
     def started(self, spec: CellSpec) -> None:
-        """Return a cell begins."""
+        """Take note that a cell begins."""
         self._running[spec.id] = (spec, time.monotonic())
 
     def finished(self, record: dict[str, Any]) -> None:
-        """Return a cell has ended."""
+        """Take note that a cell has ended, and say what it reached."""
         spec, began = self._running.pop(record["id"])
         if record["status"] == "failed":
             self._failed[spec.method] += 1
@@ -81,10 +123,10 @@ class View:
         known = [second for own in self._seconds.values() for second in own]
         if not known:
             return "?"
-        usual, total = sum(known) / len(known), 0.0
+        usual, total = fmean(known), 0.0
         for method, count in self._of_method.items():
             own = self._seconds[method]
-            mean = sum(own) / len(own) if own else usual
+            mean = fmean(own) if own else usual
             total += mean * (count - len(own) - self._failed[method])
         now = time.monotonic()
         total -= sum(min(now - began, usual) for _, began in self._running.values())
@@ -105,8 +147,8 @@ class View:
                 method,
                 f"{len(own)}/{count}",
                 str(failed) if failed else "",
-                f"{sum(own) / len(own):.1f}" if own else "",
-                *("" if not m else percent(sum(m) / len(m)) for m in means),
+                f"{fmean(own):.1f}" if own else "",
+                *("" if not m else percent(fmean(m)) for m in means),
             )
         done = self._count()
         bar = Table.grid(padding=(0, 1))

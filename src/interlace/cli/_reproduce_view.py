@@ -34,13 +34,43 @@ def show(
         notes: what sets these runs apart from the published ones.
         tuned: the source of values that were chosen for a data set, by its name.
     """
-    from interlace.experiments.published import AVERAGE
-
     sources = list(dict.fromkeys((v.kind, v.source) for row in found for v in row.published))
     letters = {source: chr(ord("a") + i) for i, source in enumerate(sources)}
-    several = len({row.shots for row in found}) > 1
-    named = len({row.measure for row in found}) > 1
-    table = Table(title=f"{asked.name}: accuracy in %", title_justify="left")
+    for note in notes:
+        say(note)
+    out.print(_table(f"{asked.name}: accuracy in %", found, letters, tuned))
+    for (kind, source), letter in letters.items():
+        say(f"{letter}  {kind}: {source}")
+    cautions = dict.fromkeys(
+        f"{row.data}, {letters[v.kind, v.source]}: {v.caution}"
+        for row in found
+        for v in row.published
+        if v.caution
+    )
+    for caution in cautions:
+        say(f"   {caution}")
+    if not sources:
+        say("No published number of these is known here.")
+    say(f"setting: {recipe.source}")
+    if tuned:
+        say(f"* tuned: {TUNED}")
+    say(
+        "ours: mean over seeds ± half its 95 % t-interval. difference: ours - published, in points."
+        + (" HM: of the averaged base and novel accuracy." if _several(found, "measure") else "")
+    )
+
+
+def _table(
+    title: str,
+    found: Sequence[ReproductionRow],
+    letters: dict[tuple[str, str], str],
+    tuned: dict[str, str],
+) -> Table:
+    """Make the table; a row has a line for each published value."""
+    from interlace.experiments.measures import AVERAGE
+
+    several, named = (_several(found, name) for name in ("shots", "measure"))
+    table = Table(title=title, title_justify="left")
     table.add_column("data set", no_wrap=True)
     if several:
         table.add_column("shots", justify="right", no_wrap=True)
@@ -67,28 +97,11 @@ def show(
         for line in lines:
             table.add_row(*head, *line)
             head = [""] * len(head)
-    for note in notes:
-        say(note)
-    out.print(table)
-    for (kind, source), letter in letters.items():
-        say(f"{letter}  {kind}: {source}")
-    cautions = dict.fromkeys(
-        f"{row.data}, {letters[v.kind, v.source]}: {v.caution}"
-        for row in found
-        for v in row.published
-        if v.caution
-    )
-    for caution in cautions:
-        say(f"   {caution}")
-    if not sources:
-        say("No published number of these is known here.")
-    say(f"setting: {recipe.source}")
-    if tuned:
-        say(f"* tuned: {TUNED}")
-    say(
-        "ours: mean over seeds ± half its 95 % t-interval. difference: ours - published, in points."
-        + (" HM: of the averaged base and novel accuracy." if named else "")
-    )
+    return table
+
+
+def _several(found: Sequence[ReproductionRow], name: str) -> bool:
+    return len({getattr(row, name) for row in found}) > 1
 
 
 def _ours(row: ReproductionRow) -> str:
@@ -108,7 +121,7 @@ def say(line: str) -> None:
 
 
 def show_all(as_json: bool) -> None:
-    """Return what there is to reproduce."""
+    """List what there is to reproduce."""
     from interlace.experiments.reproduce import all_reproductions
 
     known = all_reproductions()

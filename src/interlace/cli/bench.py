@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from interlace._util.files import check_writable
-from interlace.cli._bench_view import View
+from interlace.cli._bench_view import run_in_view, tell_failed
 from interlace.cli._many import tell_notes, tell_skipped
 from interlace.cli._options import (
     DataRoot,
@@ -21,13 +21,15 @@ from interlace.cli._options import (
     numbers,
     split_list,
 )
-from interlace.cli._output import err, out, print_json, tell_error
+from interlace.cli._output import err, out, print_json
 from interlace.cli._run_files import tell_twins
 from interlace.errors import InterlaceError, TooFewImages
+from interlace.experiments.engines import make_engine
 
 if TYPE_CHECKING:
     from interlace.data.task import FewShotTask
-    from interlace.experiments.engines import local as engines
+    from interlace.experiments.cell import CellSpec
+    from interlace.protocols import Protocol
 
 
 def run(
@@ -85,7 +87,7 @@ def run(
 ) -> None:
     """Run a grid of independent cells; those that have a result already are skipped.
 
-    Interrupt it at any time: the same command goes on. ``interlace report`` makes a page of the
+    Interrupt it at any time: the same command resumes. ``interlace report`` makes a page of the
     records.
 
     Example: interlace bench base_to_novel --data picto --methods all --shots 2 -o runs/
@@ -93,9 +95,7 @@ def run(
     from interlace import methods as registry
     from interlace import protocols
     from interlace.config import read_settings
-    from interlace.experiments.cell import grid, setting_of
-    from interlace.experiments.checking import check_cells
-    from interlace.experiments.grid import run_grid
+    from interlace.experiments.grid import check_cells, list_cells
     from interlace.experiments.store import Store
     from interlace.train.optim import resolve_device
 
@@ -103,7 +103,7 @@ def run(
     names = registry.available() if methods == "all" else split_list(methods)
     asked = None if shots is None else numbers(shots, "shots")
     own_grid = partial(
-        grid,
+        list_cells,
         chosen.name,
         names=names,
         seeds=numbers(seeds, "seeds"),
@@ -121,22 +121,8 @@ def run(
     given = split_list(data)
     if not given:
         raise InterlaceError(f"--data {data!r}: names no data set")
-    specs = []
-    planned: dict[str, FewShotTask] = {}
-    for one in [own for name in given for own in chosen.data_sets(name, data_root)]:
-
-        def draw(count: int, one: str = one) -> None:
-            first = own_grid([one], shots=[count])[0]
-            plan = chosen.plan(setting_of(first, "{}", data_root))
-            planned[one] = plan.task
-
-        counts = usable_shots(asked, chosen.shots, draw, one)
-        specs += own_grid([one], shots=counts) if counts else []
-    for task in planned.values():
-        tell_notes(task.notes)
-        tell_skipped(task.skipped, task.hidden)
-    if not specs:
-        raise InterlaceError("no data set has enough images for these shots")
+    data_sets = [own for name in given for own in chosen.data_sets(name, data_root)]
+    specs = _drawable(own_grid, data_sets, chosen, asked, data_root)
     store = Store(output)
     waiting = [spec for spec in specs if not store.is_done(spec)]
     if waiting:
@@ -144,34 +130,57 @@ def run(
         first = [spec for spec in waiting if spec.method in asked_for] or waiting
         there = device if engine is EngineName.local else None
         tell_twins(*check_cells(first, data_root, there))
-    if len(waiting) < len(specs):
-        err.print(f"{len(specs) - len(waiting)} of {len(specs)} cells are done already")
-    try:
-        where = make_engine(engine, workers, data_root, device) if waiting else None
-        if where is None:
-            records = list(store.records(specs))
-        else:
-            with View(waiting, where.workers, err) as view:
-                records = run_grid(
-                    specs, store, where, started=view.started, finished=view.finished
-                )
-    except KeyboardInterrupt:
-        err.print(f"interrupted: the same command goes on with what is in {output}")
-        raise typer.Exit(130) from None
-    failed = [record for record in records if record["status"] == "failed"]
+    records = run_in_view(specs, store, lambda: make_engine(engine, workers, data_root, device))
     if as_json:
         print_json(records)
     else:
         show(records)
-        out.print(f"{len(records) - len(failed)} cells in {output}")
-    if failed:
-        first = failed[0]["error"]["message"]
-        tell_error(f"{len(failed)} cells failed, the first with: {first}")
-        raise typer.Exit(1)
+        n_done = sum(record["status"] == "done" for record in records)
+        out.print(f"{n_done} cells in {output}")
+    tell_failed(records)
+
+
+def _drawable(
+    list_cells: Callable[..., list[CellSpec]],
+    data_sets: Sequence[str],
+    protocol: Protocol[Any],
+    shots: Sequence[int] | None,
+    root: Path | None,
+) -> list[CellSpec]:
+    """List the cells that there are enough images for, and say how each data set was understood.
+
+    Args:
+        list_cells: lists the cells of data sets and shots.
+        data_sets: data sets.
+        protocol: the protocol.
+        shots: what was asked for; None for the protocol's own.
+        root: the data root.
+
+    Raises:
+        InterlaceError: if there are none.
+    """
+    from interlace.experiments.cell import setting_of
+
+    specs: list[CellSpec] = []
+    planned: dict[str, FewShotTask] = {}
+    for one in data_sets:
+
+        def draw(count: int, one: str = one) -> None:
+            plan = protocol.plan(setting_of(list_cells([one], shots=[count])[0], "{}", root))
+            planned[one] = plan.task
+
+        counts = usable_shots(shots, protocol.shots, draw, one)
+        specs += list_cells([one], shots=counts) if counts else []
+    for task in planned.values():
+        tell_notes(task.notes)
+        tell_skipped(task.skipped, task.hidden)
+    if not specs:
+        raise InterlaceError("no data set has enough images for these shots")
+    return specs
 
 
 def show(records: Sequence[Mapping[str, Any]]) -> None:
-    """Print what cells amount to, as the report has it."""
+    """Print the tables that the report makes of records."""
     from interlace.report import results_of, tables
 
     if any(record["status"] == "done" for record in records):
@@ -182,7 +191,7 @@ def show(records: Sequence[Mapping[str, Any]]) -> None:
 def usable_shots(
     asked: Sequence[int] | None, usual: Sequence[int], draw: Callable[[int], object], data: str
 ) -> list[int]:
-    """Return the numbers of shots that a data set has enough images for; says which it has not.
+    """Return the numbers of shots that a data set has enough images for; say which it has not.
 
     Args:
         asked: what was asked for; None for the protocol's own numbers, or, where the data set has
@@ -211,16 +220,3 @@ def usable_shots(
             continue
     err.print(f"left out: {data}: {reason}")
     return []
-
-
-def make_engine(
-    name: EngineName, workers: int | None, root: Path | None, device: str
-) -> engines.Engine:
-    """Return the engine of a name."""
-    if name is EngineName.ray:
-        from interlace.experiments.engines.ray import Ray
-
-        return Ray(workers, root, device)
-    from interlace.experiments.engines.local import Local
-
-    return Local(workers, root, device)

@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
-from rich.table import Table
 
 from interlace._util.files import check_writable, held
 from interlace.cli._many import tell_notes, tell_skipped
@@ -23,15 +22,12 @@ from interlace.cli._options import (
     numbers,
     split_list,
 )
-from interlace.cli._output import err, out, percent, print_json, signed_points, training_bar
+from interlace.cli._output import err, out, percent, print_json, training_bar
 from interlace.cli._run_files import tell_twins, written
 
 if TYPE_CHECKING:
     from interlace.adaptation.model import AdaptedModel
-    from interlace.experiments.compare import Cell, Summary
-
-MEASURES = {"base": "base", "novel": "novel", "harmonic": "HM", "joint": "all"}
-GAINS = "paired difference to zero-shot in points, ± half its 95 % t-interval over seeds"
+    from interlace.experiments.compare import ComparedCell
 
 
 def run(
@@ -78,8 +74,9 @@ def run(
     from interlace.config import read_settings
     from interlace.data.datasets.registry import is_known
     from interlace.data.task import FewShotTask
-    from interlace.experiments.cell import settings_of_each
     from interlace.experiments.compare import compare
+    from interlace.experiments.grid import settings_of_each
+    from interlace.experiments.summaries import BASELINE
     from interlace.train.callbacks import Progress
     from interlace.train.optim import resolve_device
 
@@ -88,7 +85,7 @@ def run(
     values = read_settings(config, settings or [])
     chosen = None if preset == "none" else preset
     check_preset(chosen)
-    settings_of_each(["zero_shot", *names], values)  # a misspelt name fails before any reading
+    settings_of_each([BASELINE, *names], values)  # a misspelt name fails before any reading
     resolve_device(device)
     if output is not None:
         check_writable(output, folder=False)
@@ -143,8 +140,8 @@ def run(
             show(cells, f"{what}: accuracy in %")
 
 
-def tell(cell: Cell, adapted: AdaptedModel) -> None:
-    """One line for a finished cell."""
+def tell(cell: ComparedCell, adapted: AdaptedModel) -> None:
+    """Print one line for a finished cell."""
     scores = cell.scores
     left_out = f", {cell.left_out} images of the fit left out" if cell.left_out else ""
     err.print(
@@ -153,46 +150,17 @@ def tell(cell: Cell, adapted: AdaptedModel) -> None:
     )
 
 
-def show(cells: list[Cell], title: str) -> None:
-    """Print a comparison: accuracies and cost, then the gains over zero-shot."""
-    from interlace.experiments.compare import summarize
+def show(cells: list[ComparedCell], title: str) -> None:
+    """Print the report's tables of a comparison: accuracy and cost, then the gains."""
+    from interlace.report import tables
+    from interlace.report.results import results_from
 
-    order = list(dict.fromkeys(cell.method for cell in cells))
-    reached, gained = (Table(title=text, title_justify="left") for text in (title, GAINS))
-    for table, headings in (
-        (reached, (*MEASURES.values(), "parameters", "s")),
-        (gained, MEASURES.values()),
-    ):
-        table.add_column("method", no_wrap=True)
-        for heading in headings:
-            table.add_column(heading, justify="right", no_wrap=True)
-    for method in order:
-        own = [cell for cell in cells if cell.method == method]
-        found = [summarize(cells, method, measure) for measure in MEASURES]
-        seconds = sum(cell.seconds for cell in own) / len(own)
-        cost = (f"{own[0].parameters:,}", f"{seconds:.0f}")
-        reached.add_row(method, *map(_mean, found), *cost)
-        if method != "zero_shot":
-            gained.add_row(method, *map(_gain, found))
-    out.print(reached)
-    if len(order) > 1:
-        out.print(gained)
+    for table in tables.comparison(results_from(cell.cell for cell in cells), title):
+        out.print(table)
     first = cells[0].scores
     out.print(
-        f"{first.n_base} base and {first.n_novel} novel test images. HM: harmonic mean of the mean "
-        "base and novel accuracy. all: all classes at once. s: seconds of a fit."
+        f"{first.n_base} base and {first.n_novel} novel test images. joint: all classes at once. "
+        "fit, s: seconds of a fit."
     )
     if len({cell.seed for cell in cells}) < 5:
         out.print("Fewer than five seeds: the intervals are wide and rough.")
-
-
-def _mean(summary: Summary | None) -> str:
-    return "-" if summary is None else percent(summary.mean)
-
-
-def _gain(summary: Summary | None) -> str:
-    if summary is None:
-        return "-"
-    interval = summary.gain.difference
-    text = signed_points(interval.mean)
-    return text if interval.half_width is None else f"{text} ± {percent(interval.half_width)}"

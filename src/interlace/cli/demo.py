@@ -18,12 +18,12 @@ if TYPE_CHECKING:
     from interlace.adaptation.model import AdaptedModel
     from interlace.data.task import FewShotTask
     from interlace.evaluation.plots import GainRow
-    from interlace.experiments.compare import Cell
+    from interlace.experiments.compare import ComparedCell
 
 TITLES = {
     "base": "base classes",
     "novel": "novel classes",
-    "harmonic": "harmonic mean",
+    "hm": "harmonic mean",
     "joint": "all classes at once",
 }
 
@@ -42,7 +42,7 @@ def run(
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print the result as JSON.")] = False,
 ) -> None:
-    """Fit on half of the classes of the embedded data and show what zero-shot gained.
+    """Fit on half of the classes of the embedded data and show the gain over zero-shot.
 
     Shots, initial values and augmentation differ from seed to seed; the test images stay.
 
@@ -71,7 +71,7 @@ def run(
         def report(name: str, seed: int, step: Progress) -> None:
             bar(step, f"{name}, seed {seed} of {seeds}")
 
-        def finished(cell: Cell, model: AdaptedModel) -> None:
+        def finished(cell: ComparedCell, model: AdaptedModel) -> None:
             tell(cell, model)
             adapted[cell.method] = model
 
@@ -102,7 +102,7 @@ def run(
     def draw() -> str:
         return gain_png(
             picture,
-            [_gain_row(cells, method, measure) for measure in TITLES],
+            _gain_rows(cells, method),
             title=f"{data}: {method} on {shots} images per base class, {seeds} seeds",
             method=method,
             examples=_examples(adapted[method], fitted),
@@ -112,16 +112,17 @@ def run(
         out.print(f"picture in {picture}")
 
 
-def _gain_row(cells: list[Cell], method: str, measure: str) -> GainRow:
+def _gain_rows(cells: list[ComparedCell], method: str) -> list[GainRow]:
     from interlace.evaluation.plots import GainRow
-    from interlace.experiments.compare import summarize
+    from interlace.experiments.compare import summarize_comparison
+    from interlace.experiments.summaries import BASELINE
 
-    def values(name: str) -> list[float]:
-        return [getattr(cell.scores, measure) for cell in cells if cell.method == name]
-
-    before, after = (summarize(cells, name, measure) for name in ("zero_shot", method))
-    centers = None if before is None or after is None else (before.mean, after.mean)
-    return GainRow(TITLES[measure], values("zero_shot"), values(method), centers=centers)
+    found = summarize_comparison(cells)
+    pairs = [(title, found[BASELINE, t], found[method, t]) for t, title in TITLES.items()]
+    return [
+        GainRow(title, before.values, after.values, (before.mean, after.mean))
+        for title, before, after in pairs
+    ]
 
 
 def _examples(adapted: AdaptedModel, task: FewShotTask, count: int = 8) -> list[Any]:

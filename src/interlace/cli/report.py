@@ -69,9 +69,10 @@ def run(
     kind = _format(output, format_, as_json)
     if output is not None:
         check_writable(output, folder=False)
-    from interlace.report import load_cells, tables
+    from interlace.report import flat, load_cells, notices, tables
 
     results = load_cells(runs, baseline)
+    told = notices(results)
     if kind is not None:
         if kind is ReportFormat.HTML:
             from interlace.report.html import to_html
@@ -81,7 +82,7 @@ def run(
         elif kind is ReportFormat.MARKDOWN:
             text = tables.markdown(results, title or "Results")
         else:
-            text = (tables.to_csv if kind is ReportFormat.CSV else tables.latex)(results)
+            text = (flat.to_csv if kind is ReportFormat.CSV else tables.latex)(results)
         if output is not None:
             write_text(output, text)
         elif not as_json:
@@ -92,11 +93,11 @@ def run(
                 "baseline": results.baseline,
                 "cells": len(results.done),
                 "failed": len(results.failed),
-                "notices": [asdict(notice) for notice in results.notices()],
-                "summaries": list(tables.rows(results)),
+                "notices": [asdict(notice) for notice in told],
+                "summaries": list(flat.rows(results)),
             }
         )
-    for notice in results.notices():
+    for notice in told:
         if notice.serious:
             err.print(f"warning: {notice.text}")
     if output is not None and not as_json:
@@ -104,7 +105,7 @@ def run(
 
 
 def _format(output: Path | None, wanted: ReportFormat | None, as_json: bool) -> ReportFormat | None:
-    """Decides on the format; None where only JSON is asked for.
+    """Decide on the format; None where only JSON is asked for.
 
     Raises:
         InterlaceError: The suffix says nothing, or HTML has no file to go to.

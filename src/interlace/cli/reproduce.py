@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from interlace._util.files import check_writable
-from interlace.cli._bench_view import View
+from interlace.cli._bench_view import run_in_view, tell_failed
 from interlace.cli._options import (
     DataRoot,
     Device,
@@ -21,17 +21,16 @@ from interlace.cli._options import (
     numbers,
     split_list,
 )
-from interlace.cli._output import err, print_json, tell_error
+from interlace.cli._output import err, print_json
 from interlace.cli._reproduce_view import say, show, show_all
 from interlace.cli._run_files import tell_twins
-from interlace.cli.bench import make_engine
 from interlace.errors import InterlaceError, TooFewImages
+from interlace.experiments.engines import make_engine
 
 if TYPE_CHECKING:
     from interlace.experiments.cell import CellSpec
     from interlace.experiments.published import Recipe
     from interlace.experiments.reproduce import Reproduction
-    from interlace.experiments.store import Store
 
 
 def run(
@@ -76,12 +75,12 @@ def run(
 ) -> None:
     """Run a method as it was published, and print our numbers beside the published ones.
 
-    Nothing is run that has a result in the output folder already: an interrupted command goes on.
+    Cells that have a result in the output folder are not run again: interrupted runs resume.
 
     Example: interlace reproduce mmrl/base_to_novel --data eurosat,dtd --data-root DATA
     """
     from interlace.config import read_settings
-    from interlace.experiments.checking import check_cells
+    from interlace.experiments.grid import check_cells
     from interlace.experiments.reproduce import find, incomplete, rows
     from interlace.experiments.store import Store
     from interlace.train.optim import resolve_device
@@ -113,8 +112,7 @@ def run(
         _check_model(waiting[0].model)
         tell_twins(*check_cells(waiting, data_root, device if engine is EngineName.local else None))
     short = incomplete(asked.needed(chosen), data_root)
-    records = _run(specs, store, engine, workers, data_root, device)
-    failed = [record for record in records if record["status"] == "failed"]
+    records = run_in_view(specs, store, lambda: make_engine(engine, workers, data_root, device))
     done = [record for record in records if record["status"] == "done"]
     found = rows(asked, done)
     used = {record["backbone"]["source"] for record in done}
@@ -131,7 +129,7 @@ def run(
                 "notes": notes,
                 "tuned": tuned,
                 "rows": [row.to_dict() for row in found],
-                "failed": len(failed),
+                "failed": len(records) - len(done),
                 "records": str(output),
             }
         )
@@ -139,10 +137,7 @@ def run(
         show(asked, recipe, found, notes, tuned)
         if set(chosen) != set(asked.data_sets):
             say(f"No average: it is over {len(asked.data_sets)} data sets, {len(chosen)} ran.")
-    if failed:
-        first = failed[0]["error"]["message"]
-        tell_error(f"{len(failed)} cells failed, the first with: {first}")
-        raise typer.Exit(1)
+    tell_failed(records)
 
 
 def _drawable(specs: Sequence[CellSpec], root: Path | None) -> list[CellSpec]:
@@ -211,31 +206,6 @@ def _check_model(model: str) -> None:
         ) from None
     finally:
         log.setLevel(level)
-
-
-def _run(
-    specs: list[CellSpec],
-    store: Store,
-    engine: EngineName,
-    workers: int | None,
-    root: Path | None,
-    device: str,
-) -> list[dict[str, Any]]:
-    """Return the records of all cells; those that have none are run."""
-    from interlace.experiments.grid import run_grid
-
-    waiting = [spec for spec in specs if not store.is_done(spec)]
-    if len(waiting) < len(specs):
-        err.print(f"{len(specs) - len(waiting)} of {len(specs)} cells are done already")
-    if not waiting:
-        return list(store.records(specs))
-    try:
-        where = make_engine(engine, workers, root, device)
-        with View(waiting, where.workers, err) as view:
-            return run_grid(specs, store, where, started=view.started, finished=view.finished)
-    except KeyboardInterrupt:
-        err.print(f"interrupted: the same command goes on with what is in {store.folder}")
-        raise typer.Exit(130) from None
 
 
 def _notes(

@@ -14,21 +14,21 @@ _AT_A_TIME = 1 << 22
 
 
 def top1(logits: Tensor, labels: Tensor) -> float:
-    """Fraction of images whose greatest logit is that of their class.
+    """Return the fraction of images whose greatest logit is that of their class.
 
     Args:
         logits: [B, C].
         labels: [B], int64.
 
     Raises:
-        InterlaceError: The shapes do not fit, there is no image, or a logit is not a number.
+        InterlaceError: the shapes do not fit, there is no image, or a logit is not a number.
     """
     _check(logits, labels)
     return (logits.argmax(1) == labels).double().mean().item()
 
 
 def mean_per_class(logits: Tensor, labels: Tensor) -> float:
-    """Mean over classes of the fraction of their images that are right.
+    """Return the mean over classes of the fraction of their images that are right.
 
     Classes without an image do not count.
 
@@ -37,7 +37,7 @@ def mean_per_class(logits: Tensor, labels: Tensor) -> float:
         labels: [B], int64.
 
     Raises:
-        InterlaceError: As ``top1``.
+        InterlaceError: as ``top1``.
     """
     _check(logits, labels)
     return _mean(_recall(_counts(logits.argmax(1), labels, logits.shape[1])))
@@ -54,14 +54,14 @@ def confusion_matrix(logits: Tensor, labels: Tensor) -> Tensor:
         [C, C], int64, on the CPU.
 
     Raises:
-        InterlaceError: As ``top1``.
+        InterlaceError: as ``top1``.
     """
     _check(logits, labels)
     return _counts(logits.argmax(1), labels, logits.shape[1]).to_dense()
 
 
 def expected_calibration_error(logits: Tensor, labels: Tensor, bins: int = 15) -> float:
-    """Mean distance between confidence and accuracy, over bins of equal width, weighted by size.
+    """Return the mean distance between confidence and accuracy over bins, weighted by their size.
 
     Guo et al., "On Calibration of Modern Neural Networks", 2017, arXiv:1706.04599:
     ECE = sum_b |b| / B * |accuracy(b) - confidence(b)|, where the confidence of an answer is its
@@ -70,21 +70,13 @@ def expected_calibration_error(logits: Tensor, labels: Tensor, bins: int = 15) -
     Args:
         logits: [B, C], at the temperature that is judged.
         labels: [B], int64.
-        bins: Number of bins over [0, 1].
+        bins: number of bins over [0, 1].
 
     Raises:
-        InterlaceError: As ``top1``.
+        InterlaceError: as ``top1``.
     """
     _check(logits, labels)
     return _calibration_error(_confidence(logits), logits.argmax(1) == labels, bins)
-
-
-def harmonic_mean(base: float, novel: float) -> float:
-    """Harmonic mean of the base and the novel accuracy: 0 if either is 0.
-
-    Over several seeds the field's HM is that of the two averages, not the average of the HMs.
-    """
-    return 2 * base * novel / (base + novel) if base and novel else 0.0
 
 
 @dataclass(frozen=True, eq=False)
@@ -109,7 +101,7 @@ class Answers:
             logits: [B, C], or its rows in parts, of which one is held at a time.
 
         Raises:
-            InterlaceError: There is no image, the shapes do not fit, or a logit is not a number.
+            InterlaceError: there is no image, the shapes do not fit, or a logit is not a number.
         """
         classes, confidence, n_classes = [], [], 0
         for part in [logits] if isinstance(logits, Tensor) else logits:
@@ -127,13 +119,13 @@ class Scores:
     """What a classifier reached on a set of images; accuracies are fractions in [0, 1].
 
     Attributes:
-        n: Number of images.
-        top1: Fraction that is right.
-        mean_per_class: Mean of ``per_class`` over the classes that have images.
-        ece: Expected calibration error, 15 bins.
+        n: number of images.
+        top1: fraction that is right.
+        mean_per_class: mean of ``per_class`` over the classes that have images.
+        ece: expected calibration error, 15 bins.
         counts: [C, C], int64, sparse, on the CPU: images by class (row) and answer (column).
-        per_class: Fraction right by class; None for a class without images.
-        left_out: Images that were not scored, because the fit had used them.
+        per_class: fraction right by class; None for a class without images.
+        left_out: images that were not scored, because the fit had used them.
     """
 
     n: int
@@ -153,7 +145,7 @@ class Scores:
             labels: [B], int64.
 
         Raises:
-            InterlaceError: As ``top1``.
+            InterlaceError: as ``top1``.
         """
         return cls.from_answers(Answers.of(logits), labels)
 
@@ -166,7 +158,7 @@ class Scores:
             labels: [B], int64.
 
         Raises:
-            InterlaceError: There are not as many labels, or one is that of no class.
+            InterlaceError: there are not as many labels, or one is that of no class.
         """
         _check_labels(labels, [*answers.classes.shape, answers.n_classes])
         right = answers.classes == labels
@@ -204,7 +196,7 @@ class Scores:
 
 
 def _confidence(logits: Tensor) -> Tensor:
-    """Softmax probability of each answer [B], in double precision, a few rows at a time."""
+    """Return the softmax probability of each answer [B], in float64, a few rows at a time."""
     rows = max(1, _AT_A_TIME // max(1, logits.shape[1]))
     return torch.cat([part.double().softmax(1).amax(1) for part in logits.split(rows)])
 
@@ -218,7 +210,7 @@ def _calibration_error(confidence: Tensor, right: Tensor, bins: int = 15) -> flo
 
 
 def _counts(answer: Tensor, labels: Tensor, n_classes: int) -> Tensor:
-    """Images by class and answer: [C, C], sparse, so that it grows with the images alone."""
+    """Count images by class and answer: [C, C], sparse, so that it grows with the images alone."""
     cells, counts = (labels * n_classes + answer).cpu().unique(return_counts=True)
     places = torch.stack([cells // n_classes, cells % n_classes])
     shape = (n_classes, n_classes)
@@ -227,7 +219,7 @@ def _counts(answer: Tensor, labels: Tensor, n_classes: int) -> Tensor:
 
 
 def _recall(counts: Tensor) -> Tensor:
-    """Fraction right by class [C]; not a number for a class without images."""
+    """Return the fraction right by class [C]; not a number for a class without images."""
     (row, column), count = counts.indices(), counts.values()
     total, right = torch.zeros(2, len(counts), dtype=torch.double)
     total.index_add_(0, row, count.double())
@@ -236,7 +228,7 @@ def _recall(counts: Tensor) -> Tensor:
 
 
 def _mean(recall: Tensor) -> float:
-    """Mean over the classes that have images."""
+    """Return the mean over the classes that have images."""
     return recall[~recall.isnan()].mean().item()
 
 
@@ -246,7 +238,7 @@ def _check(logits: Tensor, labels: Tensor) -> None:
 
 
 def _check_labels(labels: Tensor, shape: list[int]) -> None:
-    """Sees that labels fit logits of a shape."""
+    """See that labels fit logits of a shape."""
     if len(shape) != 2 or list(labels.shape) != shape[:1]:
         raise InterlaceError(
             f"logits of shape {shape} and labels of shape {list(labels.shape)}: "

@@ -24,7 +24,7 @@ class RetrievalScores:
     """What each of Q queries found in the gallery, ranked by cosine similarity.
 
     Attributes:
-        k: Length of the list that is looked at; None for the whole gallery.
+        k: length of the list that is looked at; None for the whole gallery.
         ap: [Q], float64: AP@k as papers on cross-domain retrieval publish it, the sum of
             precision@i * relevant@i over the first k, divided by the number of relevant items
             *among the first k*; 0 where there is none.
@@ -62,18 +62,18 @@ def retrieval_metrics(
     *,
     memory: int = DEFAULT_MEMORY,
 ) -> RetrievalScores:
-    """Scores a ranking of the gallery for every query: see ``metrics_at``.
+    """Score a ranking of the gallery for every query: see ``metrics_at``.
 
     Args:
         query: [Q, E].
         query_labels: [Q], int64.
         gallery: [G, E].
         gallery_labels: [G], int64.
-        k: Length of the list that is looked at; None for the whole gallery.
-        memory: Bound in bytes on what is held at a time beside the arguments.
+        k: length of the list that is looked at; None for the whole gallery.
+        memory: bound in bytes on what is held at a time beside the arguments.
 
     Raises:
-        InterlaceError: As ``metrics_at``.
+        InterlaceError: as ``metrics_at``.
     """
     return metrics_at(query, query_labels, gallery, gallery_labels, (k,), memory=memory)[0]
 
@@ -87,7 +87,7 @@ def metrics_at(
     *,
     memory: int = DEFAULT_MEMORY,
 ) -> tuple[RetrievalScores, ...]:
-    """Scores the same ranking for several lengths of the list at once.
+    """Score the same ranking for several lengths of the list at once.
 
     Features are normalised, compared in float64, and the cosines rounded to float32. Equal cosines
     count against the ranking: an item of another class stands before a relevant one. So ties are
@@ -102,14 +102,14 @@ def metrics_at(
         query_labels: [Q], int64.
         gallery: [G, E].
         gallery_labels: [G], int64.
-        ks: Lengths; None for the whole gallery.
-        memory: Bound in bytes on what is held at a time beside the arguments.
+        ks: lengths; None for the whole gallery.
+        memory: bound in bytes on what is held at a time beside the arguments.
 
     Returns:
         The scores for each of ``ks``, on the CPU.
 
     Raises:
-        InterlaceError: The shapes do not fit, there is no query or no gallery item, a feature is
+        InterlaceError: the shapes do not fit, there is no query or no gallery item, a feature is
             not a number, or a ``k`` is below 1.
     """
     _check(query, query_labels, gallery, gallery_labels, ks)
@@ -146,14 +146,14 @@ def top_hits(query: Tensor, gallery: Tensor, count: int, *, memory: int = DEFAUL
     Args:
         query: [Q, E].
         gallery: [G, E].
-        count: How many; at most G are given.
-        memory: Bound in bytes on what is held at a time beside the arguments.
+        count: how many; at most G are given.
+        memory: bound in bytes on what is held at a time beside the arguments.
 
     Returns:
         Rows of the gallery [Q, count], int64, best first; of equal ones the first comes first.
 
     Raises:
-        InterlaceError: As ``metrics_at``.
+        InterlaceError: as ``metrics_at``.
     """
     none = query.new_zeros(max(len(query), len(gallery)), dtype=torch.long)
     _check(query, none[: len(query)], gallery, none[: len(gallery)], (count,))

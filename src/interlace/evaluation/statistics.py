@@ -15,10 +15,10 @@ class Interval:
     """A mean and its t-interval, in the unit of the values.
 
     Attributes:
-        n: Number of values.
-        mean: Their mean.
-        half_width: Half the width of the interval; None for a single value, which has none.
-        confidence: Probability that such an interval holds the true mean.
+        n: number of values.
+        mean: their mean.
+        half_width: half the width of the interval; None for a single value, which has none.
+        confidence: probability that such an interval holds the true mean.
     """
 
     n: int
@@ -42,9 +42,9 @@ class PairedDifference:
     """How much the second of two paired lists exceeds the first.
 
     Attributes:
-        difference: Mean of the differences b - a and its t-interval.
+        difference: mean of the differences b - a and its t-interval.
         p: Two-sided p-value of the paired t-test; None for a single pair.
-        wins: Pairs where b is greater; ``ties`` and ``losses`` likewise.
+        wins: pairs where b is greater; ``ties`` and ``losses`` likewise.
     """
 
     difference: Interval
@@ -54,18 +54,26 @@ class PairedDifference:
     losses: int
 
 
+def harmonic_mean(base: float, novel: float) -> float:
+    """Return the harmonic mean of the base and the novel accuracy: 0 if either is 0.
+
+    Over several seeds, published tables give the HM of the two averages, not the average of HMs.
+    """
+    return 2 * base * novel / (base + novel) if base and novel else 0.0
+
+
 def mean_interval(values: Sequence[float], confidence: float = 0.95) -> Interval:
     """Return the mean and its t-interval: mean +- t * s / sqrt(n), with the sample deviation s.
 
     Args:
-        values: One value per seed.
-        confidence: Probability that such an interval holds the true mean, in (0, 1).
+        values: one value per seed.
+        confidence: probability that such an interval holds the true mean, in (0, 1).
 
     Returns:
         The interval, without a width for a single value.
 
     Raises:
-        InterlaceError: There is no value, or the confidence is out of range.
+        InterlaceError: there is no value, or the confidence is out of range.
     """
     if not values:
         raise InterlaceError("no value to average: there must be at least one")
@@ -83,16 +91,16 @@ def paired_difference(
     """Compare two methods on identical shots: the paired t-test of b against a.
 
     Args:
-        a: One value per seed, of the baseline.
-        b: One value per seed, of the other method, in the same order.
-        confidence: As in ``mean_interval``.
+        a: one value per seed, of the baseline.
+        b: one value per seed, of the other method, in the same order.
+        confidence: as in ``mean_interval``.
 
     Returns:
         The mean difference b - a, its interval and its p-value. Differences that are all equal
         leave no doubt: p is 1 if they are 0, and 0 otherwise.
 
     Raises:
-        InterlaceError: The lengths differ or are 0.
+        InterlaceError: the lengths differ or are 0.
     """
     if len(a) != len(b):
         raise InterlaceError(f"{len(a)} and {len(b)} values: a paired comparison needs as many")
@@ -116,16 +124,16 @@ def paired_bootstrap(
     mean differences. With few pairs it is too narrow: believe ``paired_difference`` then.
 
     Args:
-        a: One value per seed, of the baseline.
-        b: One value per seed, of the other method, in the same order.
-        confidence: As in ``mean_interval``.
-        seed: Of the draws.
+        a: one value per seed, of the baseline.
+        b: one value per seed, of the other method, in the same order.
+        confidence: as in ``mean_interval``.
+        seed: of the draws.
 
     Returns:
         The mean difference b - a; half the width of its percentile interval.
 
     Raises:
-        InterlaceError: The lengths differ or are 0.
+        InterlaceError: the lengths differ or are 0.
     """
     from scipy.stats import bootstrap  # slow to import, like wilcoxon below
 
@@ -150,7 +158,7 @@ class OverDataSets:
 
     Attributes:
         p: Two-sided p-value of Wilcoxon's signed-rank test; None where all values are equal.
-        wins: Data sets where b is greater; ``ties`` and ``losses`` likewise.
+        wins: data sets where b is greater; ``ties`` and ``losses`` likewise.
     """
 
     p: float | None
@@ -167,11 +175,11 @@ def over_data_sets(a: Sequence[float], b: Sequence[float]) -> OverDataSets:
     equal ranks. Fewer than six data sets cannot reach p < 0.05.
 
     Args:
-        a: One value per data set, of the baseline: means over seeds.
-        b: One value per data set, of the other method, in the same order.
+        a: one value per data set, of the baseline: means over seeds.
+        b: one value per data set, of the other method, in the same order.
 
     Raises:
-        InterlaceError: The lengths differ or are 0.
+        InterlaceError: the lengths differ or are 0.
     """
     if len(a) != len(b) or not a:
         raise InterlaceError(f"{len(a)} and {len(b)} values: a paired comparison needs as many")
@@ -188,18 +196,18 @@ def over_data_sets(a: Sequence[float], b: Sequence[float]) -> OverDataSets:
 
 
 def holm(p_values: Mapping[str, float]) -> dict[str, float]:
-    """Corrects p-values for being the smallest among several (Holm 1979).
+    """Correct p-values for being the smallest among several (Holm 1979).
 
     The i-th smallest of m is multiplied by m - i + 1, and is no smaller than the one before it.
 
     Args:
-        p_values: One per comparison, by name.
+        p_values: one per comparison, by name.
 
     Returns:
         The corrected ones in the same order, at most 1.
 
     Raises:
-        InterlaceError: A value is no probability.
+        InterlaceError: a value is no probability.
     """
     corrected: dict[str, float] = {}
     least = 0.0

@@ -6,7 +6,7 @@ import hashlib
 import json
 import math
 import traceback
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field
 from functools import lru_cache
 from pathlib import Path
@@ -15,21 +15,23 @@ from typing import Any
 import torch
 
 from interlace import methods, protocols
-from interlace._util.schema import check, shown
 from interlace.adaptation.fit import fit, ready
-from interlace.adaptation.presets import check_preset, preset_name
+from interlace.adaptation.model import AdaptedModel
+from interlace.adaptation.presets import preset_name
 from interlace.backbone.dual import DualEncoder
 from interlace.backbone.load import load
-from interlace.config import PUBLISHED, TRAINING, Count, check_seed, read_settings
+from interlace.config import PUBLISHED, TRAINING, read_settings
 from interlace.data.datasets.registry import is_known
 from interlace.data.images.loader import Images
 from interlace.errors import InterlaceError
+from interlace.experiments.cost import Measured, environment
 from interlace.experiments.details import details
-from interlace.experiments.measure import Measured, environment
 from interlace.experiments.record import CELL_FORMAT
+from interlace.protocols.base import Decode, TargetFigures
 from interlace.protocols.classification import Scored
 from interlace.protocols.condition import CLEAN, Condition
 from interlace.protocols.setting import Setting
+from interlace.train.callbacks import Progress
 from interlace.train.optim import resolve_device
 
 _load = lru_cache(maxsize=1)(load)
@@ -48,8 +50,8 @@ class CellSpec:
             in ``mail:rank=0``.
         shots: training images per class.
         seed: of the draw, of the initial values and of the augmentation.
-        settings: for all methods; what a method does not know is not for it.
-        targets: what to score besides, as the protocol takes it.
+        settings: for all methods; each takes those that it knows.
+        targets: what else to score, as the protocol takes it.
         condition: what a robustness study changes.
         model: the frozen model, as :func:`interlace.load` takes it.
         preset: as in :func:`interlace.fit`; ``published`` is what the method's authors published
@@ -97,83 +99,6 @@ class CellSpec:
         return f"{self.method} on {self.data}, {self.shots} shots, seed {self.seed}{condition}"
 
 
-def grid(
-    protocol: str,
-    data: Sequence[str],
-    names: Sequence[str],
-    shots: Sequence[int],
-    seeds: Sequence[int],
-    *,
-    settings: Mapping[str, Any] | None = None,
-    kinds: Sequence[str] = (),
-    **rest: Any,
-) -> list[CellSpec]:
-    """List the cells of a grid, and check every setting before the first of them runs.
-
-    Args:
-        protocol: name of the protocol.
-        data: data sets.
-        names: methods, with settings of their own where they have any; zero-shot comes by itself,
-            as what all are compared with.
-        shots: training images per class.
-        seeds: seeds.
-        settings: for all methods; one that only some know goes to these.
-        kinds: which kinds of conditions to run, of a protocol that has several; all by default.
-        **rest: the other fields of :class:`CellSpec`.
-
-    Raises:
-        InterlaceError: if a protocol, a method, a setting or a preset is not known, or nothing is
-            asked for.
-    """
-    chosen = protocols.get(protocol)
-    check_preset(rest.get("preset"))
-    if not (data and names and shots and seeds):
-        raise InterlaceError("a grid needs at least one data set, method, number of shots and seed")
-    seeds = list(dict.fromkeys(check_seed(seed) for seed in seeds))  # a cell twice is one cell
-    shots = list(dict.fromkeys(check("shots", count, Count) for count in shots))
-    order = list(dict.fromkeys(["zero_shot", *names]))
-    settings_of_each(order, settings or {})  # a wrong one is known before the first cell
-    conditions = chosen.conditions()
-    known = {condition.kind for condition in conditions} - {CLEAN.kind}
-    unknown = [kind for kind in kinds if kind not in known]
-    if unknown:
-        there = ", ".join(sorted(known)) or "none"
-        raise InterlaceError(f"{chosen.name} has no condition {unknown[0]!r}; it has {there}")
-    wanted = [c for c in conditions if not kinds or c == CLEAN or c.kind in kinds]
-    return [
-        CellSpec(chosen.name, one, name, count, seed, settings or {}, condition=condition, **rest)
-        for one in dict.fromkeys(data)
-        for count in shots
-        for seed in seeds
-        for condition in wanted
-        for name in order
-    ]
-
-
-def settings_of_each(
-    names: Sequence[str], settings: Mapping[str, Any]
-) -> dict[str, dict[str, Any]]:
-    """Say which settings each method takes.
-
-    Args:
-        names: methods; settings of one alone follow its key, as in ``mail:rank=0``.
-        settings: for all methods; one that only some know goes to these.
-
-    Raises:
-        InterlaceError: if a method is not known, a setting is known to none of them, or a value is
-            out of range.
-    """
-    keys = {name: name.partition(":")[0] for name in names}
-    found = {name: settings_of(name, settings) for name in names}
-    for setting in settings:
-        known = (TRAINING | set(methods.parameters(key)) for key in keys.values())
-        if not any(setting in own for own in known):
-            raise InterlaceError(f"none of {', '.join(names)} takes a setting {shown(setting)}")
-    for name, own in found.items():
-        methods.configure(keys[name], own)
-    return found
-
-
 def settings_of(name: str, settings: Mapping[str, Any]) -> dict[str, Any]:
     """Those of ``settings`` that a method knows, and over them its own.
 
@@ -197,7 +122,7 @@ def run_cell(
 
     Args:
         spec: the cell.
-        root: the data root, for data sets of the field.
+        root: the data root, for standard benchmarks.
         device: ``auto``, ``cpu``, ``cuda:1``, ...
         threads: threads of the CPU. Sums depend on it in their last bits, so cells that are to be
             compared bit by bit need the same.
@@ -208,7 +133,7 @@ def run_cell(
     """
     try:
         torch.set_num_threads(threads)
-        record = {**_head(spec), "status": "done", "error": None, **_run(spec, root, device)}
+        record = _run(spec, root, device)
         _check_finite(record)
     except Exception as error:
         reason = {"type": type(error).__name__, "message": str(error)}
@@ -222,10 +147,10 @@ def failure(spec: CellSpec, error: Mapping[str, str]) -> dict[str, Any]:
 
 
 def _check_finite(record: Mapping[str, Any]) -> None:
-    """See that no number of a record is infinite or none: no result can be made of it.
+    """See that every number of a record is finite.
 
     Raises:
-        InterlaceError: naming the first measure that is.
+        InterlaceError: naming the first measure that is not.
     """
     try:
         json.dumps(record, allow_nan=False)
@@ -250,68 +175,109 @@ class PreparedCell:
     """A cell before its first step.
 
     Attributes:
+        spec: what is asked for.
         plan: what is fitted and scored.
         preset: the preset of this data set.
         settings: those that the method takes.
     """
 
+    spec: CellSpec
     plan: protocols.Plan[Any]
     preset: str | None
     settings: Mapping[str, Any]
 
 
-def prepared(
+def plan_cell(
     spec: CellSpec, clip: DualEncoder, root: Path | str | None, device: str
+) -> PreparedCell:
+    """Draw what a cell is fitted and scored on, and prepare it.
+
+    Raises:
+        InterlaceError: as :func:`prepare_cell`, or if the data cannot be used.
+    """
+    plan = protocols.get(spec.protocol).plan(setting_of(spec, clip.template, root))
+    preset = spec.preset
+    if preset == PUBLISHED:
+        preset = preset_name(spec.protocol, spec.data, root)
+    return prepare_cell(spec, plan, preset, clip, device)
+
+
+def prepare_cell(
+    spec: CellSpec, plan: protocols.Plan[Any], preset: str | None, clip: DualEncoder, device: str
 ) -> PreparedCell:
     """Make all that a cell needs before it learns anything.
 
     Raises:
         InterlaceError: if it cannot be fitted or its targets could not be scored.
     """
-    plan = protocols.get(spec.protocol).plan(setting_of(spec, clip.template, root))
-    preset = spec.preset
-    if preset == PUBLISHED:
-        preset = preset_name(spec.protocol, spec.data, root)
     settings = settings_of(spec.method, spec.settings)
     built, *_ = ready(
         clip, plan.task, spec.key, seed=spec.seed, preset=preset, device=device, **settings
     )
     plan.check(built)  # what cannot be scored is not fitted
-    return PreparedCell(plan, preset, settings)
+    return PreparedCell(spec, plan, preset, settings)
 
 
-def _run(spec: CellSpec, root: Path | str | None, device: str) -> dict[str, Any]:
-    clip = _load(spec.model).to(resolve_device(device))  # once for all cells of this process
-    cell = prepared(spec, clip, root, device)
-    plan = cell.plan
+def fit_and_score(
+    cell: PreparedCell,
+    clip: DualEncoder,
+    device: str,
+    decode: Decode,
+    fingerprint: str,
+    report: Callable[[Progress], None] | None = None,
+) -> tuple[AdaptedModel, Mapping[str, TargetFigures], dict[str, Any]]:
+    """Fit and score a prepared cell: the one way in which experiments do it.
+
+    Args:
+        cell: the cell.
+        clip: the frozen model.
+        device: as in :func:`interlace.fit`.
+        decode: makes the images to score ready, and may keep them for the next cell.
+        fingerprint: of ``clip``, which takes long to compute.
+        report: as in :func:`interlace.fit`.
+
+    Returns:
+        The adapted model, the figures of each target, and what the record of the cell says of them.
+    """
     cost = Measured(device)
     with cost.measure("fit"):
         adapted = fit(
             clip,
-            plan.task,
-            spec.key,
-            seed=spec.seed,
+            cell.plan.task,
+            cell.spec.key,
+            seed=cell.spec.seed,
             preset=cell.preset,
             device=device,
+            report=report,
             **cell.settings,
         )
     with cost.measure("score"):
-        scored = plan.score(adapted, _decoded)
-    own = not is_known(spec.data, root)
-    return {
+        scored = cell.plan.score(adapted, decode)
+    record = {
+        **_head(cell.spec),
+        "status": "done",
+        "error": None,
         "run": adapted.config.to_dict(),
         "tuned": adapted.config.tuned,
-        "split_hash": plan.split_hash,
-        "backbone": {"source": clip.source, "fingerprint": _fingerprint(spec.model)},
+        "split_hash": cell.plan.split_hash,
+        "backbone": {"source": clip.source, "fingerprint": fingerprint},
         "parameters": sum(p.numel() for p in adapted.method.parameters()),
-        "metrics": {
-            name: found.to_dict()
-            | ({"details": details(found)} if own and isinstance(found, Scored) else {})
-            for name, found in scored.items()
-        },
+        "metrics": {name: figures.to_dict() for name, figures in scored.items()},
         "seconds": cost.seconds,
         "peak_memory": cost.peak_memory,
     }
+    return adapted, scored, record
+
+
+def _run(spec: CellSpec, root: Path | str | None, device: str) -> dict[str, Any]:
+    clip = _load(spec.model).to(resolve_device(device))  # once for all cells of this process
+    cell = plan_cell(spec, clip, root, device)
+    _, scored, record = fit_and_score(cell, clip, device, _decoded, _fingerprint(spec.model))
+    if not is_known(spec.data, root):  # of a user's own images, what it confuses
+        for name, found in scored.items():
+            if isinstance(found, Scored):
+                record["metrics"][name]["details"] = details(found)
+    return record
 
 
 def setting_of(spec: CellSpec, own_template: str, root: Path | str | None) -> Setting:

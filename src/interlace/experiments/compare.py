@@ -1,14 +1,12 @@
-"""Several methods on the same shots: base, novel and their harmonic mean over seeds."""
+"""Several methods on the same shots: a base-to-novel grid that runs in this process."""
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from interlace._util.text import listed
-from interlace.adaptation.fit import fit, ready
 from interlace.adaptation.model import AdaptedModel
 from interlace.adaptation.placement import on_device
 from interlace.backbone.dual import DualEncoder
@@ -17,59 +15,74 @@ from interlace.data.images.loader import Images
 from interlace.data.records import Record
 from interlace.data.task import FewShotTask
 from interlace.errors import InterlaceError
-from interlace.evaluation.classification import harmonic_mean
-from interlace.evaluation.statistics import PairedDifference, mean_interval, paired_difference
-from interlace.experiments.cell import settings_of_each
+from interlace.experiments.cell import CellSpec, PreparedCell, fit_and_score, prepare_cell
+from interlace.experiments.grid import settings_of_each
+from interlace.experiments.reading import Cell, parse_cell
+from interlace.experiments.summaries import BASELINE, Summary, summarize
 from interlace.protocols import base_to_novel
+from interlace.protocols.base import Decode
 from interlace.protocols.base_to_novel import BaseNovelScores
+from interlace.protocols.classification import ClassificationPlan
 from interlace.train.callbacks import Progress
 from interlace.train.optim import resolve_device
 
-MEASURES = ("base", "novel", "harmonic", "joint")
-
 
 @dataclass(frozen=True)
-class Cell:
+class ComparedCell:
     """One method on the shots of one seed.
 
     Attributes:
-        method: the method as it was asked for, with settings of its own if it has any.
-        seed: of the shots, the initial values and the augmentation.
+        cell: its record, as a grid keeps it.
         scores: what it reached.
-        parameters: how many numbers it trained.
-        seconds: how long the fit took.
-        run: its settings, as JSON.
-        split_hash: hash of the shots it was fitted on.
         left_out: test images that were not scored, because the fit used them under another name.
     """
 
-    method: str
-    seed: int
+    cell: Cell
     scores: BaseNovelScores
-    parameters: int
-    seconds: float
-    run: Mapping[str, Any]
-    split_hash: str
     left_out: int = 0
+
+    @property
+    def method(self) -> str:
+        """The method as it was asked for, with settings of its own if it has any."""
+        return self.cell.method
+
+    @property
+    def seed(self) -> int:
+        """Seed of the shots, the initial values and the augmentation."""
+        return self.cell.seed
+
+    @property
+    def parameters(self) -> int:
+        """How many parameters it trained."""
+        return int(self.cell.record["parameters"])
+
+    @property
+    def seconds(self) -> float:
+        """How long the fit took."""
+        return float(self.cell.part("seconds")["fit"])
+
+    @property
+    def run(self) -> Mapping[str, Any]:
+        """Its settings, as JSON."""
+        return self.cell.part("run")
+
+    @property
+    def split_hash(self) -> str:
+        """Hash of the shots it was fitted on."""
+        return self.cell.split_hash
 
     def to_dict(self) -> dict[str, Any]:
         """Plain data for JSON."""
-        return {**vars(self), "scores": self.scores.to_dict(), "run": dict(self.run)}
-
-
-@dataclass(frozen=True)
-class Summary:
-    """One measure of one method over all seeds, as fractions.
-
-    Attributes:
-        mean: mean over seeds; for the harmonic mean, that of the mean base and novel accuracy.
-        half_width: half the 95 % t-interval of the mean; None for a single seed.
-        gain: paired difference to zero-shot on identical shots.
-    """
-
-    mean: float
-    half_width: float | None
-    gain: PairedDifference
+        return {
+            "method": self.method,
+            "seed": self.seed,
+            "scores": self.scores.to_dict(),
+            "parameters": self.parameters,
+            "seconds": self.seconds,
+            "run": dict(self.run),
+            "split_hash": self.split_hash,
+            "left_out": self.left_out,
+        }
 
 
 def compare(
@@ -82,8 +95,8 @@ def compare(
     preset: str | None = "auto",
     device: str = "auto",
     report: Callable[[str, int, Progress], None] | None = None,
-    finished: Callable[[Cell, AdaptedModel], None] | None = None,
-) -> list[Cell]:
+    finished: Callable[[ComparedCell, AdaptedModel], None] | None = None,
+) -> list[ComparedCell]:
     """Fit each method on the base classes of the same shots, for every seed.
 
     Zero-shot is always among the results.
@@ -112,48 +125,67 @@ def compare(
     seeds = [check_seed(seed) for seed in seeds]
     if len(set(seeds)) < len(seeds):
         raise InterlaceError(f"seeds {listed(seeds)}: each counts once")
-    order = list(dict.fromkeys(["zero_shot", *names]))
-    own = settings_of_each(order, settings or {})
+    order = list(dict.fromkeys([BASELINE, *names]))
+    # numbers of numpy as what JSON knows
+    plain = {name: getattr(v, "item", lambda v=v: v)() for name, v in (settings or {}).items()}
+    settings_of_each(order, plain)
     plans = {seed: base_to_novel.of_task(task(seed)) for seed in seeds}
-    for seed, plan in plans.items():
-        for name in order:  # what is refused is refused before the first fit
-            key = name.partition(":")[0]
-            built, *_ = ready(
-                clip, plan.task, key, seed=seed, preset=preset, device=device, **own[name]
-            )
-            plan.check(built)
+    prepared = [  # what is refused is refused before the first fit
+        prepare_cell(_spec(clip, plan, name, seed, plain, preset), plan, preset, clip, device)
+        for seed, plan in plans.items()
+        for name in order
+    ]
+    fingerprint = clip.fingerprint()
     decoded: dict[tuple[Record, ...], Images] = {}  # seeds often share their test images
-    cells = []
-    for seed, plan in plans.items():
-        whole = plan.targets[-1]
-        images = decoded.setdefault(whole.task.test, Images(whole.task.test))
-        for name in order:
-            started = time.perf_counter()
-            adapted = fit(
-                clip,
-                plan.task,
-                name.partition(":")[0],
-                seed=seed,
-                preset=preset,
-                device=device,
-                report=None if report is None else _bind(report, name, seed),
-                **own[name],
-            )
-            seconds = time.perf_counter() - started
-            cell = Cell(
-                method=name,
-                seed=seed,
-                scores=base_to_novel.of_plan(adapted, plan, images),
-                parameters=sum(p.numel() for p in adapted.method.parameters()),
-                seconds=seconds,
-                run=adapted.config.to_dict(),
-                split_hash=plan.split_hash,
-                left_out=whole.left_out,
-            )
-            cells.append(cell)
-            if finished is not None:
-                finished(cell, adapted)
-    return cells
+    found = []
+    for own in prepared:
+        test = own.plan.targets[-1].task.test
+        decode = _kept(decoded.setdefault(test, Images(test)))
+        told = None if report is None else _bind(report, own.spec.method, own.spec.seed)
+        adapted, _, record = fit_and_score(own, clip, device, decode, fingerprint, told)
+        found.append(_compared(own, record))
+        if finished is not None:
+            finished(found[-1], adapted)
+    return found
+
+
+def _spec(
+    clip: DualEncoder,
+    plan: ClassificationPlan,
+    name: str,
+    seed: int,
+    settings: Mapping[str, Any],
+    preset: str | None,
+) -> CellSpec:
+    """Say what a cell is asked to do; its data is known by name alone."""
+    return CellSpec(
+        "base_to_novel",
+        plan.targets[-1].task.name,
+        name,
+        plan.task.shots,
+        seed,
+        settings,
+        model=str(clip.source),
+        preset=preset,
+    )
+
+
+def _compared(own: PreparedCell, record: dict[str, Any]) -> ComparedCell:
+    base, novel, whole = own.plan.targets
+    top1 = {target: figures["top1"] for target, figures in record["metrics"].items()}
+    scores = BaseNovelScores(
+        base=top1["base"],
+        novel=top1.get("novel"),
+        joint=top1.get("joint"),
+        n_base=len(base.task.test),
+        n_novel=len(novel.task.test),
+    )
+    return ComparedCell(parse_cell(record), scores, whole.left_out)
+
+
+def _kept(images: Images) -> Decode:
+    """Score on test images that are kept decoded, in their own order."""
+    return lambda records: images
 
 
 def _bind(
@@ -162,27 +194,15 @@ def _bind(
     return lambda step: report(name, seed, step)
 
 
-def summarize(cells: Sequence[Cell], method: str, measure: str) -> Summary | None:
-    """One measure of one method over the seeds of ``cells``.
+def summarize_comparison(cells: Iterable[ComparedCell]) -> dict[tuple[str, str], Summary]:
+    """Sum up the accuracy of each method over the seeds.
 
     Args:
         cells: what :func:`compare` returned.
-        method: key of a method among them.
-        measure: ``base``, ``novel``, ``harmonic`` or ``joint``.
 
     Returns:
-        None where the method has no such value.
+        Summaries by method and target: ``base``, ``novel``, ``hm`` or ``joint``; a method that
+        answers only for the classes of its fit has none but the first.
     """
-    values, zero_shot = (_values(cells, name, measure) for name in (method, "zero_shot"))
-    if not values:
-        return None
-    mean = mean_interval(values).mean
-    if measure == "harmonic":
-        halves = [mean_interval(_values(cells, method, half)).mean for half in ("base", "novel")]
-        mean = harmonic_mean(*halves)
-    return Summary(mean, mean_interval(values).half_width, paired_difference(zero_shot, values))
-
-
-def _values(cells: Sequence[Cell], method: str, measure: str) -> list[float]:
-    found = [getattr(cell.scores, measure) for cell in cells if cell.method == method]
-    return [value for value in found if value is not None]
+    found = summarize((compared.cell for compared in cells), BASELINE)
+    return {(s.method, s.target): s for s in found if s.measure == "top1"}

@@ -1,4 +1,4 @@
-"""What a cell keeps of a user's own images: what it confuses, and its surest mistakes."""
+"""What a cell keeps of a user's own images: what it confuses, and its most confident errors."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _SIDE = 112
 
 
 def details(scored: Scored) -> dict[str, Any]:
-    """How many images of each class got each answer, and the surest of the wrong answers.
+    """Count the images of each class by answer, and pick the most confident errors.
 
     Args:
         scored: a model's answers on N images.
@@ -46,10 +46,7 @@ def details(scored: Scored) -> dict[str, Any]:
 
 
 def _thumbnail(source: Any) -> str:
-    """Return a small picture.
-
-    "" where the image has gone since, which must not cost the results.
-    """
+    """Return a small picture, or "" where the image has gone, which must not cost the results."""
     try:
         image = open_image(source, _SIDE)
     except InterlaceError:

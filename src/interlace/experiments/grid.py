@@ -1,13 +1,144 @@
-"""Run the cells of a grid that have no result yet."""
+"""A grid of cells: which there are, what would stop all of them, and running those left."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
-from interlace.experiments.cell import CellSpec
-from interlace.experiments.engines.local import Engine
+from interlace import methods, protocols
+from interlace._util.schema import check, shown
+from interlace.adaptation.presets import check_preset
+from interlace.backbone.dual import DualEncoder
+from interlace.backbone.load import load
+from interlace.config import TRAINING, Count, check_seed
+from interlace.data.task import FewShotTask
+from interlace.errors import InterlaceError
+from interlace.experiments.cell import CellSpec, plan_cell, setting_of, settings_of
+from interlace.experiments.engines import Engine
 from interlace.experiments.store import Store
+from interlace.experiments.summaries import BASELINE
+from interlace.protocols.condition import CLEAN
+
+
+def list_cells(
+    protocol: str,
+    data: Sequence[str],
+    names: Sequence[str],
+    shots: Sequence[int],
+    seeds: Sequence[int],
+    *,
+    settings: Mapping[str, Any] | None = None,
+    kinds: Sequence[str] = (),
+    **rest: Any,
+) -> list[CellSpec]:
+    """List the cells of a grid, and check every setting before the first of them runs.
+
+    Args:
+        protocol: name of the protocol.
+        data: data sets.
+        names: methods, with settings of their own where they have any; zero-shot comes by itself,
+            as the baseline of all.
+        shots: training images per class.
+        seeds: seeds.
+        settings: for all methods; one that only some know goes to these.
+        kinds: which kinds of conditions to run, of a protocol that has several; all by default.
+        **rest: the other fields of :class:`CellSpec`.
+
+    Raises:
+        InterlaceError: if a protocol, a method, a setting or a preset is not known, or nothing is
+            asked for.
+    """
+    chosen = protocols.get(protocol)
+    check_preset(rest.get("preset"))
+    if not (data and names and shots and seeds):
+        raise InterlaceError("a grid needs at least one data set, method, number of shots and seed")
+    seeds = list(dict.fromkeys(check_seed(seed) for seed in seeds))  # a cell twice is one cell
+    shots = list(dict.fromkeys(check("shots", count, Count) for count in shots))
+    order = list(dict.fromkeys([BASELINE, *names]))
+    settings_of_each(order, settings or {})  # a wrong one is known before the first cell
+    conditions = chosen.conditions()
+    known = {condition.kind for condition in conditions} - {CLEAN.kind}
+    unknown = [kind for kind in kinds if kind not in known]
+    if unknown:
+        there = ", ".join(sorted(known)) or "none"
+        raise InterlaceError(f"{chosen.name} has no condition {unknown[0]!r}; it has {there}")
+    wanted = [c for c in conditions if not kinds or c == CLEAN or c.kind in kinds]
+    return [
+        CellSpec(chosen.name, one, name, count, seed, settings or {}, condition=condition, **rest)
+        for one in dict.fromkeys(data)
+        for count in shots
+        for seed in seeds
+        for condition in wanted
+        for name in order
+    ]
+
+
+def settings_of_each(
+    names: Sequence[str], settings: Mapping[str, Any]
+) -> dict[str, dict[str, Any]]:
+    """Say which settings each method takes.
+
+    Args:
+        names: methods; settings of one alone follow its key, as in ``mail:rank=0``.
+        settings: for all methods; one that only some know goes to these.
+
+    Raises:
+        InterlaceError: if a method is not known, a setting is known to none of them, or a value is
+            out of range.
+    """
+    keys = {name: name.partition(":")[0] for name in names}
+    found = {name: settings_of(name, settings) for name in names}
+    for setting in settings:
+        known = (TRAINING | set(methods.parameters(key)) for key in keys.values())
+        if not any(setting in own for own in known):
+            raise InterlaceError(f"none of {', '.join(names)} takes a setting {shown(setting)}")
+    for name, own in found.items():
+        methods.configure(keys[name], own)
+    return found
+
+
+def check_cells(
+    specs: Sequence[CellSpec], root: Path | str | None = None, device: str | None = "auto"
+) -> tuple[DualEncoder, list[FewShotTask]]:
+    """Prepare each method on each data set once, up to its first step.
+
+    Args:
+        specs: cells that are to run, all with one model.
+        root: the data root, for standard benchmarks.
+        device: where they will run; None where that is another machine, so that no more than the
+            data and the model are looked at.
+
+    Returns:
+        The model, and the tasks that are fitted and scored, without those of one name twice.
+
+    Raises:
+        InterlaceError: naming the data set and the method that cannot be used, and why.
+    """
+    clip = load(specs[0].model)
+    tasks: dict[str, FewShotTask] = {}
+    looked: set[tuple[str, str]] = set()
+    stored: set[tuple[str, int, int]] = set()
+    for spec in specs:
+        if device is None:
+            spec = replace(spec, method=BASELINE, settings={})
+        draw = (spec.data, spec.shots, spec.seed)
+        known = (spec.data, spec.method) in looked
+        if known and (spec.split is None or draw in stored):
+            continue
+        looked.add((spec.data, spec.method))
+        stored.add(draw)
+        try:
+            if known:  # a stored draw may be missing, whatever there is of others
+                protocols.get(spec.protocol).plan(setting_of(spec, clip.template, root))
+                continue
+            plan = plan_cell(spec, clip, root, device or "cpu").plan
+        except InterlaceError as error:
+            raise InterlaceError(f"{spec.method} on {spec.data}: {error}") from None
+        for task in plan.tasks:
+            tasks.setdefault(task.name, task)
+    return clip, list(tasks.values())
 
 
 def run_grid(

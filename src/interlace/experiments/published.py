@@ -13,9 +13,6 @@ from typing import Any
 
 from interlace.config import PUBLISHED, read_packaged
 
-#: The name under which results give the average over all data sets.
-AVERAGE = "average"
-
 
 @dataclass(frozen=True)
 class Recipe:
@@ -55,7 +52,7 @@ class Value:
     """A published accuracy.
 
     Attributes:
-        data: name of the data set, or ``average``.
+        data: name of the data set, or ``average`` for that over all data sets.
         shots: training images per class.
         measure: ``accuracy``, or in base-to-novel ``base``, ``novel`` or ``HM``.
         value: in percent.
@@ -75,7 +72,7 @@ class Value:
 
 @cache
 def recipe(method: str, protocol: str) -> Recipe | None:
-    """How a method was published to be run in a protocol; None where that is not known here."""
+    """Return how a method was published to be run; None where that is not known here."""
     block = read_packaged(f"presets/{PUBLISHED}/{method}.yaml").get(protocol)
     if block is None:
         return None

@@ -1,4 +1,4 @@
-"""What the record of a cell may hold: the one schema that whoever reads a record goes by."""
+"""What the record of a cell may hold: the one schema by which every record is read."""
 
 from __future__ import annotations
 
@@ -23,18 +23,18 @@ _Fraction = Annotated[float, Field(ge=0, le=1)]
 _Scalar = _Text | bool | int | _Number | None
 
 
-class _Part(BaseModel):
+class _Fields(BaseModel):
     """Fields of another version are let by: a report shows what it knows."""
 
     model_config = ConfigDict(strict=True, extra="ignore")
 
 
-class _Condition(_Part):
+class _Condition(_Fields):
     kind: _Text = "clean"
     severity: _Number = 0.0
 
 
-class _Spec(_Part):
+class _Spec(_Fields):
     protocol: _Text
     data: _Text
     method: Annotated[str, Field(min_length=1, max_length=100_000)]
@@ -49,18 +49,18 @@ class _Spec(_Part):
     split: _Text | None = None
 
 
-class _Run(_Part):
+class _Run(_Fields):
     arguments: dict[str, Any] | None = None
     train: dict[str, Any] | None = None
     preset: _Text | None = None
 
 
-class _Backbone(_Part):
+class _Backbone(_Fields):
     source: _Text | None = None
     fingerprint: _Text | None = None
 
 
-class _Mistake(_Part):
+class _Mistake(_Fields):
     key: _Text
     truth: _Text
     answer: _Text
@@ -68,7 +68,7 @@ class _Mistake(_Part):
     thumbnail: str | None = None
 
 
-class _Details(_Part):
+class _Details(_Fields):
     classes: list[_Text] | None = None
     counts: list[Annotated[list[_Count], Field(min_length=3, max_length=3)]] | None = None
     #: as of before there were counts: all cells of the matrix
@@ -87,7 +87,7 @@ class _Details(_Part):
         return self
 
 
-class _Record(_Part):
+class _Record(_Fields):
     format: Literal["interlace.cell/1"]
     id: _Text
     spec: _Spec
@@ -128,7 +128,7 @@ class _Record(_Part):
 
 
 def _fits(name: str, value: Any) -> bool:
-    """Whether a value may stand under a name; texts and the like are no measures."""
+    """Say whether a value may stand under a name; texts and the like are not measures."""
     if isinstance(value, bool) or not isinstance(value, int | float):
         return True
     if name in NO_MEASURE:
@@ -152,7 +152,7 @@ def _is_flat(values: list[Any]) -> bool:
     return all(type(value) in (int, float) for value in values)
 
 
-def check(record: Any) -> Mapping[str, Any]:
+def check_record(record: Any) -> Mapping[str, Any]:
     """See that plain data is the record of a cell.
 
     Args:

@@ -1,15 +1,14 @@
-"""Run a published setting, and set our numbers beside the published ones."""
+"""A published setting as a grid of cells, and what they reached beside the published numbers."""
 
 from __future__ import annotations
 
-import difflib
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from statistics import fmean
 from typing import Any
 
 from interlace import methods
+from interlace._util.text import did_you_mean
 from interlace.config import PUBLISHED
 from interlace.data.check import check
 from interlace.data.datasets.benchmark_table import (
@@ -20,17 +19,20 @@ from interlace.data.datasets.benchmark_table import (
 )
 from interlace.data.datasets.benchmarks import data_root, find_benchmark
 from interlace.errors import InterlaceError
-from interlace.evaluation.classification import harmonic_mean
-from interlace.evaluation.statistics import Interval, mean_interval
-from interlace.experiments.cell import CellSpec, grid
-from interlace.experiments.published import AVERAGE, Recipe, Value, recipe, values
+from interlace.evaluation.statistics import Interval
+from interlace.experiments.cell import CellSpec
+from interlace.experiments.grid import list_cells
+from interlace.experiments.measures import AVERAGE, HARMONIC
+from interlace.experiments.published import Recipe, Value, recipe, values
+from interlace.experiments.reading import Cell, parse_cell
+from interlace.experiments.summaries import Summary, summarize
 
 _TARGETS = {
     "cross_dataset": CROSS_DATASET_TARGETS,
     "domain_generalization": DOMAIN_GENERALIZATION_TARGETS,
 }
-#: What is reported of each protocol, in this order.
-MEASURES = {"base_to_novel": ("base", "novel", "HM")}
+#: What is published of each protocol, in this order; the accuracy of most.
+MEASURES_OF = {"base_to_novel": ("base", "novel", "HM")}
 #: The protocols whose numbers are accuracies. Of retrieval only settings are known, and no numbers.
 _PROTOCOLS = ("few_shot", "base_to_novel", *_TARGETS)
 
@@ -64,7 +66,7 @@ class Reproduction:
         return tuple(self.recipe.data_sets) if self.recipe else ()
 
     def setting(self) -> Recipe:
-        """How it is run.
+        """Return how it is run.
 
         Raises:
             InterlaceError: if that is not known here.
@@ -121,7 +123,7 @@ class Reproduction:
             InterlaceError: if a setting is not known.
         """
         transfer = self.protocol in _TARGETS
-        cells = grid(
+        cells = list_cells(
             self.protocol,
             [SOURCE_DATA_SET] if transfer else chosen,
             [self.method],
@@ -152,7 +154,7 @@ class Reproduction:
 
 
 def all_reproductions() -> list[Reproduction]:
-    """Every accuracy with a published setting or published numbers."""
+    """List every method and protocol with a published setting or published numbers."""
     found = [
         Reproduction(method, protocol, recipe(method, protocol), values(method, protocol))
         for method in methods.available()
@@ -171,14 +173,13 @@ def find(name: str) -> Reproduction:
     method, _, protocol = name.strip().lower().partition("/")
     wanted = f"{method}/{protocol.replace('-', '_')}"
     if wanted not in known:
-        close = difflib.get_close_matches(wanted, known, n=2)
-        hint = f"did you mean {' or '.join(close)}?" if close else "--list shows what there is"
+        hint = did_you_mean(wanted, known, count=2) or "--list shows what there is"
         raise InterlaceError(f"nothing published of {name!r} is known here: {hint}")
     return known[wanted]
 
 
 def missing(names: Iterable[str], root: Path | str | None) -> list[str]:
-    """Which of the data sets are not below the data root.
+    """Return those of the data sets that are not below the data root.
 
     Raises:
         InterlaceError: if no data root is known.
@@ -219,11 +220,11 @@ class ReproductionRow:
     published: tuple[Value, ...]
 
     def difference(self, value: Value) -> float | None:
-        """Ours minus the published one, in points."""
+        """Return ours minus the published value, in points."""
         return None if self.ours is None else self.ours.mean - value.value
 
     def inside(self, value: Value) -> bool | None:
-        """Whether a published value lies in our interval; None where we have none."""
+        """Say whether a published value lies in our interval; None where we have none."""
         if self.ours is None or self.ours.low is None or self.ours.high is None:
             return None
         return self.ours.low <= value.value <= self.ours.high
@@ -244,10 +245,6 @@ class ReproductionRow:
         }
 
 
-#: Percent by seed, for each data set, number of shots and measure.
-_Reached = dict[tuple[str, int, str], dict[int, float]]
-
-
 def rows(reproduction: Reproduction, records: Iterable[Mapping[str, Any]]) -> list[ReproductionRow]:
     """Set what the cells reached beside what was published.
 
@@ -258,68 +255,78 @@ def rows(reproduction: Reproduction, records: Iterable[Mapping[str, Any]]) -> li
         reproduction: what was to be reproduced.
         records: records of its cells; those that failed count as not there.
     """
-    reached = _reached(records)
-    measures = MEASURES.get(reproduction.protocol, ("accuracy",))
-    shots = sorted({count for _, count, _ in reached})
-    scored = [name for name in BENCHMARKS if any(data == name for data, _, _ in reached)]
-    _average(reached, reproduction.data_sets, shots, measures)
+    reached = _reached(reproduction, records)
+    measures = MEASURES_OF.get(reproduction.protocol, ("accuracy",))
     return [
         ReproductionRow(
             data,
-            count,
+            shots,
             measure,
-            _interval(reached, data, count, measure),
+            reached.get((data, shots, measure)),
             tuple(
                 value
                 for value in reproduction.values
-                if (value.data, value.shots, value.measure) == (data, count, measure)
+                if (value.data, value.shots, value.measure) == (data, shots, measure)
             ),
         )
-        for data in (*scored, AVERAGE)
-        for count in shots
+        for data in (*BENCHMARKS, AVERAGE)
+        for shots in sorted({count for _, count, _ in reached})
         for measure in measures
-        if (data, count, measures[0]) in reached
+        if (data, shots, measures[0]) in reached
     ]
 
 
-def _reached(records: Iterable[Mapping[str, Any]]) -> _Reached:
-    found: _Reached = {}
-    for record in records:
-        if record["status"] != "done":
-            continue
-        spec = CellSpec.from_dict(record["spec"])
-        entry = find_benchmark(spec.data)
-        own = spec.data if entry is None else entry.name
-        for target, scores in record["metrics"].items():
-            if spec.protocol == "base_to_novel":
-                data, measure = own, target
-            else:
-                data, measure = own if target in ("all", "source") else target, "accuracy"
-            found.setdefault((data, spec.shots, measure), {})[spec.seed] = 100 * scores["top1"]
-    return found
+def _reached(
+    asked: Reproduction, records: Iterable[Mapping[str, Any]]
+) -> dict[tuple[str, int, str], Interval]:
+    """Return what was reached in percent, by data set, number of shots and measure."""
+    done = [parse_cell(record) for record in records if record["status"] == "done"]
+    # one setting: weights that were fetched anew do not divide it
+    cells = [replace(c, setup=done[0].setup) for cell in done for c in _by_data_set(cell)]
+    found = [  # the data set that others are reached from is no part of the average
+        summary
+        for inside in (True, False)
+        for summary in summarize(
+            (cell for cell in cells if (cell.data in asked.data_sets) is inside), asked.method
+        )
+        if summary.measure == "top1"
+    ]
+    return {
+        (AVERAGE if s.averaged else s.data[0], s.panel.shots, _PRINTED.get(s.target, s.target)): (
+            _in_percent(s.interval)
+        )
+        for s in found
+        if not s.averaged or _is_whole(asked, s, found)
+    }
 
 
-def _average(
-    reached: _Reached, data_sets: Sequence[str], shots: Sequence[int], measures: Sequence[str]
-) -> None:
-    for count in shots:
-        for measure in measures:
-            own = [reached.get((data, count, measure), {}) for data in data_sets]
-            seeds = set(own[0]) if own else set()
-            if measure != "HM" and seeds and all(set(values) == seeds for values in own):
-                reached[AVERAGE, count, measure] = {
-                    seed: fmean(values[seed] for values in own) for seed in sorted(seeds)
-                }
+#: Names of targets in published tables.
+_PRINTED = {HARMONIC: "HM", "all": "accuracy"}
 
 
-def _interval(reached: _Reached, data: str, shots: int, measure: str) -> Interval | None:
-    if measure != "HM":
-        own = reached.get((data, shots, measure))
-        return mean_interval(list(own.values())) if own else None
-    base, novel = (reached.get((data, shots, half), {}) for half in ("base", "novel"))
-    both = [seed for seed in base if seed in novel]
-    if not both:
-        return None
-    spread = mean_interval([harmonic_mean(base[seed], novel[seed]) for seed in both])
-    mean = harmonic_mean(fmean(base[s] for s in both), fmean(novel[s] for s in both))
-    return Interval(spread.n, mean, spread.half_width)
+def _by_data_set(cell: Cell) -> Iterator[Cell]:
+    """Divide a cell that scores several data sets; each has its own name as a benchmark."""
+    entry = find_benchmark(cell.data)
+    own = cell.data if entry is None else entry.name
+    if cell.protocol == "base_to_novel":
+        yield replace(cell, data=own)
+    else:
+        for target, values in cell.values.items():
+            data = own if target in ("all", "source") else target
+            yield replace(cell, data=data, values={"all": values})
+
+
+def _is_whole(asked: Reproduction, average: Summary, found: Sequence[Summary]) -> bool:
+    """Say whether an average is over all data sets, each with the same seeds."""
+    place = (average.panel, average.target)
+    parts = [s for s in found if (s.panel, s.target) == place and s.data[0] in asked.data_sets]
+    return set(average.data) == set(asked.data_sets) and all(
+        part.seeds == average.seeds for part in parts
+    )
+
+
+def _in_percent(interval: Interval) -> Interval:
+    half = interval.half_width
+    return replace(
+        interval, mean=100 * interval.mean, half_width=None if half is None else 100 * half
+    )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +11,7 @@ from interlace._util.files import write_json
 from interlace._util.reading import read_json
 from interlace.errors import InterlaceError
 from interlace.experiments.cell import CellSpec
-from interlace.experiments.record import check
+from interlace.experiments.record import check_record
 from interlace.protocols.condition import CLEAN
 
 
@@ -26,7 +26,7 @@ class Store:
         self.folder = Path(folder)
 
     def path(self, spec: CellSpec) -> Path:
-        """Where the record of a cell is: a name for people, and the cell's hash."""
+        """Return where the record of a cell is: a name for people, and the cell's hash."""
         parts = [_slug(spec.method), f"{spec.shots}-shots", f"seed-{spec.seed}"]
         if spec.condition != CLEAN:
             parts.append(_slug(str(spec.condition)))
@@ -34,16 +34,16 @@ class Store:
         return self.folder / spec.protocol / _slug(spec.data) / f"{name}.json"
 
     def read(self, spec: CellSpec) -> dict[str, Any] | None:
-        """Return record of a cell; None where there is none, or not a whole one of this cell."""
+        """Return the record of a cell; None where there is none or it is damaged."""
         try:
-            record = check(read_json(self.path(spec)))
+            record = check_record(read_json(self.path(spec)))
             own = record["id"] == spec.id and CellSpec.from_dict(record["spec"]) == spec
         except (InterlaceError, KeyError, TypeError):
             return None
         return dict(record) if own else None
 
     def is_done(self, spec: CellSpec) -> bool:
-        """Whether a cell has run to its end; one that failed has not."""
+        """Say whether a cell has run to its end; one that failed has not."""
         record = self.read(spec)
         return record is not None and record.get("status") == "done"
 
@@ -57,7 +57,7 @@ class Store:
         write_json(path, record)
         return path
 
-    def records(self, specs: list[CellSpec]) -> Iterator[dict[str, Any]]:
+    def records(self, specs: Sequence[CellSpec]) -> Iterator[dict[str, Any]]:
         """Return the records of those cells that have one."""
         for spec in specs:
             record = self.read(spec)

@@ -13,7 +13,7 @@ from interlace.adaptation.model import AdaptedModel
 from interlace.data.images.loader import Images
 from interlace.data.task import FewShotTask
 from interlace.errors import InterlaceError
-from interlace.evaluation.classification import harmonic_mean
+from interlace.evaluation.statistics import harmonic_mean
 from interlace.protocols.base import Protocol
 from interlace.protocols.classification import ClassificationPlan, Target, score
 from interlace.protocols.comparison import Comparison, without_shots

@@ -1,10 +1,15 @@
 """Reports: what the cells of ``interlace bench`` amount to, as a page or as tables."""
 
-from interlace.report.cells import Cell, Condition, Setup
-from interlace.report.html import write_html
-from interlace.report.notices import Notice
+from typing import TYPE_CHECKING, Any
+
+from interlace.experiments.reading import Cell, Setup
+from interlace.experiments.summaries import BaselineComparison, Panel, Summary
+from interlace.protocols.condition import Condition
+from interlace.report.notices import Notice, notices
 from interlace.report.results import Results, load_cells, results_of
-from interlace.report.summaries import BaselineComparison, Panel, Summary
+
+if TYPE_CHECKING:
+    from interlace.report.html import write_html
 
 __all__ = [
     "BaselineComparison",
@@ -16,6 +21,15 @@ __all__ = [
     "Setup",
     "Summary",
     "load_cells",
+    "notices",
     "results_of",
     "write_html",
 ]
+
+
+def __getattr__(name: str) -> Any:
+    if name != "write_html":
+        raise AttributeError(f"module 'interlace.report' has no attribute {name!r}")
+    from interlace.report.html import write_html  # draws, and text needs no drawings
+
+    return write_html

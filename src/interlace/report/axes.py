@@ -8,15 +8,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, MaxNLocator
 
-from interlace.report.svg import FONT, INK, MUTED, RULE, WIDTH, Style, new_figure
-
-
-def amount(value: float) -> str:
-    """Format a cost shortly."""
-    for unit, size in (("G", 1e9), ("M", 1e6), ("k", 1e3)):
-        if value >= size:
-            return f"{value / size:.3g}{unit}"
-    return f"{value:.3g}"
+from interlace.evaluation.plots.drawing import frame
+from interlace.report.svg import FONT, PAGE, WIDTH, Style, new_figure
 
 
 def new_axes(height: float, left: float = 38, right: float = 8) -> tuple[Figure, Axes]:
@@ -31,47 +24,32 @@ def new_axes(height: float, left: float = 38, right: float = 8) -> tuple[Figure,
     )
     axes = figure.add_axes(box)
     axes.patch.set_visible(False)
-    axes.grid(color=RULE, linewidth=0.7)
+    axes.grid(color=PAGE.rule, linewidth=0.7)
     axes.set_axisbelow(True)
-    axes.tick_params(length=0, labelsize=FONT, colors=INK, pad=4)
-    for side, spine in axes.spines.items():
-        spine.set_visible(side == "bottom")
-        spine.set_color(MUTED)
-        spine.set_linewidth(0.8)
+    axes.tick_params(labelsize=FONT, pad=4)
+    frame(axes, PAGE, sides=("bottom",))
+    axes.spines["bottom"].set_color(PAGE.muted)
     return figure, axes
 
 
 def name_axes(axes: Axes, x_label: str, y_label: str) -> None:
     """Write what the axes are."""
-    axes.set_xlabel(x_label, fontsize=FONT, color=MUTED, labelpad=4, parse_math=False)
-    axes.set_ylabel(y_label, fontsize=FONT, color=MUTED, labelpad=4, parse_math=False)
+    axes.set_xlabel(x_label, fontsize=FONT, color=PAGE.muted, labelpad=4)
+    axes.set_ylabel(y_label, fontsize=FONT, color=PAGE.muted, labelpad=4)
 
 
-def draw_cross(axes: Axes, x: float, y: float, across: float, up: float, style: Style) -> None:
-    """Draws the error bars of a point; an error of nothing has none."""
+def draw_point(axes: Axes, x: float, y: float, across: float, up: float, style: Style) -> None:
+    """Draw the marker of a method with its error bars; an error of nothing has none."""
     for error_x, error_y in ((across, 0.0), (0.0, up)):
         if error_x or error_y:
             ends = ((x - error_x, x + error_x), (y - error_y, y + error_y))
             axes.plot(*ends, color=style.color, linewidth=0.7, alpha=0.5)
-
-
-def draw_marker(axes: Axes, x: float, y: float, style: Style) -> None:
-    """Draws the marker of a method."""
-    axes.plot(
-        [x],
-        [y],
-        zorder=5,  # names with their halo do not cover it
-        linestyle="none",
-        marker=style.marker,
-        markersize=6,
-        markerfacecolor=style.face,
-        markeredgecolor=style.color,
-        markeredgewidth=1.2,
-    )
+    # above the names, whose halo would cover it
+    axes.plot([x], [y], zorder=5, linestyle="none", **style.marks(6, 1.2))
 
 
 def percent_axis(axis: object) -> None:
-    """Labels an axis of fractions in percent."""
+    """Label an axis of fractions in percent."""
     set_locator: Callable[..., None] = axis.set_major_locator  # type: ignore[attr-defined]
     set_locator(MaxNLocator(6, steps=[1, 2, 5, 10]))
     axis.set_major_formatter(FuncFormatter(_tick))  # type: ignore[attr-defined]
@@ -94,13 +72,8 @@ def y_percent(axes: Axes) -> None:
     percent_axis(axes.yaxis)
 
 
-def span(values: Sequence[float]) -> float:
-    """Return the distance from the least to the greatest value; 1 where they are equal."""
-    return (max(values) - min(values)) or 1.0
-
-
 def limits(values: Sequence[float], errors: Sequence[float]) -> tuple[float, float]:
-    """Limits that hold values with their errors, and some room."""
+    """Return limits that hold values with their errors, and some room."""
     low = min(v - e for v, e in zip(values, errors, strict=True))
     high = max(v + e for v, e in zip(values, errors, strict=True))
     room = 0.08 * ((high - low) or 0.02)

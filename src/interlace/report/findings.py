@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from interlace.evaluation.statistics import holm, paired_difference
-from interlace.report.cells import CLEAN
+from interlace.experiments.measures import HARMONIC, measure
+from interlace.experiments.summaries import Summary, not_different
+from interlace.protocols.condition import CLEAN
 from interlace.report.grids import Grid
-from interlace.report.measures import HARMONIC, measure, p_value, percent, points
-from interlace.report.summaries import ALPHA, Summary
+from interlace.report.numbers import p_value, percent, points
 
 
 @dataclass(frozen=True, slots=True)
@@ -17,14 +17,12 @@ class Finding:
     """What the headline column of a table says.
 
     Attributes:
-        best: The method with the best mean.
-        summary: Its summary.
-        lead: The first clause, without the method's name.
-        rest: The sentences that follow.
+        best: the method with the best mean.
+        lead: the first clause, without the method's name.
+        rest: the sentences that follow.
     """
 
     best: str
-    summary: Summary
     lead: str
     rest: str
 
@@ -42,7 +40,7 @@ def finding(grid: Grid) -> Finding | None:
     if summary.comparison is not None:
         lead += f", {points(summary.comparison.paired.difference.mean)} points over {grid.baseline}"
     rest = [_gain(grid, best, summary), _tied(grid, best, whole), _verdicts(grid, column.cells)]
-    return Finding(best, summary, lead, " ".join(filter(None, rest)))
+    return Finding(best, lead, " ".join(filter(None, rest)))
 
 
 def _quantity(grid: Grid) -> str:
@@ -51,7 +49,7 @@ def _quantity(grid: Grid) -> str:
     if first.target == HARMONIC:
         return "HM of base and novel accuracy"
     condition = first.panel.condition
-    if condition.kind != CLEAN:
+    if condition.kind != CLEAN.kind:
         return f"{shown} at {condition.kind.replace('_', ' ')} {condition.severity:g}"
     if first.target == "all":
         return f"{shown} at {label}" if len(grid.columns) > 1 else shown
@@ -78,23 +76,14 @@ def _equals(p: float | None) -> str:
 
 
 def _tied(grid: Grid, best: str, whole: dict[str, Summary]) -> str:
-    """Names the methods that a paired test does not tell from the best one."""
-    own = dict(zip(whole[best].seeds, whole[best].values, strict=True))
-    p_values = {}
-    for method, summary in whole.items():
-        both = [(own[s], v) for s, v in zip(summary.seeds, summary.values, strict=True) if s in own]
-        if method in (best, grid.baseline) or summary.data != whole[best].data or len(both) < 2:
-            continue
-        p = paired_difference([a for a, _ in both], [b for _, b in both]).p
-        if p is not None:
-            p_values[method] = p
-    tied = [method for method, p in holm(p_values).items() if p >= ALPHA]
-    if not p_values:
+    """Name the methods that are not significantly different from the best one."""
+    others = [s for method, s in whole.items() if method not in (best, grid.baseline)]
+    tied, n_tested = not_different(whole[best], others)
+    if not n_tested:
         return ""
     if not tied:
         return "It is ahead of every other method."
-    order = [method for method in grid.rows if method in tied]
-    return f"Not told apart from it: {_listed(order)}."
+    return f"Not significantly different from it: {_listed([m for m in grid.rows if m in tied])}."
 
 
 def _verdicts(grid: Grid, cells: dict[str, Summary]) -> str:
@@ -106,11 +95,14 @@ def _verdicts(grid: Grid, cells: dict[str, Summary]) -> str:
     counts = (
         (better, f"better than {grid.baseline}"),
         (worse, f"worse than {grid.baseline}"),
-        (len(compared) - better - worse, f"not told apart from {grid.baseline}"),
+        (len(compared) - better - worse, f"not significantly different from {grid.baseline}"),
     )
     said = [f"{number} {_are(number)} {what}" for number, what in counts if number]
     if not better and not worse:
-        return f"None of the {len(compared)} other methods is told apart from {grid.baseline}."
+        return (
+            f"None of the {len(compared)} other methods is significantly different from "
+            f"{grid.baseline}."
+        )
     if len(said) == 1:
         return f"All of the {len(compared)} other methods are {said[0].partition(' are ')[2]}."
     return f"Of {len(compared)} methods, {_listed(said)}."

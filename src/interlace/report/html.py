@@ -13,7 +13,8 @@ from markupsafe import Markup
 
 from interlace._util.files import write_text
 from interlace._util.text import printable
-from interlace.report.measures import p_value, percent, points
+from interlace.report.notices import notices
+from interlace.report.numbers import mebibytes, p_value, percent, points, with_commas
 from interlace.report.page import configuration, method_styles, sections
 from interlace.report.results import Results
 from interlace.report.svg import swatch, with_number
@@ -25,12 +26,12 @@ def write_html(results: Results, path: Path | str, *, title: str | None = None) 
     """Write the report as one HTML file.
 
     Args:
-        results: What to report.
-        path: Where to write it; its folder is made.
-        title: Heading of the page.
+        results: what to report.
+        path: where to write it; its folder is made.
+        title: heading of the page.
 
     Raises:
-        InterlaceError: It cannot be written, as where the disk is full.
+        InterlaceError: it cannot be written, as where the disk is full.
     """
     write_text(path, to_html(results, title=title))
 
@@ -48,8 +49,8 @@ def to_html(results: Results, *, title: str | None = None) -> str:
         "percent": percent,
         "points": points,
         "p_value": p_value,
-        "amount": _amount,
-        "bytes": _bytes,
+        "amount": with_commas,
+        "bytes": mebibytes,
     }
     looks = method_styles(results)
     made = sections(results, looks)
@@ -58,7 +59,7 @@ def to_html(results: Results, *, title: str | None = None) -> str:
         title=printable(title) if title else _title(made),
         facts=_facts(results),
         sections=made,
-        notices=results.notices(),
+        notices=notices(results),
         baseline=results.baseline,
         legend=[(name, swatch(style)) for name, style in looks.items()],
         failed=results.failed,
@@ -98,11 +99,3 @@ def _facts(results: Results) -> Iterator[tuple[str, str]]:
     dates = sorted(cell.date[:10] for cell in cells if cell.date)
     if dates:
         yield "run on", " to ".join(dict.fromkeys((dates[0], dates[-1])))
-
-
-def _amount(value: float | None, digits: int = 0) -> str:
-    return "–" if value is None else f"{value:,.{digits}f}"
-
-
-def _bytes(value: float | None) -> str:
-    return "–" if value is None else f"{value / 2**20:,.0f}"

@@ -1,13 +1,14 @@
-"""Puts names beside points and at the ends of lines so that they do not cover each other."""
+"""Names beside points and at the ends of lines, placed so that they do not cover each other."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import product
 
 from matplotlib.axes import Axes
 
-from interlace.report.svg import FONT, MUTED, Style
+from interlace.report.svg import FONT, PAGE, Style
 
 _SIZE = FONT - 1
 _WIDE, _HIGH = 0.58 * _SIZE, 1.12 * _SIZE
@@ -47,43 +48,59 @@ def beside_points(
 
     The limits of the axes must be final. A name that finds no free place is left to the legend.
     """
-    spots = [tuple(axes.transData.transform(point)) for point in points]
+    spots = [(float(x), float(y)) for x, y in axes.transData.transform(points)]
     frame = axes.get_window_extent()
     page = _Box(frame.x0, frame.y0, frame.x1, frame.y1)
     taken = [_Box(x - _MARKER, y - _MARKER, x + _MARKER, y + _MARKER) for x, y in spots]
     for i in sorted(range(len(spots)), key=lambda i: -spots[i][1]):
-        x, y = spots[i]
-        width = _WIDE * len(names[i])
-        best: tuple[float, _Box, tuple[float, float]] | None = None
-        for distance in (6, 9, 13, 17, 22, 30):
-            for across, up in _DIRECTIONS:
-                left = x + across * distance - (0 if across > 0 else width / (1 if across else 2))
-                bottom = y + up * distance - _HIGH / 2
-                box = _Box(left, bottom, left + width, bottom + _HIGH)
-                others = [other for j, other in enumerate(taken) if j != i]
-                cost = 3 * sum(box.overlap(other) for other in others) + 50 * box.outside(page)
-                cost += 0.6 * distance + (2 if up and across else 0)
-                if best is None or cost < best[0]:
-                    best = (cost, box, (across * distance, up * distance))
-        if best is None or best[0] > 90:
-            continue
-        taken.append(best[1])
-        offset = best[2]
-        far = max(map(abs, offset)) > 8
-        axes.annotate(
-            names[i],
-            points[i],
-            xytext=offset,
-            textcoords="offset points",
-            ha="left" if offset[0] > 0 else "right" if offset[0] < 0 else "center",
-            va="center",
-            fontsize=_SIZE,
-            color=styles[names[i]].color,
-            parse_math=False,
-            arrowprops={"arrowstyle": "-", "color": MUTED, "linewidth": 0.5, "shrinkB": 3}
-            if far
-            else None,
+        others = [other for j, other in enumerate(taken) if j != i]
+        cost, offset, box = min(
+            _places(spots[i], _WIDE * len(names[i]), others, page), key=lambda place: place[0]
         )
+        if cost > 90:
+            continue
+        taken.append(box)
+        side = "left" if offset[0] > 0 else "right" if offset[0] < 0 else "center"
+        line = {"color": PAGE.muted, "shrinkB": 3} if max(map(abs, offset)) > 8 else None
+        _write(axes, names[i], points[i], offset, side, styles[names[i]], line)
+
+
+def _places(
+    spot: tuple[float, float], width: float, others: Sequence[_Box], page: _Box
+) -> Iterator[tuple[float, tuple[float, float], _Box]]:
+    """Yield what a name would cover at each place around its point, and where that is."""
+    x, y = spot
+    for distance, (across, up) in product((6, 9, 13, 17, 22, 30), _DIRECTIONS):
+        left = x + across * distance - (0 if across > 0 else width / (1 if across else 2))
+        bottom = y + up * distance - _HIGH / 2
+        box = _Box(left, bottom, left + width, bottom + _HIGH)
+        cost = 3 * sum(box.overlap(other) for other in others) + 50 * box.outside(page)
+        cost += 0.6 * distance + (2 if up and across else 0)
+        yield cost, (across * distance, up * distance), box
+
+
+def _write(
+    axes: Axes,
+    name: str,
+    point: tuple[float, float],
+    offset: tuple[float, float],
+    side: str,
+    style: Style,
+    line: dict[str, object] | None,
+) -> None:
+    """Write a name at some distance from its point, and tie it to that by a line."""
+    axes.annotate(
+        name,
+        point,
+        xytext=offset,
+        textcoords="offset points",
+        ha=side,
+        va="center",
+        fontsize=_SIZE,
+        color=style.color,
+        annotation_clip=False,
+        arrowprops=line and {"arrowstyle": "-", "linewidth": 0.5, **line},
+    )
 
 
 def at_line_ends(
@@ -94,31 +111,13 @@ def at_line_ends(
     The limits of the axes must be final, and the margin wide enough.
     """
     frame = axes.get_window_extent()
+    spots = [axes.transData.transform(end) for end in ends]
     order = sorted(range(len(ends)), key=lambda i: ends[i][1])
-    wanted = [float(axes.transData.transform(ends[i])[1]) for i in order]
-    heights = _apart(wanted, _HIGH, frame.y0, frame.y1)
-    for place, height in zip(order, heights, strict=True):
-        x, y = axes.transData.transform(ends[place])
-        axes.annotate(
-            names[place],
-            ends[place],
-            xytext=(frame.x1 - x + 11, height - y),
-            textcoords="offset points",
-            ha="left",
-            va="center",
-            fontsize=_SIZE,
-            color=styles[names[place]].color,
-            parse_math=False,
-            annotation_clip=False,
-            arrowprops={
-                "arrowstyle": "-",
-                "color": styles[names[place]].color,
-                "linewidth": 0.5,
-                "shrinkA": 1,
-                "shrinkB": 3,
-                "relpos": (0, 0.5),
-            },
-        )
+    heights = _apart([float(spots[i][1]) for i in order], _HIGH, frame.y0, frame.y1)
+    for i, height in zip(order, heights, strict=True):
+        style, (x, y) = styles[names[i]], spots[i]
+        line = {"color": style.color, "shrinkA": 1, "shrinkB": 3, "relpos": (0, 0.5)}
+        _write(axes, names[i], ends[i], (frame.x1 - x + 11, height - y), "left", style, line)
 
 
 def margin(names: Sequence[str]) -> float:

@@ -2,21 +2,21 @@
 
 from __future__ import annotations
 
-import statistics
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from interlace.experiments.measures import measure, protocol_label
+from interlace.experiments.reading import Cell, Setup
+from interlace.experiments.summaries import mean_costs
+from interlace.protocols.condition import CLEAN
 from interlace.report import plots
-from interlace.report.cells import CLEAN, Cell, Setup
 from interlace.report.confusion import Confusion, confusion
 from interlace.report.findings import Finding, finding
 from interlace.report.grids import Grid, by_data, grids, short_names
-from interlace.report.measures import measure, protocol_label
 from interlace.report.plots import Chart, Styles
 from interlace.report.results import Results
-from interlace.report.summaries import Summary
 from interlace.report.svg import styles
 
 _EXPLAINED = {
@@ -25,9 +25,9 @@ _EXPLAINED = {
     "few_shot": "Fitted on a few images of every class; scored on held-out images of all classes.",
     "cross_dataset": "Fitted on one data set (source); scored there and, with no further fit, on "
     "the others.",
-    "domain_generalization": "Fitted on one domain (source); scored there and on the same kind of "
-    "things in other looks.",
-    "robustness": "What a growing disturbance costs.",
+    "domain_generalization": "Fitted on one domain (source); scored there and on the same classes "
+    "in other visual domains.",
+    "robustness": "Accuracy under increasing corruption.",
     "ucdr": "Images of unseen classes from an unseen domain ask; another domain is searched.",
     "uccdr": "Images of unseen classes from a training domain ask; another domain is searched.",
     "udcdr": "Images of training classes from an unseen domain ask; another domain is searched.",
@@ -37,10 +37,14 @@ _EXPLAINED = {
     "beside the unseen ones.",
 }
 _COSTS = (
-    ("parameters", "trained parameters"),
+    ("parameters", "trainable parameters"),
     ("fit_cpu", "CPU seconds of a fit"),
     ("peak_memory", "peak memory, bytes"),
 )
+
+
+#: Tables with their name.
+NamedGrids = list[tuple[str, list[Grid]]]
 
 
 @dataclass(slots=True)
@@ -48,34 +52,34 @@ class Section:
     """One protocol of one setup.
 
     Attributes:
-        anchor: Its id on the page.
-        title: Its heading.
-        explained: What the protocol does.
-        setup: Name of the setup where there are several.
-        finding: What its first table says.
-        more: What the other tables say, by their title.
-        tables: Headline tables.
-        by_data: Tables with a column per data set.
-        per_data: Tables of each data set, by its name.
-        others: Headline tables of the other measures, by their name.
-        curves: Charts that need the legend of methods.
-        charts: Charts of base against novel.
-        gains: Charts of what each method gained over the baseline.
-        costs: Charts of cost against quality.
-        cost_rows: The costs of each method.
-        confusions: What the best method confuses, where cells tell.
+        anchor: its id on the page.
+        title: its heading.
+        explained: what the protocol does.
+        setup: name of the setup where there are several.
+        tables: headline tables.
+        by_data: tables with a column per data set.
+        per_data: tables of each data set, by its name.
+        others: headline tables of the other measures, by their name.
+        finding: what its first table says.
+        more: what the other tables say, by their title.
+        curves: charts that need the legend of methods.
+        charts: charts of base against novel.
+        gains: charts of what each method gained over the baseline.
+        costs: charts of cost against quality.
+        cost_rows: the costs of each method.
+        confusions: what the best method confuses, where cells tell.
     """
 
     anchor: str
     title: str
     explained: str
     setup: str
+    tables: list[Grid]
+    by_data: list[Grid]
+    per_data: NamedGrids
+    others: NamedGrids
     finding: Finding | None = None
     more: list[tuple[str, Finding]] = field(default_factory=list)
-    tables: list[Grid] = field(default_factory=list)
-    by_data: list[Grid] = field(default_factory=list)
-    per_data: list[tuple[str, list[Grid]]] = field(default_factory=list)
-    others: list[tuple[str, list[Grid]]] = field(default_factory=list)
     curves: list[Chart] = field(default_factory=list)
     charts: list[Chart] = field(default_factory=list)
     gains: list[Chart] = field(default_factory=list)
@@ -86,11 +90,8 @@ class Section:
 
 def sections(results: Results, looks: Styles) -> list[Section]:
     """Build the sections: each protocol of each setup."""
-    found: list[Section] = []
-    for setup in results.setups:
-        for protocol in results.protocols(setup):
-            found.append(_section(results, setup, protocol, looks, f"section-{len(found) + 1}"))
-    return found
+    both = [(setup, p) for setup in results.setups for p in results.protocols(setup)]
+    return [_section(results, *one, looks, f"section-{i}") for i, one in enumerate(both, 1)]
 
 
 def method_styles(results: Results) -> Styles:
@@ -100,70 +101,55 @@ def method_styles(results: Results) -> Styles:
 
 
 def _section(results: Results, setup: Setup, protocol: str, looks: Styles, anchor: str) -> Section:
-    keys = results.measures(setup, protocol)
-    tables = grids(results, setup, protocol, keys[0])
+    main, *others = results.measures(setup, protocol)
+    sets = sorted({s.data[0] for s in results.summaries(main, protocol=protocol, setup=setup)})
+    names = short_names(sets) if len(sets) > 1 else {}
     made = Section(
         anchor=anchor,
         title=protocol_label(protocol),
         explained=_EXPLAINED.get(protocol, ""),
         setup=results.setup_label(setup) if len(results.setups) > 1 else "",
-        finding=finding(tables[0]) if tables else None,
-        more=[(t.title, said) for t in tables[1:] if (said := finding(t)) is not None],
-        tables=tables,
-        by_data=by_data(results, setup, protocol, keys[0]),
+        tables=grids(results, setup, protocol, main),
+        by_data=by_data(results, setup, protocol, main),
+        per_data=[(n, grids(results, setup, protocol, main, data)) for data, n in names.items()],
+        others=[(measure(key).label, grids(results, setup, protocol, key)) for key in others],
     )
-    found = results.summaries(keys[0], protocol=protocol, setup=setup)
-    sets = sorted({s.data[0] for s in found})
-    if len(sets) > 1:
-        names = short_names(sets)
-        for data in sets:
-            own = grids(results, setup, protocol, keys[0], data)
-            made.per_data.append((names[data], own))
-    made.others = [(measure(key).label, grids(results, setup, protocol, key)) for key in keys[1:]]
-    _draw(made, found, looks)
-    cells = [c for c in results.done if c.setup == setup and c.protocol == protocol]
-    if tables:
-        _draw_costs(made, cells, tables[-1], looks)
-        made.confusions = _confusions(cells, tables[-1])
+    if made.tables:
+        first, *rest = made.tables
+        made.finding = finding(first)
+        made.more = [(t.title, said) for t in rest if (said := finding(t)) is not None]
+        cells = [c for c in results.done if (c.setup, c.protocol) == (setup, protocol)]
+        _draw(made, f"{measure(main).label}, %", looks)
+        _draw_costs(made, cells, made.tables[-1], looks)
+        made.gains = _gains((made.by_data or made.tables)[-1])
+        made.confusions = _confusions(cells, made.tables[-1])
     return made
 
 
-def _draw(made: Section, found: Sequence[Summary], looks: Styles) -> None:
-    """Draws what the tables of a section call for."""
-    quality = f"{measure(found[0].measure).label}, %" if found else ""
+def _draw(made: Section, quality: str, looks: Styles) -> None:
+    """Draw what the tables of a section call for."""
     for name, tables in [("", made.tables), *made.per_data]:
         for grid in tables:
-            panels = [next(iter(column.cells.values())).panel for column in grid.columns]
-            targets = {s.target for column in grid.columns for s in column.cells.values()}
-            title = name or grid.title
-            chart = None
+            firsts = [next(iter(column.cells.values())) for column in grid.columns]
+            panels = [first.panel for first in firsts]
+            title = name or ("average over data sets" if made.per_data else grid.title)
             if len({panel.condition for panel in panels}) > 1:
-                places = [
-                    p.condition.severity if p.condition.kind != CLEAN else 0.0 for p in panels
-                ]
+                severities = [p.condition.severity * (p.condition != CLEAN) for p in panels]
+                label = f"severity of {panels[-1].condition.kind.replace('_', ' ')}"
                 title = f"{grid.title}: {name}" if name else grid.title
-                kind = panels[-1].condition.kind.replace("_", " ")
-                chart = _curve(grid, places, looks, title, f"severity of {kind}", quality)
+                made.curves += _curve(grid, severities, looks, title, label, quality)
             elif len({panel.shots for panel in panels}) > 1:
-                places = [float(panel.shots) for panel in panels]
-                title = name or ("average over data sets" if made.per_data else grid.title)
-                chart = _curve(grid, places, looks, title, "shots per class", quality, True)
-            elif {"base", "novel"} <= targets:
-                by_target = {
-                    next(iter(column.cells.values())).target: column.cells
-                    for column in grid.columns
-                }
-                where = name or ("average over data sets" if made.per_data else grid.title)
-                chart = plots.base_and_novel(
-                    by_target["base"], by_target["novel"], looks, title=where
-                )
-                if chart is not None:
-                    made.charts.append(chart)
-                continue
-            if chart is not None:
-                made.curves.append(chart)
-    for grid in made.by_data[-1:] or made.tables[-1:]:
-        made.gains = _gains(grid)
+                shots = [float(panel.shots) for panel in panels]
+                made.curves += _curve(grid, shots, looks, title, "shots per class", quality, True)
+            else:
+                columns = {f.target: c.cells for f, c in zip(firsts, grid.columns, strict=True)}
+                base, novel = columns.get("base", {}), columns.get("novel", {})
+                made.charts += _kept(plots.base_and_novel(base, novel, looks, title=title))
+
+
+def _kept(*charts: Chart | None) -> list[Chart]:
+    """Leave out charts that have nothing to show."""
+    return [chart for chart in charts if chart is not None]
 
 
 def _curve(
@@ -174,11 +160,10 @@ def _curve(
     x_label: str,
     quality: str,
     doubling: bool = False,
-) -> Chart | None:
+) -> list[Chart]:
     columns = list(zip(places, (column.cells for column in grid.columns), strict=True))
-    return plots.curves(
-        columns, looks, title=title, x_label=x_label, y_label=quality, doubling=doubling
-    )
+    labels = {"title": title, "x_label": x_label, "y_label": quality}
+    return _kept(plots.curves(columns, looks, **labels, doubling=doubling))
 
 
 def _gains(grid: Grid) -> list[Chart]:
@@ -192,25 +177,17 @@ def _gains(grid: Grid) -> list[Chart]:
     if not ends:
         return []
     limit = 1.25 * (max(ends) or 0.01)
-    charts = [
-        plots.gains(
-            column.cells, grid.rows, title=column.label, baseline=grid.baseline, limit=limit
+    return _kept(
+        *(
+            plots.gains(c.cells, grid.rows, title=c.label, baseline=grid.baseline, limit=limit)
+            for c in grid.columns
         )
-        for column in grid.columns
-    ]
-    return [chart for chart in charts if chart is not None]
+    )
 
 
 def _draw_costs(made: Section, cells: Sequence[Cell], grid: Grid, looks: Styles) -> None:
-    spent: dict[str, dict[str, list[float]]] = defaultdict(lambda: defaultdict(list))
     panel = next(iter(grid.main.cells.values())).panel
-    for cell in cells:
-        if (cell.shots, cell.condition) == (panel.shots, panel.condition):
-            values = {"parameters": cell.record.get("parameters"), **cell.part("seconds")}
-            for name, value in (values | {"peak_memory": cell.record.get("peak_memory")}).items():
-                if isinstance(value, int | float):
-                    spent[cell.method][name].append(float(value))
-    means = {m: {name: statistics.fmean(v) for name, v in own.items()} for m, own in spent.items()}
+    means = mean_costs(c for c in cells if (c.shots, c.condition) == (panel.shots, panel.condition))
     order = [method for method in grid.rows if method in means]
     made.cost_rows = [(method, means[method]) for method in order]
     what = f"{grid.main.label}, %"
@@ -218,47 +195,44 @@ def _draw_costs(made: Section, cells: Sequence[Cell], grid: Grid, looks: Styles)
         what = f"{measure(grid.measure).label} ({grid.main.label}), %"
     for name, label in _COSTS:
         costs = {method: own[name] for method, own in means.items() if name in own}
-        chart = plots.cost(costs, grid.main.cells, looks, title=label, x_label=label, y_label=what)
-        if chart is not None:
-            made.costs.append(chart)
+        labels = {"title": label, "x_label": label, "y_label": what}
+        made.costs += _kept(plots.cost(costs, grid.main.cells, looks, **labels))
 
 
 def _confusions(cells: Sequence[Cell], grid: Grid) -> list[Confusion]:
-    """Of the best method that has details, on each data set and target."""
+    """Return what the best method that has details confuses, on each data set and target."""
     groups: dict[tuple[str, str], dict[str, list[Cell]]] = defaultdict(lambda: defaultdict(list))
     shots = max((cell.shots for cell in cells), default=0)
     for cell in cells:
-        if cell.shots == shots and cell.condition.kind == CLEAN:
+        if cell.shots == shots and cell.condition.kind == CLEAN.kind:
             for target, values in cell.part("metrics").items():
                 if isinstance(values, dict) and values.get("details"):
                     groups[cell.data, target][cell.method].append(cell)
     found = []
-    for (_, target), methods in sorted(groups.items()):
-        order = [method for method in grid.rows if method in methods] or sorted(methods)
-        made = confusion(methods[order[0]], target)
-        if made is not None:
-            found.append(made)
-    return found
+    for (_, target), own in sorted(groups.items()):
+        best = next((method for method in grid.rows if method in own), min(own))
+        found.append(confusion(own[best], target))
+    return [one for one in found if one is not None]
 
 
 def configuration(results: Results) -> dict[str, Any]:
     """Collect how the cells came to be: settings, shots, versions, machines, commits."""
-    runs: dict[tuple[str, str], dict[str, Any]] = {}
+    runs: dict[str, dict[str, set[str]]] = defaultdict(lambda: defaultdict(set))
     splits: dict[tuple[str, int], dict[int, str]] = defaultdict(dict)
     for cell in results.done:
-        run, condition = cell.part("run"), cell.condition
+        run, kind = cell.part("run"), cell.condition.kind
         settings = {**(run.get("arguments") or {}), **(run.get("train") or {})}
         settings |= {"preset": run.get("preset")}
         if cell.record.get("tuned"):
             settings["published values of"] = cell.record["tuned"]
         text = ", ".join(f"{name}={_shown(value)}" for name, value in settings.items())
-        entry = runs.setdefault((cell.method, text), {"data": {}, "settings": settings})
-        entry["data"][cell.data] = None
-        name = cell.data if condition.kind == CLEAN else f"{cell.data}, {condition.kind}"
+        runs[cell.method][text].add(cell.data)
+        name = cell.data if kind == CLEAN.kind else f"{cell.data}, {kind}"
         splits[name, cell.shots][cell.seed] = cell.split_hash
-    methods: dict[str, list[dict[str, Any]]] = defaultdict(list)
-    for (method, text), entry in sorted(runs.items()):
-        methods[method].append({"text": text, "data": sorted(entry["data"])})
+    methods = {
+        method: [{"text": text, "data": sorted(data)} for text, data in sorted(own.items())]
+        for method, own in sorted(runs.items())
+    }
     facts = {
         "models": _distinct(
             f"{c.setup.model}, weights {c.setup.fingerprint or 'unknown'}" for c in results.done
@@ -268,7 +242,7 @@ def configuration(results: Results) -> dict[str, Any]:
         "commits": _distinct(_commit(c) for c in results.done),
         "dates": _dates(results.done),
     }
-    return {"methods": dict(methods), "splits": sorted(splits.items()), "facts": facts}
+    return {"methods": methods, "splits": sorted(splits.items()), "facts": facts}
 
 
 def _commit(cell: Cell) -> str:

@@ -5,32 +5,29 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import product
 
 from markupsafe import Markup
 from matplotlib.axes import Axes
 from matplotlib.ticker import FixedLocator, FuncFormatter, MaxNLocator
 
+from interlace.evaluation.statistics import harmonic_mean
+from interlace.experiments.summaries import Summary
 from interlace.report import labels
 from interlace.report.axes import (
-    amount,
-    draw_cross,
-    draw_marker,
+    draw_point,
     limits,
     name_axes,
     new_axes,
     percent_axis,
     signed_tick,
-    span,
     y_percent,
 )
-from interlace.report.measures import percent, points
-from interlace.report.summaries import Summary
+from interlace.report.numbers import percent, points, short_amount
 from interlace.report.svg import (
     BETTER,
     FONT,
-    INK,
-    MUTED,
-    RULE,
+    PAGE,
     WORSE,
     Style,
     to_svg,
@@ -44,9 +41,9 @@ class Chart:
     """A chart with what stands around it.
 
     Attributes:
-        svg: The drawing.
-        title: What it shows.
-        caption: How to read it.
+        svg: the drawing.
+        title: what it shows.
+        caption: how to read it.
     """
 
     svg: Markup
@@ -63,15 +60,15 @@ def curves(
     y_label: str,
     doubling: bool = False,
 ) -> Chart | None:
-    """Draws a line per method with its 95 % band, over shots or severities.
+    """Draw a line per method with its 95 % band, over shots or severities.
 
     Args:
-        columns: Places on the x axis with a summary by method.
-        styles: How methods are told apart.
-        title: Title of the chart.
-        x_label: What the x axis is.
-        y_label: What the y axis is.
-        doubling: Whether the x axis counts doublings.
+        columns: places on the x axis with a summary by method.
+        styles: how methods are drawn.
+        title: title of the chart.
+        x_label: what the x axis is.
+        y_label: what the y axis is.
+        doubling: whether the x axis counts doublings.
     """
     methods = [m for m in styles if sum(m in cells for _, cells in columns) > 1]
     if not methods:
@@ -89,22 +86,13 @@ def curves(
         style = styles[method]
         low, high = ([m + k * h for m, h in zip(means, halves, strict=True)] for k in (-1, 1))
         axes.fill_between(xs, low, high, color=style.color, alpha=0.11, linewidth=0)
-        axes.plot(
-            xs,
-            means,
-            color=style.color,
-            linestyle=style.line,
-            linewidth=1.4,
-            marker=style.marker,
-            markersize=4.6,
-            markerfacecolor=style.face,
-            markeredgecolor=style.color,
-            markeredgewidth=1,
-        )
+        marks = style.marks(4.6, 1)
+        axes.plot(xs, means, color=style.color, linestyle=style.line, linewidth=1.4, **marks)
         ends.append((xs[-1], means[-1]))
     ticks = [math.log2(x) if doubling else x for x, _ in columns]
     axes.set_xticks(ticks, [f"{x:g}" for x, _ in columns])
-    axes.set_xlim(min(ticks) - 0.04 * span(ticks), max(ticks) + 0.04 * span(ticks))
+    room = 0.04 * ((max(ticks) - min(ticks)) or 1.0)
+    axes.set_xlim(min(ticks) - room, max(ticks) + room)
     y_percent(axes)
     name_axes(axes, x_label, y_label)
     labels.at_line_ends(axes, ends, methods, styles)
@@ -117,7 +105,7 @@ def curves(
 def base_and_novel(
     base: Mapping[str, Summary], novel: Mapping[str, Summary], styles: Styles, *, title: str
 ) -> Chart | None:
-    """Draws base against novel accuracy with lines of equal HM."""
+    """Draw base against novel accuracy with lines of equal HM."""
     methods = [m for m in styles if m in base and m in novel]
     if len(methods) < 2:
         return None
@@ -131,13 +119,9 @@ def base_and_novel(
     axes.set_xlim(left, right)
     axes.set_ylim(bottom, top)
     _equal_hm(axes, (left, right), (bottom, top))
-    for i, method in enumerate(methods):
-        draw_cross(axes, xs[i], ys[i], x_errors[i], y_errors[i], styles[method])
-        draw_marker(axes, xs[i], ys[i], styles[method])
     percent_axis(axes.xaxis)
-    percent_axis(axes.yaxis)
+    _draw_points(axes, methods, styles, xs, ys, x_errors, y_errors)
     name_axes(axes, "base accuracy, %", "novel accuracy, %")
-    labels.beside_points(axes, list(zip(xs, ys, strict=True)), methods, styles)
     said = ", ".join(
         f"{m} {percent(x)} and {percent(y)}" for m, x, y in zip(methods, xs, ys, strict=True)
     )
@@ -147,14 +131,14 @@ def base_and_novel(
 def gains(
     cells: Mapping[str, Summary], order: Sequence[str], *, title: str, baseline: str, limit: float
 ) -> Chart | None:
-    """Draws the difference of each method to the baseline as a bar with its 95 % interval.
+    """Draw the difference of each method to the baseline as a bar with its 95 % interval.
 
     Args:
-        cells: Summaries by method.
-        order: Methods from top to bottom.
-        title: Title of the chart.
-        baseline: The method compared to.
-        limit: Reach of the x axis on both sides, so that charts side by side compare.
+        cells: summaries by method.
+        order: methods from top to bottom.
+        title: title of the chart.
+        baseline: the method compared to.
+        limit: reach of the x axis on both sides, so that charts side by side compare.
     """
     found = []
     for method in order:
@@ -166,7 +150,8 @@ def gains(
         46 + 17 * len(found), left=labels.margin([m for m, _, _ in found]), right=34
     )
     places = range(len(found))
-    colors = [{"better": BETTER, "worse": WORSE}.get(verdict, MUTED) for _, _, verdict in found]
+    hues = {"better": BETTER, "worse": WORSE, "": PAGE.muted}
+    colors = [hues[verdict] for _, _, verdict in found]
     axes.barh(
         places,
         [gain.mean for _, gain, _ in found],
@@ -188,11 +173,11 @@ def gains(
             transform=axes.get_yaxis_transform(),
             va="center",
             fontsize=FONT - 0.5,
-            color=INK,
+            color=PAGE.ink,
         )
-    axes.plot(xs, ys, color=INK, linewidth=1)
-    axes.axvline(0, color=INK, linewidth=0.9)
-    axes.set_yticks(list(places), [m for m, _, _ in found], parse_math=False)
+    axes.plot(xs, ys, color=PAGE.ink, linewidth=1)
+    axes.axvline(0, color=PAGE.ink, linewidth=0.9)
+    axes.set_yticks(list(places), [m for m, _, _ in found])
     axes.set_ylim(len(found) - 0.4, -0.6)
     axes.set_xlim(-limit, limit)
     axes.xaxis.set_major_locator(MaxNLocator(5, steps=[1, 2, 5, 10]))
@@ -212,7 +197,7 @@ def cost(
     x_label: str,
     y_label: str,
 ) -> Chart | None:
-    """Draws quality over the decades of a cost; a cost of nothing has a place of its own."""
+    """Draw quality over the decades of a cost; a cost of nothing has a place of its own."""
     methods = [m for m in styles if m in costs and m in quality]
     spent = [costs[m] for m in methods if costs[m] > 0]
     if len(methods) < 2 or not spent:
@@ -226,29 +211,39 @@ def cost(
     ys = [quality[m].mean for m in methods]
     errors = [quality[m].interval.half_width or 0.0 for m in methods]
     ticks = list(range(low, high + 1))
-    names = [amount(10.0**tick) for tick in ticks]
+    names = [short_amount(10.0**tick) for tick in ticks]
     if free in xs:
         ticks, names = [free, *ticks], ["0", *names]
-        axes.axvline(low - 0.35, color=RULE, linewidth=0.8, linestyle=(0, (2, 2)))
+        axes.axvline(low - 0.35, color=PAGE.rule, linewidth=0.8, linestyle=(0, (2, 2)))
     axes.xaxis.set_major_locator(FixedLocator(ticks))
     axes.set_xticklabels(names)
     axes.set_xlim(min(ticks) - 0.25, high + 0.1)
     axes.set_ylim(*limits(ys, errors))
-    for i, method in enumerate(methods):
-        draw_cross(axes, xs[i], ys[i], 0.0, errors[i], styles[method])
-        draw_marker(axes, xs[i], ys[i], styles[method])
-    percent_axis(axes.yaxis)
+    _draw_points(axes, methods, styles, xs, ys, [0.0] * len(xs), errors)
     name_axes(axes, x_label, y_label)
-    labels.beside_points(axes, list(zip(xs, ys, strict=True)), methods, styles)
-    said = ", ".join(f"{m} {amount(costs[m])}, {percent(quality[m].mean)}" for m in methods)
+    said = ", ".join(f"{m} {short_amount(costs[m])}, {percent(quality[m].mean)}" for m in methods)
     return Chart(to_svg(figure, f"{title}; {x_label} and {y_label}: {said}."), title)
 
 
+def _draw_points(
+    axes: Axes,
+    methods: Sequence[str],
+    styles: Styles,
+    xs: Sequence[float],
+    ys: Sequence[float],
+    x_errors: Sequence[float],
+    y_errors: Sequence[float],
+) -> None:
+    """Draw each method with its error bars and its name; the y axis is in percent."""
+    for method, x, y, across, up in zip(methods, xs, ys, x_errors, y_errors, strict=True):
+        draw_point(axes, x, y, across, up, styles[method])
+    percent_axis(axes.yaxis)
+    labels.beside_points(axes, list(zip(xs, ys, strict=True)), methods, styles)
+
+
 def _equal_hm(axes: Axes, x: tuple[float, float], y: tuple[float, float]) -> None:
-    """Draws lines novel = hm * base / (2 * base - hm) and names them where they leave the axes."""
-    corners = [
-        2 * b * n / (b + n) for b, n in (*zip(x, y, strict=True), (x[0], y[1]), (x[1], y[0]))
-    ]
+    """Draw lines novel = hm * base / (2 * base - hm) and names them where they leave the axes."""
+    corners = [harmonic_mean(b, n) for b, n in product(x, y)]
     low, high = min(corners), max(corners)
     step = next(s for s in (0.005, 0.01, 0.02, 0.05, 0.1, 0.2) if (high - low) / s <= 7)
     for number in range(math.ceil(low / step), math.floor(high / step) + 1):
@@ -258,7 +253,7 @@ def _equal_hm(axes: Axes, x: tuple[float, float], y: tuple[float, float]) -> Non
         inside = [(b, n) for b, n in line if y[0] <= n <= y[1]]
         if len(inside) < 4:
             continue
-        axes.plot(*zip(*inside, strict=True), color=MUTED, linewidth=0.5, alpha=0.7)
+        axes.plot(*zip(*inside, strict=True), color=PAGE.muted, linewidth=0.5, alpha=0.7)
         end = inside[-1]
         axes.annotate(
             f"HM {100 * hm:.6g}",
@@ -268,5 +263,5 @@ def _equal_hm(axes: Axes, x: tuple[float, float], y: tuple[float, float]) -> Non
             ha="right",
             va="bottom",
             fontsize=FONT - 2,
-            color=MUTED,
+            color=PAGE.muted,
         )

@@ -11,42 +11,37 @@ from pathlib import Path
 from typing import Any
 
 from interlace.errors import InterlaceError
-from interlace.report.cells import Cell, FoundCells, Setup, parse_cell, read_cells
-from interlace.report.measures import measure_order, protocol_order
-from interlace.report.notices import Notice, notices
-from interlace.report.summaries import Panel, Summary, summarize
-
-BASELINE = "zero_shot"
+from interlace.experiments.measures import measure_order, protocol_order
+from interlace.experiments.reading import Cell, FoundCells, Setup, parse_cell, read_cells
+from interlace.experiments.summaries import BASELINE, Summary, summarize
 
 
 class Results:
     """Cells and their summaries against one baseline.
 
     Attributes:
-        cells: All cells; methods that were run with several settings have them in their name.
-        baseline: The method that others are compared to.
-        skipped: Files that hold no cell.
-        damaged: Files that claim to hold cells and do not, and what could not be read.
-        replaced: How many cells were left out for a newer one.
-        renamed: Methods that had to be told apart by their settings.
+        cells: all cells; methods that were run with several settings have them in their name.
+        baseline: the method that others are compared to.
+        skipped: files that hold no cell.
+        damaged: files that claim to hold cells and do not, and what could not be read.
+        replaced: how many cells were left out for a newer one.
+        renamed: methods whose name now says their settings, which differ.
     """
 
     def __init__(self, found: FoundCells, baseline: str | None = None) -> None:
         """Take what was read.
 
         Raises:
-            InterlaceError: The baseline that was asked for has no cell.
+            InterlaceError: the baseline that was asked for has no cell.
         """
         told_apart, self.renamed = _told_apart(_with_fingerprint(found.cells))
         self.cells, n_equal = _one_per_seed(told_apart)
         self.skipped, self.replaced = found.skipped, found.replaced + n_equal
         self.damaged = found.damaged
-        methods = {cell.method for cell in self.cells}
-        if baseline is not None and baseline not in methods:
-            raise InterlaceError(
-                f"baseline '{baseline}' has no cell: there are {', '.join(sorted(methods))}"
-            )
         self.baseline = baseline or BASELINE
+        if baseline is not None and baseline not in self.methods:
+            there = ", ".join(sorted(self.methods))
+            raise InterlaceError(f"baseline '{baseline}' has no cell: there are {there}")
 
     @cached_property
     def setups(self) -> list[Setup]:
@@ -104,11 +99,6 @@ class Results:
         found = {cell.protocol for cell in self.done if cell.setup == setup}
         return sorted(found, key=protocol_order)
 
-    def panels(self, setup: Setup, protocol: str) -> list[Panel]:
-        """Panels of a protocol, by shots and condition."""
-        found = {s.panel for s in self.summaries(protocol=protocol, setup=setup)}
-        return sorted(found, key=lambda panel: (panel.shots, panel.condition))
-
     def measures(self, setup: Setup, protocol: str) -> list[str]:
         """Measures of a protocol; the first is the headline.
 
@@ -119,17 +109,8 @@ class Results:
         names = (name for cell in cells for own in cell.values.values() for name in own)
         return sorted((n for n in dict.fromkeys(names) if n in found), key=measure_order)
 
-    def against(self, baseline: str) -> Results:
-        """Return the same cells compared to another method."""
-        other = Results(FoundCells((), (), 0))
-        other.cells, other.renamed = self.cells, self.renamed
-        other.skipped, other.replaced = self.skipped, self.replaced
-        other.damaged = self.damaged
-        other.baseline = baseline
-        return other
-
     def setup_label(self, setup: Setup) -> str:
-        """Names a setup for people: the model, and what tells it from the other setups."""
+        """Name a setup for people: the model, and what tells it from the other setups."""
         parts = [setup.model]
         others = [o for o in self.setups if o != setup and o.model == setup.model]
         if any(o.fingerprint != setup.fingerprint for o in others):
@@ -142,20 +123,16 @@ class Results:
             parts.append(f"template “{setup.template}”")
         return ", ".join(parts)
 
-    def notices(self) -> list[Notice]:
-        """List what a reader must know before believing the numbers."""
-        return notices(self)
-
 
 def load_cells(paths: Iterable[Path | str] | Path | str, baseline: str | None = None) -> Results:
     """Read the cells of files and folders, which are searched for ``*.json`` at any depth.
 
     Args:
-        paths: One or several.
-        baseline: The method that others are compared to; ``zero_shot`` where it is not said.
+        paths: one or several.
+        baseline: the method that others are compared to; ``zero_shot`` where it is not said.
 
     Raises:
-        InterlaceError: A path does not exist, there is no cell, or none of the baseline.
+        InterlaceError: a path does not exist, there is no cell, or none of the baseline.
     """
     places = [paths] if isinstance(paths, str | Path) else paths
     return Results(read_cells(places), baseline)
@@ -165,13 +142,18 @@ def results_of(records: Iterable[Mapping[str, Any]], baseline: str | None = None
     """Take the records of cells that are at hand.
 
     Args:
-        records: As ``interlace.experiments.run_cell`` gives them.
-        baseline: As for ``load_cells``.
+        records: as ``interlace.experiments.run_cell`` gives them.
+        baseline: as for ``load_cells``.
 
     Raises:
-        InterlaceError: One is no record of a cell.
+        InterlaceError: one is no record of a cell.
     """
-    return Results(FoundCells(tuple(map(parse_cell, records)), (), 0), baseline)
+    return results_from(map(parse_cell, records), baseline)
+
+
+def results_from(cells: Iterable[Cell], baseline: str | None = None) -> Results:
+    """Take cells that are at hand; as :func:`load_cells`."""
+    return Results(FoundCells(tuple(cells)), baseline)
 
 
 def _cell_order(cell: Cell) -> tuple[Any, ...]:
@@ -201,12 +183,12 @@ def _with_fingerprint(cells: Sequence[Cell]) -> list[Cell]:
 
 
 def _told_apart(cells: Sequence[Cell]) -> tuple[list[Cell], list[str]]:
-    """Names a method's settings where cells that would be averaged differ in them."""
+    """Name a method's settings where cells that would be averaged differ in them."""
     groups: dict[tuple[Any, ...], list[Cell]] = defaultdict(list)
     for cell in cells:
         if cell.done:
-            key = (cell.setup, cell.protocol, cell.data, cell.shots, cell.condition, cell.method)
-            groups[key].append(cell)
+            *group, _ = _cell_order(cell)
+            groups[tuple(group)].append(cell)
     names: dict[str, str] = {}
     renamed = set()
     for own in groups.values():
@@ -220,18 +202,13 @@ def _told_apart(cells: Sequence[Cell]) -> tuple[list[Cell], list[str]]:
             said = ", ".join(f"{name}={runs[cell.id].get(name)}" for name in apart)
             names[cell.id] = f"{cell.method} ({said})"
             renamed.add(cell.method)
-    return (
-        [replace(cell, method=names.get(cell.id, cell.method)) for cell in cells],
-        sorted(renamed),
-    )
+    return [replace(c, method=names.get(c.id, c.method)) for c in cells], sorted(renamed)
 
 
 def _settings(cell: Cell) -> dict[str, Any]:
     """Return what a method was really run with.
 
-    How a method that trains nothing would train is nothing.
-
-    What is only about where it ran does not count.
+    How a method would train that trains nothing does not count, nor what is about where it ran.
     """
     run = cell.part("run")
     train = dict(run.get("train") or {})
@@ -243,7 +220,7 @@ def _settings(cell: Cell) -> dict[str, Any]:
 
 
 def _one_per_seed(cells: Sequence[Cell]) -> tuple[list[Cell], int]:
-    """Leaves out older cells that differ from a newer one in nothing but their id."""
+    """Leave out older cells that differ from a newer one in nothing but their id."""
     newest: dict[tuple[Any, ...], Cell] = {}
     for cell in sorted(cells, key=lambda cell: (cell.done, cell.date)):
         targets = tuple(sorted(map(str, cell.part("spec").get("targets") or ())))

@@ -4,30 +4,29 @@ from __future__ import annotations
 
 import io
 import re
-import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
-import matplotlib
 import numpy as np
 from markupsafe import Markup, escape
+from matplotlib import rc_context
 from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.figure import Figure
 from matplotlib.markers import MarkerStyle
-from matplotlib.text import Text
 
-from interlace._util.text import printable
+from interlace.evaluation.plots.drawing import Palette, as_written, plain_texts
 
 #: Width of every chart in its own units: about the pixels of a phone, so that text stays readable.
 WIDTH = 344
 FONT = 9.5
 
 # placeholders in the drawing; the page gives each role a value for light and for dark
-INK, MUTED, RULE, PAPER, BETTER, WORSE = (f"#01000{i}" for i in range(1, 7))
-_ROLES = {INK: "ink", MUTED: "muted", RULE: "rule", PAPER: "paper", BETTER: "up", WORSE: "down"}
+PAGE = Palette(*(f"#01000{i}" for i in range(1, 5)))
+BETTER, WORSE = "#010005", "#010006"
+_ROLES = {f"#01000{i}": n for i, n in enumerate("ink muted rule paper up down".split(), 1)}
 _HUES = 6
 _METHOD_COLORS = [f"#0200{i:02x}" for i in range(_HUES)]
-_SHADES = [f"#0300{i:02x}" for i in range(101)]
 _MARKERS = "osD^vPX<>phd*"
 _LINES = ("solid", (0, (5, 1.5)), (0, (1.5, 1.2)))
 _SWATCH = (30, 12)
@@ -36,7 +35,7 @@ _PREFIX = "@chart-"
 
 @dataclass(frozen=True, slots=True)
 class Style:
-    """How a method is told apart: by colour, marker, filling and line at once."""
+    """How a method is drawn: by colour, marker, filling and line at once."""
 
     color: str
     marker: str
@@ -46,12 +45,22 @@ class Style:
     @property
     def face(self) -> str:
         """The colour that fills the marker."""
-        return self.color if self.filled else PAPER
+        return self.color if self.filled else PAGE.paper
+
+    def marks(self, size: float, edge: float) -> dict[str, Any]:
+        """Return the marker as matplotlib's lines take it."""
+        return {
+            "marker": self.marker,
+            "markersize": size,
+            "markerfacecolor": self.face,
+            "markeredgecolor": self.color,
+            "markeredgewidth": edge,
+        }
 
 
 def styles(methods: Sequence[str], baseline: str) -> dict[str, Style]:
     """Return each method a style of its own; the baseline is drawn in the colour of text."""
-    found = {baseline: Style(MUTED, "o", False, (0, (2, 2)))}
+    found = {baseline: Style(PAGE.muted, "o", False, (0, (2, 2)))}
     for i, method in enumerate(name for name in methods if name != baseline):
         found[method] = Style(
             _METHOD_COLORS[i % _HUES],
@@ -64,7 +73,7 @@ def styles(methods: Sequence[str], baseline: str) -> dict[str, Style]:
 
 def shade(share: float) -> str:
     """Return a tint of the page's accent colour, from none at 0 to all of it at 1."""
-    return _SHADES[round(100 * min(max(share, 0.0), 1.0))]
+    return f"#0300{round(100 * min(max(share, 0.0), 1.0)):02x}"
 
 
 def new_figure(height: float, width: float = WIDTH) -> Figure:
@@ -82,20 +91,12 @@ def to_svg(figure: Figure, label: str) -> Markup:
     outside. Its ids are its own once ``with_number`` has been called.
 
     Args:
-        figure: What is drawn.
-        label: Text alternative.
+        figure: what is drawn.
+        label: text alternative.
     """
     stream = io.StringIO()
-    for words in figure.findobj(Text):
-        if isinstance(words, Text):  # a name is no formula
-            words.set_parse_math(False)
-            words.set_text(printable(words.get_text(), keep="\n"))
-    with (
-        matplotlib.rc_context({"svg.fonttype": "none", "svg.hashsalt": "interlace"}),
-        matplotlib.rc_context({"text.parse_math": False}),
-        warnings.catch_warnings(),
-    ):
-        warnings.filterwarnings("ignore", message="Glyph .* missing from font")  # browsers have it
+    plain_texts(figure)
+    with as_written(), rc_context({"svg.fonttype": "none", "svg.hashsalt": "interlace"}):
         figure.savefig(stream, format="svg", transparent=True, metadata={"Date": None})
     text = stream.getvalue()
     text = text[text.index("<svg") :]
@@ -126,7 +127,7 @@ def with_number(svg: Markup, number: int) -> Markup:
 
 
 def swatch(style: Style) -> Markup:
-    """Draws the line and marker of a method for a legend."""
+    """Draw the line and marker of a method for a legend."""
     width, height = _SWATCH
     marker = MarkerStyle(style.marker)
     path = marker.get_path().transformed(marker.get_transform())

@@ -1,25 +1,26 @@
-"""Results as text: Markdown, CSV, LaTeX, and tables for a terminal."""
+"""Results as tables: in Markdown, in LaTeX and for a terminal."""
 
 from __future__ import annotations
 
-import csv
-import io
-import json
-from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any
+import re
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from typing import TypeVar
+
+from rich.table import Table
+from rich.text import Text
 
 from interlace._util.text import printable
+from interlace.experiments.measures import HM_DEFINITION
+from interlace.experiments.summaries import Summary, mean_costs
 from interlace.report.findings import finding
-from interlace.report.grids import Column, Grid, by_data, grids
-from interlace.report.measures import percent
+from interlace.report.grids import Grid, by_data, grids
+from interlace.report.notices import notices
+from interlace.report.numbers import percent, points, with_commas
 from interlace.report.results import Results
-from interlace.report.summaries import Summary
-
-if TYPE_CHECKING:
-    from rich.table import Table
 
 MARKS = {"better": "▲", "worse": "▼", "": ""}
-_LATEX_MARKS = {"better": r"$^{\uparrow}$", "worse": r"$^{\downarrow}$", "": ""}
+_LATEX_MARKS = {"▲": r"$^{\uparrow}$", "▼": r"$^{\downarrow}$", "†": r"$^{\dagger}$"}
 _LATEX = {
     "\\": r"\textbackslash{}",
     "&": r"\&",
@@ -72,41 +73,79 @@ def terminal(results: Results, per_data: bool = False) -> list[Table]:
 
     The notes of a table are its caption. Only the first measure of a protocol is shown.
     """
-    from rich.table import Table
-    from rich.text import Text
+    return [
+        _printed(grid, f"{grid.title}: {heading}")
+        for heading, found in sections(results, per_data)
+        for grid in found
+        if grid.measure == _headline_measure(results, grid)
+    ]
 
+
+def comparison(results: Results, title: str) -> list[Table]:
+    """Make the tables of methods on the same shots: accuracy with its cost, then the gains.
+
+    Args:
+        results: cells of one protocol on one data set.
+        title: what was compared.
+    """
+    costs = mean_costs(results.done)
+    extras = tuple(
+        (label, {method: with_commas(own[name]) for method, own in costs.items()})
+        for label, name in (("parameters", "parameters"), ("fit, s", "fit"))
+    )
     made = []
-    for heading, found in sections(results, per_data):
-        for grid in found:
-            if grid.measure != _headline_measure(results, grid):
-                continue
-            table = Table(
-                # as Text: on whatever console it is printed, a name is no markup
-                title=Text(f"{grid.title}: {heading}"),
-                title_justify="left",
-                caption=Text("\n".join(grid.notes)),
-                caption_justify="left",
-            )
-            table.add_column("method", no_wrap=True)
-            for label in _headings(grid):
-                table.add_column(Text(label), justify="right")
-            for method in grid.rows:
-                texts = [
-                    Text(
-                        _plain(grid.cell(method, column)),
-                        style="bold" if _best(grid, method, column) else "",
-                    )
-                    for column in grid.columns
-                ]
-                table.add_row(Text(method), *texts, *map(Text, _extra_cells(grid, method)))
-            made.append(table)
+    for grid in next(own for _, own in sections(results, per_data=False)):
+        notes = [f"{HM_DEFINITION}." if n.startswith(HM_DEFINITION) else n for n in grid.notes]
+        made.append(_printed(replace(grid, extras=extras, notes=tuple(notes)), title))
+        if len(grid.rows) > 1:
+            made.append(_gains(grid))
     return made
+
+
+def _printed(grid: Grid, title: str) -> Table:
+    table = _empty_table(title, "\n".join(grid.notes), _headings(grid))
+    for line in _lines(grid, Text, lambda text, best: Text(text, style="bold" if best else "")):
+        table.add_row(*line)
+    return table
+
+
+def _gains(grid: Grid) -> Table:
+    title = f"paired difference to {grid.baseline} in points ± half its 95 % t-interval over seeds"
+    table = _empty_table(title, "", [column.label for column in grid.columns])
+    for method in grid.rows:
+        if method != grid.baseline:
+            cells = [column.cells.get(method) for column in grid.columns]
+            table.add_row(Text(method), *(Text(_gain(cell)) for cell in cells))
+    return table
+
+
+def _gain(cell: Summary | None) -> str:
+    if cell is None or cell.comparison is None:
+        return "–"
+    interval = cell.comparison.paired.difference
+    half = "" if interval.half_width is None else f" ±{percent(interval.half_width)}"
+    return points(interval.mean) + half
+
+
+def _empty_table(title: str, caption: str, headings: list[str]) -> Table:
+    # as Text: on whatever console it is printed, a name is no markup
+    table = Table(
+        title=Text(title),
+        title_justify="left",
+        caption=Text(caption) if caption else None,
+        caption_justify="left",
+    )
+    table.add_column("method", no_wrap=True)
+    for label in headings:
+        # what is one word stays whole, others make room for it
+        table.add_column(Text(label), justify="right", no_wrap=label == "parameters")
+    return table
 
 
 def markdown(results: Results, title: str = "Results") -> str:
     """Write everything as Markdown: findings, notices and tables."""
     lines = [f"# {_md(title)}", ""]
-    for notice in results.notices():
+    for notice in notices(results):
         lines += [f"> {'**Warning.** ' if notice.serious else ''}{_md(notice.text)}", ">"]
     if lines[-1] == ">":
         lines[-1] = ""
@@ -128,103 +167,6 @@ def latex(results: Results) -> str:
     return "\n\n".join(parts) + "\n"
 
 
-#: What stands for the data set in a row that averages over several.
-AVERAGED = "(average)"
-
-FIELDS = (
-    "model fingerprint preset settings template protocol data data_sets shots condition severity "
-    "method target measure n mean low high mean_of_seeds seeds values partial baseline pairs "
-    "unpaired difference difference_low difference_high bootstrap_low bootstrap_high p p_holm "
-    "wins ties losses wilcoxon_p wilcoxon_p_holm verdict"
-).split()
-
-
-def rows(results: Results) -> Iterator[dict[str, Any]]:
-    """Return one flat row per summary, numbers as fractions; None where there is no value.
-
-    ``wins``, ``ties`` and ``losses`` count data sets in an average, and seeds elsewhere.
-    """
-    for s in results.summaries():
-        setup, condition, compared = s.panel.setup, s.panel.condition, s.comparison
-        row: dict[str, Any] = dict.fromkeys(FIELDS)
-        row |= {
-            "model": setup.model,
-            "fingerprint": setup.fingerprint,
-            "preset": setup.preset,
-            "settings": json.loads(setup.settings),
-            "template": setup.template or None,
-            "protocol": s.panel.protocol,
-            "data": AVERAGED if s.averaged else s.data[0],
-            "data_sets": list(s.data),
-            "shots": s.panel.shots,
-            "condition": condition.kind,
-            "severity": condition.severity,
-            "method": s.method,
-            "target": s.target,
-            "measure": s.measure,
-            "n": len(s.seeds),
-            "mean": s.mean,
-            "low": s.interval.low,
-            "high": s.interval.high,
-            "mean_of_seeds": s.mean_of_seeds,
-            "seeds": list(s.seeds),
-            "values": list(s.values),
-            "partial": s.partial,
-        }
-        if compared is not None:
-            drawn, gain = compared.bootstrap(), compared.paired.difference
-            counts = compared.over or compared.paired
-            row |= {
-                "baseline": compared.baseline,
-                "pairs": len(compared.after),
-                "unpaired": list(compared.unpaired),
-                "difference": gain.mean,
-                "difference_low": gain.low,
-                "difference_high": gain.high,
-                "bootstrap_low": drawn.low,
-                "bootstrap_high": drawn.high,
-                "p": compared.paired.p,
-                "p_holm": compared.p_holm,
-                "wins": counts.wins,
-                "ties": counts.ties,
-                "losses": counts.losses,
-                "wilcoxon_p": compared.over and compared.over.p,
-                "wilcoxon_p_holm": compared.over_p_holm,
-                "verdict": s.verdict or "undecided",
-            }
-        yield row
-
-
-def to_csv(results: Results) -> str:
-    """Write one line per summary; lists are joined by spaces.
-
-    A text that begins like a formula gets an apostrophe, so that no spreadsheet computes it.
-    """
-    stream = io.StringIO()
-    writer = csv.DictWriter(stream, FIELDS, lineterminator="\n")
-    writer.writeheader()
-    for row in rows(results):
-        writer.writerow({name: _flat(value) for name, value in row.items()})
-    return stream.getvalue()
-
-
-def _flat(value: Any) -> Any:
-    if isinstance(value, list):
-        if all(isinstance(item, int | float) for item in value):
-            return " ".join(map(str, value))  # numbers begin with digits: none is negative
-        value = " ".join(map(str, value))
-    if isinstance(value, dict):
-        value = json.dumps(value, sort_keys=True)
-    if isinstance(value, str):
-        value = printable(value)
-        return f"'{value}" if value.startswith(_FORMULA) else value
-    return value
-
-
-#: With which a spreadsheet begins a formula.
-_FORMULA = ("=", "+", "-", "@")
-
-
 def _headline_measure(results: Results, grid: Grid) -> str:
     panel = next(iter(grid.main.cells.values())).panel
     return results.measures(panel.setup, panel.protocol)[0]
@@ -234,13 +176,27 @@ def _headings(grid: Grid) -> list[str]:
     return [*(column.label for column in grid.columns), *(label for label, _ in grid.extras)]
 
 
-def _extra_cells(grid: Grid, method: str) -> list[str]:
-    return [texts.get(method, "–") for _, texts in grid.extras]
+_Text = TypeVar("_Text")
 
 
-def _best(grid: Grid, method: str, column: Column) -> bool:
-    cell = grid.cell(method, column)
-    return cell is not None and grid.is_best(cell, column)
+def _lines(
+    grid: Grid, plain: Callable[[str], _Text], number: Callable[[str, bool], _Text]
+) -> Iterator[list[_Text]]:
+    """Yield the rows of a table: the method, a number in each column, and what stands beside.
+
+    Args:
+        grid: the table.
+        plain: writes a text.
+        number: writes a number with its marks, and whether it is the best of its column.
+    """
+    for method in grid.rows:
+        cells = [(column.cells.get(method), column) for column in grid.columns]
+        numbers = [
+            number(_plain(cell), cell is not None and grid.is_best(cell, column))
+            for cell, column in cells
+        ]
+        extras = [plain(texts.get(method, "–")) for _, texts in grid.extras]
+        yield [plain(method), *numbers, *extras]
 
 
 def _plain(cell: Summary | None) -> str:
@@ -251,24 +207,21 @@ def _plain(cell: Summary | None) -> str:
     return text + ("†" if cell.partial else "") + MARKS[cell.verdict]
 
 
-def _markdown_table(grid: Grid) -> list[str]:
-    headings = ["method", *_headings(grid)]
-    lines = [
-        "| " + " | ".join(map(_md, headings)) + " |",
-        "|---|" + "---:|" * (len(headings) - 1),
-    ]
-    for method in grid.rows:
-        cells = [_md(method)]
-        for column in grid.columns:
-            text = _plain(grid.cell(method, column))
-            number, _, rest = text.partition(" ")
-            cells.append(f"**{number}** {rest}".strip() if _best(grid, method, column) else text)
-        lines.append("| " + " | ".join([*cells, *_extra_cells(grid, method)]) + " |")
-    return lines
+def _markdown_table(grid: Grid) -> Iterator[str]:
+    headings = ["method", *map(_md, _headings(grid))]
+    yield "| " + " | ".join(headings) + " |"
+    yield "|---|" + "---:|" * (len(headings) - 1)
+    for line in _lines(grid, _md, _md_number):
+        yield "| " + " | ".join(line) + " |"
+
+
+def _md_number(text: str, best: bool) -> str:
+    number, _, rest = text.partition(" ")
+    return f"**{number}** {rest}".strip() if best else text
 
 
 def _md(text: str) -> str:
-    """Escapes what Markdown would read as its own."""
+    """Escape what Markdown would read as its own."""
     for sign in "\\`*_[]<>|&~$":
         text = text.replace(sign, "\\" + sign)
     return printable(text.replace("\n", " "))
@@ -276,11 +229,7 @@ def _md(text: str) -> str:
 
 def _latex_table(grid: Grid, heading: str) -> str:
     headings = ["method", *_headings(grid)]
-    body = []
-    for method in grid.rows:
-        cells = [_latex_cell(grid, method, column) for column in grid.columns]
-        line = [escape_latex(method), *cells, *map(escape_latex, _extra_cells(grid, method))]
-        body.append("    " + " & ".join(line) + r" \\")
+    lines = _lines(grid, escape_latex, _latex_number)
     return "\n".join(
         [
             r"\begin{table}",
@@ -290,7 +239,7 @@ def _latex_table(grid: Grid, heading: str) -> str:
             r"    \toprule",
             "    " + " & ".join(map(escape_latex, headings)) + r" \\",
             r"    \midrule",
-            *body,
+            *("    " + " & ".join(line) + r" \\" for line in lines),
             r"    \bottomrule",
             r"  \end{tabular}",
             r"\end{table}",
@@ -298,17 +247,16 @@ def _latex_table(grid: Grid, heading: str) -> str:
     )
 
 
-def _latex_cell(grid: Grid, method: str, column: Column) -> str:
-    cell = grid.cell(method, column)
-    if cell is None:
+def _latex_number(text: str, best: bool) -> str:
+    if text == "–":
         return "--"
-    number = percent(cell.mean)
-    text = rf"\textbf{{{number}}}" if _best(grid, method, column) else number
-    if cell.interval.half_width is not None:
-        text += rf" {{\scriptsize$\pm${percent(cell.interval.half_width)}}}"
-    return text + (r"$^{\dagger}$" if cell.partial else "") + _LATEX_MARKS[cell.verdict]
+    number, half, marks = re.fullmatch(r"([\d.]+)(?: ±([\d.]+))?(.*)", text).groups()  # type: ignore[union-attr]
+    number = rf"\textbf{{{number}}}" if best else number
+    if half is not None:
+        number += rf" {{\scriptsize$\pm${half}}}"
+    return number + "".join(_LATEX_MARKS[mark] for mark in marks)
 
 
 def escape_latex(text: str) -> str:
-    """Escapes what LaTeX would read as its own, and writes the marks that it has no letter for."""
+    """Escape what LaTeX would read as its own, and write the marks that it has no letter for."""
     return "".join(_LATEX.get(sign, sign) for sign in printable(text.replace("\n", " ")))

@@ -1,33 +1,38 @@
-"""The picture of a confusion matrix, from three classes to hundreds."""
+"""The picture of a confusion matrix, from three classes to thousands."""
+
+from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
+from matplotlib.cm import ScalarMappable
+from matplotlib.collections import PolyCollection
 from matplotlib.colors import LinearSegmentedColormap, PowerNorm
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 from interlace.errors import InterlaceError
 from interlace.evaluation.plots.drawing import (
-    INK,
-    MUTED,
-    RULE,
+    PRINT,
+    Palette,
+    frame,
     new_figure,
     percent,
     save_png,
     shorten,
 )
 
-_CELLS = LinearSegmentedColormap.from_list("cells", ["#ffffff", "#bcd3ea", "#2563a8", "#123a66"])
+_TINTS = LinearSegmentedColormap.from_list("cells", ["#ffffff", "#bcd3ea", "#2563a8", "#123a66"])
 _MOST_COUNTED = 25
 _MOST_SLANTED = 6
 _MOST_PAIRS = 20
 _MOST_CELLS = 1000
+_DARK = 0.53
 _COLORS_WIDTH, _LIST_WIDTH = 1.1, 3.6
 _LEAST_POINTS = 6.5
 _NAME_LENGTH = 22
@@ -36,8 +41,11 @@ Numbers = NDArray[np.int64]
 
 
 @dataclass(frozen=True)
-class _Cells:
-    """The cells of a matrix that are not 0, by row: class, answer and number of images."""
+class ConfusionCells:
+    """The cells of a confusion matrix that are not 0: class, answer and number of images of each.
+
+    Build them with :meth:`of` or :meth:`summed`.
+    """
 
     n_classes: int
     rows: Numbers
@@ -45,7 +53,12 @@ class _Cells:
     counts: Numbers
 
     @classmethod
-    def of(cls, confusion: Any, n_classes: int) -> "_Cells":
+    def of(cls, confusion: Any, n_classes: int) -> ConfusionCells:
+        """Take a matrix: a tensor on the CPU, which may be sparse, an array or nested lists.
+
+        Raises:
+            InterlaceError: it is not of ``n_classes`` rows and columns.
+        """
         shape = tuple(confusion.shape) if hasattr(confusion, "shape") else np.shape(confusion)
         if shape != (n_classes, n_classes):
             raise InterlaceError(
@@ -59,76 +72,134 @@ class _Cells:
         rows, columns = np.nonzero(dense)
         return cls(n_classes, rows, columns, dense[rows, columns])
 
-    @property
-    def right(self) -> int:
-        """Images whose answer is their class."""
-        return int(self.counts[self.rows == self.columns].sum())
+    @classmethod
+    def summed(cls, n_classes: int, rows: Any, columns: Any, counts: Any) -> ConfusionCells:
+        """Add up cells, of which several may be the same one."""
+        places, index = np.unique(rows * n_classes + columns, return_inverse=True)
+        sums = np.zeros(len(places), dtype=np.int64)
+        np.add.at(sums, index, counts)
+        places, sums = places[sums > 0], sums[sums > 0]
+        return cls(n_classes, places // n_classes, places % n_classes, sums)
 
     @property
     def totals(self) -> Numbers:
-        """Images of each class."""
+        """Images of each class, [C]."""
         found = np.zeros(self.n_classes, dtype=np.int64)
         np.add.at(found, self.rows, self.counts)
         return found
+
+    @property
+    def roots(self) -> NDArray[np.float64]:
+        """Roots of the cells' shares of their class: a few percent are seen beside a diagonal."""
+        return np.sqrt(self.counts / np.maximum(self.totals[self.rows], 1))
+
+    @property
+    def accuracy(self) -> str:
+        """How many images are right, as a headline says it."""
+        right, images = self.counts[self.rows == self.columns].sum(), self.counts.sum()
+        return f"{right:,} of {images:,} right ({100 * right / max(images, 1):.1f} %)"
+
+    def most_confused(self, most: int) -> list[tuple[int, int, int]]:
+        """Return class, answer and count of the largest cells off the diagonal."""
+        wrong = np.flatnonzero(self.rows != self.columns)
+        order = wrong[np.argsort(-self.counts[wrong], kind="stable")][:most]
+        cells = np.stack([self.rows[order], self.columns[order], self.counts[order]], 1)
+        return [tuple(cell) for cell in cells.tolist()]
 
 
 def confusion_png(
     path: Path | str, confusion: Any, class_names: Sequence[str], title: str = ""
 ) -> str:
-    """Draws a confusion matrix, coloured by the share of each class's images.
+    """Draw a confusion matrix, coloured by the share of each class's images.
 
     Up to 25 classes the cells hold the counts. Beyond, where single cells can no longer be read,
     the pairs that are confused most are listed at the side. Class names are left out where they
     would overlap; beyond a thousand classes, several share a cell.
 
     Args:
-        path: Where to write the PNG.
-        confusion: [C, C], images by class (row) and answer (column): a tensor on the CPU, which
-            may be sparse, an array or nested lists.
+        path: where to write the PNG.
+        confusion: [C, C], images by class (row) and answer (column), as
+            :meth:`ConfusionCells.of` takes it.
         class_names: C names.
-        title: Line above the picture; the accuracy is always given.
+        title: line above the picture; the accuracy is always given.
 
     Returns:
         A note as of ``save_png``, usually ``""``.
 
     Raises:
-        InterlaceError: The sizes do not fit, or the file cannot be written.
+        InterlaceError: the sizes do not fit, or the file cannot be written.
     """
     n_classes = len(class_names)
-    cells = _Cells.of(confusion, n_classes)
+    cells = ConfusionCells.of(confusion, n_classes)
     side = min(max(0.32 * n_classes, 2.0), 9.0)
     figure, axes, color_axes, list_axes = _panels(class_names, side)
-    shares = _shares(cells)
-    # the root lets a few percent be seen beside a strong diagonal
-    edge = n_classes - 0.5
-    picture = axes.imshow(
-        shares,
-        cmap=_CELLS,
-        norm=PowerNorm(0.5, 0, 1),
-        interpolation="nearest",
-        extent=(-0.5, edge, edge, -0.5),
+    draw_confusion(axes, cells, _TINTS, PRINT, None if list_axes else _count_size(n_classes))
+    name_classes(axes, class_names, *_name_points(n_classes, side))
+    if n_classes <= _MOST_SLANTED:
+        for label in axes.get_xticklabels():
+            label.set(rotation=30, horizontalalignment="right", rotation_mode="anchor")
+    axes.set_xlabel("answer", color=PRINT.muted)
+    axes.set_ylabel("class", color=PRINT.muted)
+    headline = f"{title}\n{cells.accuracy}" if title else cells.accuracy
+    axes.set_title(headline, color=PRINT.ink, loc="left", fontsize=11)
+    bar = figure.colorbar(
+        ScalarMappable(PowerNorm(0.5, 0, 1), _TINTS), cax=color_axes, format=percent
     )
-    bar = figure.colorbar(picture, cax=color_axes, format=percent)
     bar.set_ticks([0, 0.05, 0.2, 0.5, 1])
-    bar.set_label("share of the class's images", color=MUTED, fontsize=9)
-    bar.ax.tick_params(length=0, colors=INK, labelsize=8)
+    bar.set_label("share of the class's images", color=PRINT.muted, fontsize=9)
+    bar.ax.tick_params(length=0, colors=PRINT.ink, labelsize=8)
     bar.outline.set_visible(False)
-    _name_axes(axes, class_names, side)
-    if list_axes is None:
-        _write_counts(axes, cells, shares)
-    else:
+    if list_axes is not None:
         _list_pairs(list_axes, cells, class_names)
-    axes.set_title(_headline(cells, title), color=INK, loc="left", fontsize=11)
     return save_png(figure, path)
 
 
-def _shares(cells: _Cells) -> NDArray[np.float64]:
-    """Return each cell's share of its class's images; of many classes, several to a cell."""
-    step = math.ceil(cells.n_classes / _MOST_CELLS)
-    side = math.ceil(cells.n_classes / step)
-    counts = np.zeros((side, side), dtype=np.int64)
-    np.add.at(counts, (cells.rows // step, cells.columns // step), cells.counts)
-    return counts / np.maximum(counts.sum(1, keepdims=True), 1)
+def draw_confusion(
+    axes: Axes,
+    cells: ConfusionCells,
+    tint: Callable[[Any], Any],
+    palette: Palette,
+    count_size: float | None,
+) -> None:
+    """Draw the cells of a matrix, each in the tint of its share of the class's images.
+
+    Args:
+        axes: where; a class is one unit wide.
+        cells: the matrix.
+        tint: colours of the roots of shares [N].
+        palette: colours of the frame and the counts.
+        count_size: size of the counts in the cells; None for none.
+    """
+    n, step = cells.n_classes, math.ceil(cells.n_classes / _MOST_CELLS)
+    shown = cells
+    if step > 1:
+        shown = ConfusionCells.summed(n, cells.rows // step, cells.columns // step, cells.counts)
+    corners = np.array([(0, 0), (1, 0), (1, 1), (0, 1)])
+    places = step * (np.stack([shown.columns, shown.rows], 1)[:, None] + corners) - 0.5
+    axes.add_collection(PolyCollection(places, facecolors=tint(shown.roots), linewidths=0))
+    if count_size is not None:
+        for x, y, count, root in zip(
+            cells.columns, cells.rows, cells.counts, cells.roots, strict=True
+        ):
+            color = palette.paper if root > _DARK else palette.ink
+            axes.text(x, y, f"{count}", fontsize=count_size, color=color, ha="center", va="center")
+    axes.set(xlim=(-0.5, n - 0.5), ylim=(n - 0.5, -0.5), aspect="equal")
+    axes.patch.set_visible(False)
+    frame(axes, palette)
+
+
+def name_classes(
+    axes: Axes, names: Sequence[str], step: int, size: float, length: int = _NAME_LENGTH
+) -> None:
+    """Name every ``step``-th class at both axes, cut to ``length`` characters."""
+    ticks = list(range(0, len(names), step))
+    shown = [shorten(names[tick], length) for tick in ticks]
+    axes.set_xticks(ticks, shown, rotation=90, fontsize=size)
+    axes.set_yticks(ticks, shown, fontsize=size)
+
+
+def _count_size(n_classes: int) -> float:
+    return 9.0 if n_classes <= 12 else 6.5
 
 
 def _panels(names: Sequence[str], side: float) -> tuple[Figure, Axes, Axes, Axes | None]:
@@ -156,59 +227,20 @@ def _panels(names: Sequence[str], side: float) -> tuple[Figure, Axes, Axes, Axes
     return figure, panel(margin, bottom, right, top), colors, pairs
 
 
-def _headline(cells: _Cells, title: str) -> str:
-    right, images = cells.right, int(cells.counts.sum())
-    accuracy = f"{right} of {images} right ({100 * right / max(images, 1):.1f} %)"
-    return f"{title}\n{accuracy}" if title else accuracy
-
-
 def _name_points(n_classes: int, side: float) -> tuple[int, float]:
-    """Says that every n-th class is named, and in which size, so that names do not overlap."""
+    """Say that every n-th class is named, and in which size, so that names do not overlap."""
     room = 72 * side / n_classes
     step = max(1, math.ceil(_LEAST_POINTS / room))
     return step, min(9.0, room * step * 0.85)
 
 
-def _name_axes(axes: Axes, names: Sequence[str], side: float) -> None:
-    step, size = _name_points(len(names), side)
-    ticks = list(range(0, len(names), step))
-    shown = [shorten(names[tick], _NAME_LENGTH) for tick in ticks]
-    few = len(names) <= _MOST_SLANTED
-    axes.set_xticks(ticks, shown, rotation=30 if few else 90, fontsize=size)
-    if few:
-        for label in axes.get_xticklabels():
-            label.set(horizontalalignment="right", rotation_mode="anchor")
-    axes.set_yticks(ticks, shown, fontsize=size)
-    axes.set_xlabel("answer", color=MUTED)
-    axes.set_ylabel("class", color=MUTED)
-    axes.tick_params(length=0, colors=INK)
-    for spine in axes.spines.values():
-        spine.set_color(RULE)
-
-
-def _write_counts(axes: Axes, cells: _Cells, shares: NDArray[np.float64]) -> None:
-    size = 9.0 if cells.n_classes <= 12 else 6.5
-    for row, column, count in zip(cells.rows, cells.columns, cells.counts, strict=True):
-        axes.text(
-            column,
-            row,
-            str(count),
-            ha="center",
-            va="center",
-            fontsize=size,
-            color="white" if shares[row, column] > 0.28 else INK,
-        )
-
-
-def _list_pairs(axes: Axes, cells: _Cells, names: Sequence[str]) -> None:
+def _list_pairs(axes: Axes, cells: ConfusionCells, names: Sequence[str]) -> None:
     """List the largest cells off the diagonal, one on a line."""
-    wrong = np.flatnonzero(cells.rows != cells.columns)
     totals = cells.totals
-    lines = ["most often confused"]
-    for cell in wrong[np.argsort(-cells.counts[wrong], kind="stable")][:_MOST_PAIRS]:
-        row, column = cells.rows[cell], cells.columns[cell]
-        pair = f"{shorten(names[row], 20)} → {shorten(names[column], 20)}"
-        lines.append(f"{cells.counts[cell]} of {totals[row]}:  {pair}")
+    lines = [
+        f"{count} of {totals[row]}:  {shorten(names[row], 20)} → {shorten(names[column], 20)}"
+        for row, column, count in cells.most_confused(_MOST_PAIRS)
+    ]
     axes.set_axis_off()
-    text = "\n".join(lines) if len(lines) > 1 else ""
-    axes.text(0, 1, text, va="top", fontsize=8, color=INK, linespacing=1.6)
+    text = "\n".join(["most often confused", *lines]) if lines else ""
+    axes.text(0, 1, text, va="top", fontsize=8, color=PRINT.ink, linespacing=1.6)

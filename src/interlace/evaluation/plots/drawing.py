@@ -1,11 +1,15 @@
-"""What the pictures share: colours, figures outside pyplot's state, safe labels."""
+"""The drawing kit: colours, figures outside pyplot's state, frames, safe labels."""
 
 import warnings
+from collections.abc import Collection, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from typing import Literal
 
 from matplotlib import rc_context
+from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.font_manager import FontProperties, findfont, fontManager
@@ -15,20 +19,52 @@ from matplotlib.text import Text
 from interlace._util.files import written_whole
 from interlace._util.text import listed, printable
 
-INK, MUTED, RULE = "#1f2933", "#64717f", "#d9dee3"
 ZERO_SHOT, ADAPTED = "#a9b4c0", "#2563a8"
 RIGHT, WRONG = "#1a7f4b", "#b42318"
 
 _DPI = 150
 
 
+@dataclass(frozen=True, slots=True)
+class Palette:
+    """Colours of what is not data.
+
+    Attributes:
+        ink: text and markers.
+        muted: secondary text.
+        rule: lines that guide the eye.
+        paper: the background.
+    """
+
+    ink: str
+    muted: str
+    rule: str
+    paper: str
+
+
+#: Colours of pictures that stand for themselves.
+PRINT = Palette("#1f2933", "#64717f", "#d9dee3", "#ffffff")
+
+
 def new_figure(
     width: float, height: float, layout: Literal["constrained"] | None = "constrained"
 ) -> Figure:
     """Make a figure that pyplot does not know; width and height in inches."""
-    figure = Figure(figsize=(width, height), dpi=_DPI, layout=layout, facecolor="white")
+    figure = Figure(figsize=(width, height), dpi=_DPI, layout=layout, facecolor=PRINT.paper)
     FigureCanvasAgg(figure)
     return figure
+
+
+def frame(
+    axes: Axes,
+    palette: Palette = PRINT,
+    sides: Collection[str] = ("left", "right", "top", "bottom"),
+    width: float = 0.8,
+) -> None:
+    """Give axes ticks without marks, and a thin line at some sides."""
+    axes.tick_params(length=0, colors=palette.ink)
+    for side, spine in axes.spines.items():
+        spine.set(visible=side in sides, color=palette.rule, linewidth=width)
 
 
 def save_png(figure: Figure, path: Path | str) -> str:
@@ -38,40 +74,38 @@ def save_png(figure: Figure, path: Path | str) -> str:
         What a reader should know: which characters no font of this machine has; usually ``""``.
 
     Raises:
-        InterlaceError: The file cannot be written.
+        InterlaceError: the file cannot be written.
     """
-    families, missing = make_plain(figure)
-    with (
-        rc_context({"text.parse_math": False, "font.family": families}),
-        warnings.catch_warnings(),
-        written_whole(path) as temporary,
-    ):
-        warnings.filterwarnings("ignore", message="Glyph .* missing from font")
+    texts = plain_texts(figure)
+    families, missing = _fonts({ord(c) for text in texts for c in text.get_text() if c > " "})
+    for text in texts:
+        text.set_fontfamily(families)
+    with as_written(), rc_context({"font.family": families}), written_whole(path) as temporary:
         figure.savefig(temporary, format="png", dpi=_DPI)
     if not missing:
         return ""
     return f"{Path(path).name}: no installed font has {listed(missing)}; they are drawn as boxes"
 
 
-def make_plain(figure: Figure) -> tuple[list[str], list[str]]:
-    """Has every text of a figure drawn as the characters it is: no formulas, no control characters.
-
-    Returns:
-        The families of fonts that together have these characters, for texts that are made while
-        drawing; and the characters that no installed font has.
-    """
+def plain_texts(figure: Figure) -> list[Text]:
+    """Return all texts of a figure, as the characters they are: no formulas, no controls."""
     texts = [text for text in figure.findobj(Text) if isinstance(text, Text)]
     for text in texts:
         text.set_parse_math(False)
         text.set_text(printable(text.get_text(), keep="\n"))
-    families, missing = _fonts({ord(c) for text in texts for c in text.get_text() if c > " "})
-    for text in texts:
-        text.set_fontfamily(families)
-    return families, missing
+    return texts
+
+
+@contextmanager
+def as_written() -> Iterator[None]:
+    """Draw texts that are made while drawing as the characters they are, whatever a font lacks."""
+    with rc_context({"text.parse_math": False}), warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message="Glyph .* missing from font")
+        yield
 
 
 def _fonts(characters: set[int]) -> tuple[list[str], list[str]]:
-    """Families that have these characters, the usual one first; and the characters none has."""
+    """Return families that have these characters, and the characters that none has."""
     usual = FontProperties(family=["sans-serif"])
     families = [usual.get_name()]
     left = characters - _characters(findfont(usual))
@@ -111,6 +145,6 @@ def percent(value: float, _position: float = 0) -> str:
 
 
 def shorten(text: str, most: int) -> str:
-    """Cuts a text to at most ``most`` characters, an ellipsis among them, on one line."""
+    """Cut a text to at most ``most`` characters, an ellipsis among them, on one line."""
     text = printable(text)
     return text if len(text) <= most else text[: most - 1].rstrip() + "…"

@@ -13,15 +13,13 @@ from matplotlib.patches import Rectangle
 from PIL import Image, ImageOps
 
 from interlace.errors import InterlaceError
-from interlace.evaluation.classification import harmonic_mean
 from interlace.evaluation.plots.drawing import (
     ADAPTED,
-    INK,
-    MUTED,
+    PRINT,
     RIGHT,
-    RULE,
     WRONG,
     ZERO_SHOT,
+    frame,
     new_figure,
     percent,
     save_png,
@@ -40,10 +38,10 @@ class GainRow:
     """One pair of bars: accuracies as fractions, one value per seed on identical shots.
 
     Attributes:
-        name: What was measured, such as ``"base"``.
-        zero_shot: Values of the model as it was.
-        adapted: Values of the adapted model.
-        centers: Heights of the two bars where these are not the means of the values.
+        name: what was measured, such as ``"base"``.
+        zero_shot: values of the model as it was.
+        adapted: values of the adapted model.
+        centers: heights of the two bars where these are not the means of the values.
     """
 
     name: str
@@ -56,21 +54,6 @@ class GainRow:
         return self.centers or (
             mean_interval(self.zero_shot).mean,
             mean_interval(self.adapted).mean,
-        )
-
-    @classmethod
-    def harmonic(cls, base: "GainRow", novel: "GainRow") -> "GainRow":
-        """Make the HM bars: of the averaged accuracies, with each seed's own HM as its values."""
-
-        def per_seed(first: Sequence[float], second: Sequence[float]) -> tuple[float, ...]:
-            return tuple(harmonic_mean(b, n) for b, n in zip(first, second, strict=True))
-
-        before, after = zip(base.heights(), novel.heights(), strict=True)
-        return cls(
-            "HM",
-            per_seed(base.zero_shot, novel.zero_shot),
-            per_seed(base.adapted, novel.adapted),
-            (harmonic_mean(*before), harmonic_mean(*after)),
         )
 
 
@@ -93,21 +76,21 @@ def gain_png(
     examples: Sequence[Example] = (),
     confidence: float = 0.95,
 ) -> str:
-    """Draws zero-shot beside the adapted model: bars, t-intervals, a dot per seed, examples.
+    """Draw zero-shot beside the adapted model: bars, t-intervals, a dot per seed, examples.
 
     Args:
-        path: Where to write the PNG.
-        rows: Pairs of bars, from left to right.
-        title: Line above the bars.
-        method: Name of the adapted model.
-        examples: Test images shown below with both answers, right ones green, wrong ones red.
-        confidence: Of the intervals; a row of a single seed has none.
+        path: where to write the PNG.
+        rows: pairs of bars, from left to right.
+        title: line above the bars.
+        method: name of the adapted model.
+        examples: test images shown below with both answers, right ones green, wrong ones red.
+        confidence: of the intervals; a row of a single seed has none.
 
     Returns:
         A note as of ``save_png``, usually ``""``.
 
     Raises:
-        InterlaceError: The file cannot be written, there is no row, or a row's lists are
+        InterlaceError: the file cannot be written, there is no row, or a row's lists are
             empty or of different lengths.
     """
     if not rows:
@@ -135,19 +118,16 @@ def _draw_bars(
     for position, row in enumerate(rows):
         reaches.append(_draw_bar(axes, position - 0.2, row, 0, confidence))
         reaches.append(_draw_bar(axes, position + 0.2, row, 1, confidence))
-    axes.set_xticks(range(len(rows)), [_label(row) for row in rows], color=INK)
+    axes.set_xticks(range(len(rows)), [_label(row) for row in rows], color=PRINT.ink)
     axes.set_ylim(0, max(reaches) * 1.12 or 1)
     axes.set_xlim(-0.6, len(rows) - 0.4)
     axes.yaxis.set_major_formatter(percent)
-    axes.grid(axis="y", color=RULE, linewidth=0.8)
+    axes.grid(axis="y", color=PRINT.rule, linewidth=0.8)
     axes.set_axisbelow(True)
-    axes.tick_params(length=0, colors=INK)
-    for side, spine in axes.spines.items():
-        spine.set_visible(side == "bottom")
-        spine.set_color(RULE)
+    frame(axes, sides=("bottom",))
     seeds = len(rows[0].adapted)
     note = f"{seeds} seeds (dots), {100 * confidence:.0f} % t-interval" if seeds > 1 else "1 seed"
-    axes.text(1, 1.03, note, transform=axes.transAxes, ha="right", color=MUTED, fontsize=8)
+    axes.text(1, 1.03, note, transform=axes.transAxes, ha="right", color=PRINT.muted, fontsize=8)
     keys = [Rectangle((0, 0), 1, 1, color=color) for color in (ZERO_SHOT, ADAPTED)]
     axes.legend(
         keys,
@@ -157,9 +137,9 @@ def _draw_bars(
         ncols=2,
         frameon=False,
         borderpad=0,
-        labelcolor=INK,
+        labelcolor=PRINT.ink,
     )
-    axes.set_title(title, color=INK, loc="left", pad=30, fontsize=11)
+    axes.set_title(title, color=PRINT.ink, loc="left", pad=30, fontsize=11)
 
 
 def _label(row: GainRow) -> str:
@@ -168,16 +148,18 @@ def _label(row: GainRow) -> str:
 
 
 def _draw_bar(axes: Axes, x: float, row: GainRow, which: int, confidence: float) -> float:
-    """Draws a bar with its whiskers, dots and number; gives the height that it takes up."""
+    """Draw a bar with its whiskers, dots and number; return the height that it takes up."""
     values, height = (row.zero_shot, row.adapted)[which], row.heights()[which]
     half = mean_interval(values, confidence).half_width or 0.0
     axes.bar(x, height, width=0.36, color=(ZERO_SHOT, ADAPTED)[which])
     if half > 0:
-        axes.errorbar(x, height, yerr=half, color=INK, capsize=4, linewidth=1.1)
+        axes.errorbar(x, height, yerr=half, color=PRINT.ink, capsize=4, linewidth=1.1)
     if len(values) > 1:
         # beside the whiskers, which would hide them
         places = x + np.linspace(0.06, 0.14, len(values))
-        axes.scatter(places, values, s=13, color="white", edgecolors=INK, linewidths=0.8, zorder=3)
+        axes.scatter(
+            places, values, s=13, color=PRINT.paper, edgecolors=PRINT.ink, linewidths=0.8, zorder=3
+        )
     reach = max(height + half, *values)
     axes.annotate(
         f"{100 * height:.1f}",
@@ -185,7 +167,7 @@ def _draw_bar(axes: Axes, x: float, row: GainRow, which: int, confidence: float)
         xytext=(0, 6),
         textcoords="offset points",
         ha="center",
-        color=INK,
+        color=PRINT.ink,
         fontweight="bold" if which else "normal",
     )
     return reach
@@ -202,15 +184,17 @@ def _draw_examples(
 
 
 def _draw_example(axes: Axes, example: Example, method: str, room: int) -> None:
-    """Draws a thumbnail in the unit square: its name above, the answers below, cut to ``room``."""
+    """Draw a thumbnail in the unit square: its name above, the answers below, cut to ``room``."""
     size = (_THUMBNAIL, _THUMBNAIL)
     axes.imshow(
         ImageOps.pad(example.image.convert("RGB"), size, color="white"), extent=(0, 1, 0, 1)
     )
-    axes.add_patch(Rectangle((0, 0), 1, 1, fill=False, edgecolor=RULE, linewidth=0.8))
+    axes.add_patch(Rectangle((0, 0), 1, 1, fill=False, edgecolor=PRINT.rule, linewidth=0.8))
     axes.set(xlim=(-0.06, 1.06), ylim=(-0.42, 1.2))
     axes.set_axis_off()
-    axes.text(0.5, 1.05, shorten(example.name, room * 4 // 5), ha="center", fontsize=8, color=INK)
+    axes.text(
+        0.5, 1.05, shorten(example.name, room * 4 // 5), ha="center", fontsize=8, color=PRINT.ink
+    )
     answers = (("zero-shot", example.zero_shot), (method, example.adapted))
     for line, (who, answer) in enumerate(answers):
         axes.text(

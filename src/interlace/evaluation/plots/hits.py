@@ -9,8 +9,7 @@ from PIL import Image
 
 from interlace.errors import InterlaceError
 from interlace.evaluation.plots.drawing import (
-    INK,
-    MUTED,
+    PRINT,
     RIGHT,
     WRONG,
     new_figure,
@@ -28,10 +27,10 @@ class HitRow:
     """A query and its first hits, each with whether it is of the query's class.
 
     Attributes:
-        query: The image that asks.
-        name: Its class.
-        before: What the frozen model finds, best first.
-        after: What the adapted model finds.
+        query: the image that asks.
+        name: its class.
+        before: what the frozen model finds, best first.
+        after: what the adapted model finds.
     """
 
     query: Image.Image
@@ -41,20 +40,20 @@ class HitRow:
 
 
 def hits_png(path: Path | str, rows: Sequence[HitRow], title: str = "") -> str:
-    """Draws queries at the left and their hits beside them, before above after.
+    """Draw queries at the left and their hits beside them, before above after.
 
     Hits of the query's class have a green frame, the others a red one.
 
     Args:
-        path: Where to write the PNG.
-        rows: The queries, from top to bottom.
-        title: Line above the picture.
+        path: where to write the PNG.
+        rows: the queries, from top to bottom.
+        title: line above the picture.
 
     Returns:
         A note as of ``save_png``, usually ``""``.
 
     Raises:
-        InterlaceError: There is no query, or the file cannot be written.
+        InterlaceError: there is no query, or the file cannot be written.
     """
     if not rows:
         raise InterlaceError("no query to draw: there must be at least one")
@@ -68,17 +67,17 @@ def hits_png(path: Path | str, rows: Sequence[HitRow], title: str = "") -> str:
         return figure.add_axes(box, xticks=[], yticks=[])
 
     if title:
-        figure.text(_GAP / width, 1 - 0.14 / height, title, color=INK, fontsize=11, va="top")
+        figure.text(_GAP / width, 1 - 0.14 / height, title, color=PRINT.ink, fontsize=11, va="top")
     start = 2 * _CELL + 2 * _GAP + _NAMES
     for number, row in enumerate(rows):
         top = _TOP + number * (2 * _CELL + _GAP)
         axes = panel(_GAP, top, 2 * _CELL)
-        _show(axes, row.query, MUTED)
-        axes.set_title(shorten(row.name, 24), color=INK, loc="left", fontsize=8, pad=3)
+        _show(axes, row.query, PRINT.muted)
+        axes.set_title(shorten(row.name, 24), color=PRINT.ink, loc="left", fontsize=8, pad=3)
         for line, (label, hits) in enumerate((("before", row.before), ("after", row.after))):
             middle = top + (line + 0.5) * _CELL
             x, y = (start - 0.08) / width, 1 - middle / height
-            figure.text(x, y, label, color=MUTED, fontsize=8, ha="right", va="center")
+            figure.text(x, y, label, color=PRINT.muted, fontsize=8, ha="right", va="center")
             for place, (image, right) in enumerate(hits):
                 cell = panel(start + place * _CELL + 0.03, top + line * _CELL + 0.03, _CELL - 0.06)
                 _show(cell, image, RIGHT if right else WRONG)

@@ -1,4 +1,4 @@
-"""Where the cells of a grid run: in processes of this machine; ``cluster`` has Ray."""
+"""Cells of a grid in processes of this machine."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wai
 from concurrent.futures.process import BrokenProcessPool
 from multiprocessing import get_context
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import torch
 
@@ -23,24 +23,6 @@ TRIES = 3
 _LOOK = 1.0
 
 
-class Engine(Protocol):
-    """Runs cells in any order."""
-
-    #: How many run at a time.
-    workers: int
-
-    def run(
-        self, specs: Sequence[CellSpec], started: Callable[[CellSpec], None]
-    ) -> Iterator[dict[str, Any]]:
-        """Run every cell, and yield its record when it ends.
-
-        Args:
-            specs: the cells.
-            started: called when a cell begins, as far as the engine knows.
-        """
-        ...
-
-
 class Local:
     """A process for each cell that runs at a time; each keeps the model for its next cell.
 
@@ -49,7 +31,7 @@ class Local:
 
     Args:
         workers: processes; by default one for each GPU, or one for each core.
-        root: the data root, for data sets of the field.
+        root: the data root, for standard benchmarks.
         device: as in :func:`interlace.fit`; with several GPUs, ``auto`` and ``cuda`` go round them.
     """
 
@@ -65,7 +47,7 @@ class Local:
     def run(
         self, specs: Sequence[CellSpec], started: Callable[[CellSpec], None]
     ) -> Iterator[dict[str, Any]]:
-        """See :class:`Engine`."""
+        """See :class:`interlace.experiments.engines.Engine`."""
         waiting = [(spec, 1) for spec in specs]
         waiting.reverse()
         slots = [self._slot() for _ in range(min(self.workers, len(specs)))]

@@ -18,7 +18,7 @@ class Ray:
 
     Args:
         workers: cells at a time; by default as many as the cluster has GPUs, or else cores.
-        root: the data root, for data sets of the field.
+        root: the data root, for standard benchmarks.
         device: as in :func:`interlace.fit`.
 
     Raises:
@@ -43,7 +43,7 @@ class Ray:
     def run(
         self, specs: Sequence[CellSpec], started: Callable[[CellSpec], None]
     ) -> Iterator[dict[str, Any]]:
-        """See :class:`interlace.experiments.engines.local.Engine`."""
+        """See :class:`interlace.experiments.engines.Engine`."""
         ray = self._ray
         task = ray.remote(run_cell).options(**self._options)
         waiting = list(reversed(specs))

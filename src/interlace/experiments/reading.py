@@ -1,4 +1,4 @@
-"""Reads cells: one independent run each, as ``interlace bench`` writes them."""
+"""Cells that have run: what their records hold, read from files and folders."""
 
 from __future__ import annotations
 
@@ -13,31 +13,23 @@ from interlace._util.text import printable
 from interlace.data.readers.walk import walk
 from interlace.data.records import Skipped
 from interlace.errors import InterlaceError
-from interlace.experiments.record import CELL_FORMAT, NO_MEASURE, check, clean
+from interlace.experiments.record import CELL_FORMAT, NO_MEASURE, check_record, clean
+from interlace.protocols.condition import CLEAN, Condition
 
-CLEAN = "clean"
 #: Bytes that a file of cells may have; a cell of a thousand classes has some three million.
 _MOST_BYTES = 256 << 20
 
 
 @dataclass(frozen=True, slots=True, order=True)
-class Condition:
-    """What was done to the data: its kind and how much of it."""
-
-    kind: str = CLEAN
-    severity: float = 0.0
-
-
-@dataclass(frozen=True, slots=True, order=True)
 class Setup:
-    """What all methods of a comparison share; cells of two setups are never averaged.
+    """What all methods of a comparison share: cells of two setups are never averaged.
 
     Attributes:
-        model: The backbone, as it was asked for.
-        fingerprint: Hash of its weights; empty where only failed cells are known.
-        preset: As it was asked for.
-        settings: Settings for all methods, as JSON.
-        template: Prompt with {} for the class name; empty for the default.
+        model: the backbone, as it was asked for.
+        fingerprint: hash of its weights; empty where only failed cells are known.
+        preset: as it was asked for.
+        settings: settings for all methods, as JSON.
+        template: prompt with {} for the class name; empty for the default.
     """
 
     model: str
@@ -52,19 +44,19 @@ class Cell:
     """One run of one method on the shots of one seed.
 
     Attributes:
-        id: Hash of what was asked for.
-        setup: What it shares with the cells it is compared to.
-        protocol: Key of the protocol.
-        data: Data set; the source where there are several.
-        method: As it was asked for, with settings of its own if it has any.
-        shots: Training images per class.
-        seed: Of shots, initial values and augmentation.
-        condition: What was done to the data.
-        values: Measures by target, as fractions.
-        split_hash: Hash of the shots; empty where the run failed.
-        date: When it ended, in ISO form.
-        done: Whether it succeeded.
-        record: The whole cell.
+        id: hash of what was asked for.
+        setup: what it shares with the cells it is compared to.
+        protocol: key of the protocol.
+        data: data set; the source where there are several.
+        method: as it was asked for, with settings of its own if it has any.
+        shots: training images per class.
+        seed: of shots, initial values and augmentation.
+        condition: what was done to the data.
+        values: measures by target, as fractions.
+        split_hash: hash of the shots; empty where the run failed.
+        date: when it ended, in ISO form.
+        done: whether it succeeded.
+        record: the whole cell.
     """
 
     id: str
@@ -86,21 +78,27 @@ class Cell:
         found = self.record.get(name)
         return found if isinstance(found, Mapping) else {}
 
+    def costs(self) -> dict[str, float]:
+        """Return what it cost, as far as that is known: parameters, seconds, peak memory."""
+        named = {name: self.record.get(name) for name in ("parameters", "peak_memory")}
+        costs = {**named, **self.part("seconds")}
+        return {name: float(value) for name, value in costs.items() if _is_number(value)}
+
 
 @dataclass(frozen=True, slots=True)
 class FoundCells:
     """What reading files gave.
 
     Attributes:
-        cells: Newest first among equal ids, which are left out.
-        skipped: Files that hold no cell.
-        damaged: Files that claim to hold cells and do not, and what could not be read.
-        replaced: Cells of which a newer one was found.
+        cells: newest first among equal ids, which are left out.
+        skipped: files that hold no cell.
+        damaged: files that claim to hold cells and do not, and what could not be read.
+        replaced: cells of which a newer one was found.
     """
 
     cells: tuple[Cell, ...]
-    skipped: tuple[Path, ...]
-    replaced: int
+    skipped: tuple[Path, ...] = ()
+    replaced: int = 0
     damaged: tuple[Skipped, ...] = ()
 
 
@@ -110,7 +108,7 @@ def read_cells(paths: Iterable[Path | str]) -> FoundCells:
     A file holds one cell, or as ``.jsonl`` one in each line.
 
     Raises:
-        InterlaceError: A path does not exist, or no cell is found.
+        InterlaceError: a path does not exist, or no cell is found.
     """
     places = [Path(path) for path in paths]
     newest: dict[str, Cell] = {}
@@ -147,9 +145,9 @@ def parse_cell(record: Any) -> Cell:
     """Check a cell's record; its texts come without control characters, whatever it says.
 
     Raises:
-        InterlaceError: It is none.
+        InterlaceError: it is none.
     """
-    record = clean(check(record))
+    record = clean(check_record(record))
     spec, done = record["spec"], record["status"] == "done"
     condition = spec.get("condition") or {}
     backbone = record.get("backbone") or {}
@@ -167,7 +165,7 @@ def parse_cell(record: Any) -> Cell:
         method=spec["method"],
         shots=spec["shots"],
         seed=spec["seed"],
-        condition=Condition(condition.get("kind", CLEAN), float(condition.get("severity", 0))),
+        condition=Condition(condition.get("kind", CLEAN.kind), float(condition.get("severity", 0))),
         values=_values(record["metrics"]) if done else {},
         split_hash=record.get("split_hash") or "",
         date=record.get("date") or "",

@@ -1,28 +1,31 @@
-"""Means over seeds, and how methods differ from a baseline on identical shots."""
+"""The one place that sums cells up: means over seeds, and how methods differ on the same shots."""
 
 from __future__ import annotations
 
 import statistics
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import NamedTuple
 
-from interlace.evaluation.classification import harmonic_mean
 from interlace.evaluation.statistics import (
     Interval,
     OverDataSets,
     PairedDifference,
+    harmonic_mean,
     holm,
     mean_interval,
     over_data_sets,
     paired_bootstrap,
     paired_difference,
 )
-from interlace.report.cells import Cell, Condition, Setup
-from interlace.report.measures import AVERAGE, HARMONIC, measure, measure_order, target_order
+from interlace.experiments.measures import AVERAGE, HARMONIC, measure, measure_order, target_order
+from interlace.experiments.reading import Cell, Setup
+from interlace.protocols.condition import Condition
 
 ALPHA = 0.05
+#: The method that others are compared to where nobody names one.
+BASELINE = "zero_shot"
 
 
 class Panel(NamedTuple):
@@ -39,14 +42,14 @@ class BaselineComparison:
     """A method against the baseline on identical shots.
 
     Attributes:
-        baseline: The method compared to.
-        before: The baseline's values, one per pair.
-        after: The method's values in the same order.
-        unpaired: Seeds of the method without a run of the baseline on the same shots.
-        paired: Mean difference, its interval and the paired t-test.
-        p_holm: Its p-value, corrected over the methods compared in the same column.
-        over: Wilcoxon's test over data sets; None for a single one.
-        over_p_holm: Its p-value, corrected in the same way.
+        baseline: the method compared to.
+        before: the baseline's values, one per pair.
+        after: the method's values in the same order.
+        unpaired: seeds of the method without a run of the baseline on the same shots.
+        paired: mean difference, its interval and the paired t-test.
+        p_holm: its p-value, corrected over the methods compared in the same column.
+        over: wilcoxon's test over data sets; None for a single one.
+        over_p_holm: its p-value, corrected in the same way.
     """
 
     baseline: str
@@ -73,17 +76,17 @@ class Summary:
     """One measure of one method over seeds, as fractions.
 
     Attributes:
-        panel: What it has in common with those it is compared to.
-        data: Data sets it is averaged over; one for the summary of a data set.
-        averaged: Whether it is the average over the panel's data sets.
-        method: Key of the method.
-        target: What was scored: base, novel, hm, joint, all, a data set, average.
-        measure: Key of the measure.
-        seeds: Seeds that every data set has, in the order of ``values``.
-        values: One per seed; of HM, each seed's own.
-        interval: Mean over seeds and its t-interval; of HM, the harmonic mean of the means.
-        partial: Whether seeds or data sets are missing that other methods have.
-        comparison: The difference to the baseline; None for itself and where there is no pair.
+        panel: what it has in common with those it is compared to.
+        data: data sets it is averaged over; one for the summary of a data set.
+        averaged: whether it is the average over the panel's data sets.
+        method: as it was asked for.
+        target: what was scored: base, novel, hm, joint, all, a data set, average.
+        measure: name of the measure.
+        seeds: seeds that every data set has, in the order of ``values``.
+        values: one per seed; of HM, each seed's own.
+        interval: mean over seeds and its t-interval; of HM, the harmonic mean of the means.
+        partial: whether seeds or data sets are missing that other methods have.
+        comparison: the difference to the baseline; None for itself and where there is no pair.
     """
 
     panel: Panel
@@ -127,26 +130,55 @@ _Series = dict[int, _Score]
 
 
 def summarize(cells: Iterable[Cell], baseline: str) -> list[Summary]:
-    """Summarizes every measure of every target, method and data set, and the averages over these.
+    """Sum up every measure of every target, method and data set, and the averages over these.
 
-    Cells of equal spec must have been told apart before: one value counts per seed.
+    One value counts per seed: cells of equal spec must bear different method names.
     """
     by_panel: dict[Panel, list[Cell]] = defaultdict(list)
     for cell in cells:
         if cell.done:
             panel = Panel(cell.setup, cell.protocol, cell.shots, cell.condition)
             by_panel[panel].append(cell)
-    return [
-        summary
-        for panel, own in by_panel.items()
-        for key in _measures(own)
-        for summary in _PanelTable(panel, own, key).summaries(baseline)
-    ]
+    found: list[Summary] = []
+    for panel, own in by_panel.items():
+        names = (name for cell in own for values in cell.values.values() for name in values)
+        for key in sorted(dict.fromkeys(names), key=measure_order):  # unknown ones as they come
+            found += _PanelTable(panel, own, key).summaries(baseline)
+    return found
 
 
-def _measures(cells: Sequence[Cell]) -> list[str]:
-    found = {name for cell in cells for values in cell.values.values() for name in values}
-    return sorted(found, key=measure_order)
+def mean_costs(cells: Iterable[Cell]) -> dict[str, dict[str, float]]:
+    """Average by method what its cells cost: parameters, seconds of each part, peak memory."""
+    spent: dict[str, dict[str, list[float]]] = defaultdict(lambda: defaultdict(list))
+    for cell in cells:
+        for name, value in cell.costs().items():
+            spent[cell.method][name].append(value)
+    return {
+        method: {name: statistics.fmean(values) for name, values in own.items()}
+        for method, own in spent.items()
+    }
+
+
+def not_different(best: Summary, others: Iterable[Summary]) -> tuple[set[str], int]:
+    """Test which methods are not significantly different from the best one, seed by seed.
+
+    Args:
+        best: the method with the best mean.
+        others: the methods to test; those without two seeds in common, or on other data, are not.
+
+    Returns:
+        The methods whose paired t-test gives p >= 0.05 after Holm, and how many were tested.
+    """
+    own = dict(zip(best.seeds, best.values, strict=True))
+    p_values = {}
+    for other in others:
+        pairs = [(own[s], v) for s, v in zip(other.seeds, other.values, strict=True) if s in own]
+        if other.data == best.data and len(pairs) > 1:
+            p = paired_difference([a for a, _ in pairs], [b for _, b in pairs]).p
+            if p is not None:
+                p_values[other.method] = p
+    tied = {method for method, p in holm(p_values).items() if p >= ALPHA}
+    return tied, len(p_values)
 
 
 class _PanelTable:
@@ -167,14 +199,15 @@ class _PanelTable:
 
     def summaries(self, baseline: str) -> list[Summary]:
         """Return those of each data set, then of the targets that all data sets have."""
-        found = []
-        for data in sorted(self.targets):
-            for target in self._shown(data):
+        found: list[Summary] = []
+        shown = {data: self._shown(data) for data in sorted(self.targets)}
+        for data, targets in shown.items():
+            for target in targets:
                 found += self._column((data,), False, target, baseline)
-        if len(self.targets) > 1:
-            shown = [set(self._shown(data)) for data in self.targets]
-            for target in sorted(set.intersection(*shown), key=target_order):
-                found += self._column(tuple(sorted(self.targets)), True, target, baseline)
+        if len(shown) > 1:
+            shared = set.intersection(*map(set, shown.values()))
+            for target in sorted(shared, key=target_order):
+                found += self._column(tuple(shown), True, target, baseline)
         return found
 
     def _shown(self, data: str) -> list[str]:
@@ -192,33 +225,24 @@ class _PanelTable:
     def _column(
         self, sets: tuple[str, ...], averaged: bool, target: str, baseline: str
     ) -> list[Summary]:
-        """Summarizes one target of all methods, and corrects for their number."""
+        """Sum up one target of all methods, and correct for their number."""
         found = {
             method: summary
             for method in self.methods
             if (summary := self._summary(sets, averaged, target, method)) is not None
         }
         seeds = set().union(*(summary.seeds for summary in found.values()))
-        comparisons = {
-            method: compared
-            for method, summary in found.items()
-            if (compared := self._compare(summary, baseline)) is not None
-        }
-        plain = {name: c.paired.p for name, c in comparisons.items() if c.paired.p is not None}
-        wilcoxon = {
-            name: c.over.p
-            for name, c in comparisons.items()
-            if c.over is not None and c.over.p is not None
-        }
-        corrected, corrected_over = holm(plain), holm(wilcoxon)
-        for name, compared in comparisons.items():
-            comparisons[name] = replace(
-                compared, p_holm=corrected.get(name), over_p_holm=corrected_over.get(name)
-            )
+        compared = _corrected(
+            {
+                method: comparison
+                for method, summary in found.items()
+                if (comparison := self._compare(summary, baseline)) is not None
+            }
+        )
         return [
             replace(
                 summary,
-                comparison=comparisons.get(method),
+                comparison=compared.get(method),
                 partial=len(summary.data) < len(sets) or len(seeds) > len(summary.seeds),
             )
             for method, summary in found.items()
@@ -227,11 +251,11 @@ class _PanelTable:
     def _summary(
         self, sets: tuple[str, ...], averaged: bool, target: str, method: str
     ) -> Summary | None:
-        own = tuple(data for data in sets if self._series(data, method, target))
+        own = tuple(data for data in sets if self._series((data,), method, target))
         if not own:
             return None
-        series = self._over(own, method, target)
-        values = tuple(series[seed].value for seed in sorted(series))
+        series = self._series(own, method, target)
+        values = tuple(score.value for score in series.values())
         half = mean_interval(values).half_width if values else None
         return Summary(
             panel=self.panel,
@@ -240,48 +264,43 @@ class _PanelTable:
             method=method,
             target=target,
             measure=self.key,
-            seeds=tuple(sorted(series)),
+            seeds=tuple(series),
             values=values,
             interval=Interval(len(values), self._center(own, method, target), half),
             partial=False,
         )
 
-    def _series(self, data: str, method: str, target: str) -> _Series:
-        """Values of one data set by seed."""
-        if target == HARMONIC:
-            base, novel = (self._series(data, method, part) for part in ("base", "novel"))
-            return {
-                seed: _Score(harmonic_mean(base[seed].value, novel[seed].value), base[seed].splits)
-                for seed in base.keys() & novel.keys()
-            }
-        if target == AVERAGE:
-            return _mean([self._series(data, method, other) for other in self._others(data)], 1)
-        return self.values.get((data, method, target), {})
-
-    def _over(self, sets: Sequence[str], method: str, target: str) -> _Series:
+    def _series(self, sets: Sequence[str], method: str, target: str) -> _Series:
         """Values averaged over data sets by seed, of the seeds that all of them have."""
         if target == HARMONIC:
-            base, novel = (self._over(sets, method, part) for part in ("base", "novel"))
+            base, novel = (self._series(sets, method, part) for part in ("base", "novel"))
             return {
-                seed: _Score(harmonic_mean(base[seed].value, novel[seed].value), base[seed].splits)
-                for seed in base.keys() & novel.keys()
+                seed: _Score(harmonic_mean(own.value, novel[seed].value), own.splits)
+                for seed, own in base.items()
+                if seed in novel
             }
-        return _mean([self._series(data, method, target) for data in sets], len(sets))
+        return _mean([self._of_target(data, method, target) for data in sets], len(sets))
+
+    def _of_target(self, data: str, method: str, target: str) -> _Series:
+        if target == AVERAGE:
+            others = self._others(data)
+            return _mean([self.values.get((data, method, other), {}) for other in others], 1)
+        return self.values.get((data, method, target), {})
 
     def _center(self, sets: Sequence[str], method: str, target: str) -> float:
         """Return mean over data sets of their means over seeds; of HM, that of two such means."""
         if target == HARMONIC:
             return harmonic_mean(*(self._center(sets, method, part) for part in ("base", "novel")))
         return statistics.fmean(
-            statistics.fmean(score.value for score in self._series(data, method, target).values())
-            for data in sets
+            statistics.fmean(score.value for score in series.values())
+            for series in (self._of_target(data, method, target) for data in sets)
         )
 
     def _compare(self, summary: Summary, baseline: str) -> BaselineComparison | None:
         if summary.method == baseline:
             return None
-        own = self._over(summary.data, summary.method, summary.target)
-        other = self._over(summary.data, baseline, summary.target)
+        own = self._series(summary.data, summary.method, summary.target)
+        other = self._series(summary.data, baseline, summary.target)
         pairs = [
             seed
             for seed in summary.seeds
@@ -289,7 +308,7 @@ class _PanelTable:
         ]
         if not pairs:
             return None
-        before, after = ([series[seed].value for seed in pairs] for series in (other, own))
+        before, after = (tuple(series[seed].value for seed in pairs) for series in (other, own))
         over = None
         if summary.averaged and len(summary.data) > 1:
             means = [
@@ -299,16 +318,26 @@ class _PanelTable:
             over = over_data_sets(*means)
         return BaselineComparison(
             baseline=baseline,
-            before=tuple(before),
-            after=tuple(after),
+            before=before,
+            after=after,
             unpaired=tuple(seed for seed in summary.seeds if seed not in pairs),
             paired=paired_difference(before, after),
             over=over,
         )
 
 
+def _corrected(found: Mapping[str, BaselineComparison]) -> dict[str, BaselineComparison]:
+    """Return comparisons of one column with their p-values corrected for their number."""
+    paired = holm({name: c.paired.p for name, c in found.items() if c.paired.p is not None})
+    over = holm({name: c.over.p for name, c in found.items() if c.over and c.over.p is not None})
+    return {
+        name: replace(c, p_holm=paired.get(name), over_p_holm=over.get(name))
+        for name, c in found.items()
+    }
+
+
 def _mean(series: Sequence[_Series], n_splits: int) -> _Series:
-    """Averages by seed; the splits are those of the first ``n_splits`` series."""
+    """Average by seed, in their order; the splits are those of the first ``n_splits`` series."""
     if not series:
         return {}
     seeds = set.intersection(*(set(one) for one in series))

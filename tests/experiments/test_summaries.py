@@ -2,6 +2,8 @@
 
 import pytest
 
+from interlace.experiments.reading import parse_cell
+from interlace.experiments.summaries import mean_costs, not_different
 from tests.report.making import cell
 
 
@@ -174,3 +176,33 @@ def test_another_baseline(results):
     found = results(cells, "mail")
     assert one(found, "zero_shot").verdict == "worse"
     assert one(found, "mail").comparison is None
+
+
+def test_what_a_paired_test_does_not_tell_from_the_best(results):
+    found = results(
+        few_shot(
+            {
+                "best": [0.60, 0.62, 0.64],
+                "near": [0.60, 0.63, 0.63],  # differences 0, .01, -.01: p = 1
+                "far": [0.50, 0.52, 0.54001],
+                "once": [0.7],
+            }
+        )
+    )
+    best, *others = (one(found, name) for name in ("best", "near", "far", "once"))
+    assert not_different(best, others) == ({"near"}, 2)
+    assert not_different(best, []) == (set(), 0)
+
+
+def test_costs_are_means_of_what_is_known():
+    cells = [parse_cell(cell("mail", seed, 0.5)) for seed in (1, 2)]
+    cells += [parse_cell(cell("mail", 3, 0.5, seconds={"fit": 2.5}, peak_memory=None))]
+    assert mean_costs(cells) == {
+        "mail": {
+            "parameters": 61000.0,
+            "peak_memory": 512_000_000.0,
+            "fit": pytest.approx((12.5 + 12.5 + 2.5) / 3),
+            "fit_cpu": 12.0,
+            "score": 0.8,
+        }
+    }

@@ -59,7 +59,7 @@ class Measured:
             self.peak_memory = max(self.peak_memory or 0, peak - before)
 
     def _begin(self) -> int | None:
-        """Have the peak start anew; the bytes in use now."""
+        """Reset the peak, and return the bytes in use now."""
         if self._cuda:
             torch.cuda.reset_peak_memory_stats()
             return torch.cuda.memory_allocated()
@@ -78,7 +78,7 @@ def _resident_peak() -> int | None:
 
 
 def _resident(key: str) -> int | None:
-    """Bytes that Linux reports of this process."""
+    """Return the bytes that Linux reports of this process."""
     if sys.platform != "linux":
         return None
     found = re.search(rf"^{key}:\s+(\d+) kB", Path("/proc/self/status").read_text(), re.MULTILINE)
@@ -86,7 +86,7 @@ def _resident(key: str) -> int | None:
 
 
 def environment(threads: int) -> dict[str, Any]:
-    """Machine, versions, commit and date of a run."""
+    """Return machine, versions, commit and date of a run."""
     return {
         "machine": {
             "system": platform.system(),

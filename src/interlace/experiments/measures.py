@@ -1,4 +1,4 @@
-"""How a measure is called, shown and read: its name, its unit, and which way is better."""
+"""What is measured: names and order of measures, targets and protocols, and which way is better."""
 
 from __future__ import annotations
 
@@ -7,12 +7,11 @@ from dataclasses import dataclass
 
 #: The harmonic mean of base and novel, a target that is computed here.
 HARMONIC = "hm"
-#: The mean over a run's targets other than its source, a target that is computed here.
+#: The mean over data sets, or over a run's targets other than its source; computed here.
 AVERAGE = "average"
 
 HM_DEFINITION = (
-    "HM is the harmonic mean of the averaged base and novel accuracy, as published tables have it; "
-    "the mean of each seed's own HM stands beside it."
+    "HM is the harmonic mean of the averaged base and novel accuracy, as published tables have it"
 )
 
 AP_DEFINITIONS = {
@@ -26,10 +25,10 @@ class Measure:
     """What tables and axes need to know of a measure.
 
     Attributes:
-        key: Its name in a cell.
-        label: Its name for people.
-        higher: Whether more of it is better.
-        harmonic: Whether base and novel have a harmonic mean that means something.
+        key: its name in a cell.
+        label: its name for people.
+        higher: whether more of it is better.
+        harmonic: whether base and novel have a harmonic mean that means something.
     """
 
     key: str
@@ -73,8 +72,11 @@ _PROTOCOLS = {
     "udcdr": "Retrieval: seen classes, unseen domain",
     "retrieval": "Retrieval across classes and domains",
 }
-_TARGETS = {"base": "base", "novel": "novel", HARMONIC: "HM", "joint": "joint", "all": "all"}
-_TARGETS |= {key: key for key in ("ucdr", "ucdr/mixed", "uccdr", "uccdr/mixed", "udcdr")}
+#: Targets in their order, but for those of transfer, which have names of their own.
+_TARGETS = (
+    *("source", "base", "novel", HARMONIC, "joint", "all"),
+    *("ucdr", "ucdr/mixed", "uccdr", "uccdr/mixed", "udcdr"),
+)
 
 
 def measure(key: str) -> Measure:
@@ -93,50 +95,29 @@ def definition(key: str) -> str | None:
 
 
 def measure_order(key: str) -> int:
-    """Sorts measures: known ones first, the headline before all."""
+    """Sort measures: known ones first, the headline before all."""
     known = list(MEASURES)
     return known.index(key) if key in known else len(known)
 
 
 def protocol_label(key: str) -> str:
-    """Names a protocol for people."""
+    """Name a protocol for people."""
     return _PROTOCOLS.get(key) or key.replace("_", " ").capitalize()
 
 
 def protocol_order(key: str) -> tuple[int, str]:
-    """Sorts protocols."""
+    """Sort protocols."""
     known = list(_PROTOCOLS)
     return (known.index(key) if key in known else len(known), key)
 
 
 def target_label(key: str) -> str:
-    """Names a target for people."""
-    return _TARGETS.get(key, key)
+    """Name a target for people."""
+    return "HM" if key == HARMONIC else key
 
 
 def target_order(key: str) -> tuple[int, str]:
-    """Sorts targets: base, novel, HM, joint; source, the others by name, their average."""
-    first = ("source", *_TARGETS)
+    """Sort targets: source, base, novel, HM, joint; the others by name; their average."""
     if key == AVERAGE:
-        return (len(first) + 1, "")
-    return (first.index(key), "") if key in first else (len(first), key)
-
-
-def percent(value: float | None, digits: int = 1) -> str:
-    """Format a fraction as percent without the sign; a dash where there is none."""
-    return "–" if value is None else f"{100 * value:.{digits}f}"
-
-
-def points(value: float | None, digits: int = 1) -> str:
-    """Format a difference of fractions in percentage points, with its sign."""
-    if value is None:
-        return "–"
-    text = f"{100 * value:+.{digits}f}".replace("-", "−")
-    return text if text.strip("+−0.") else text[1:]
-
-
-def p_value(value: float | None) -> str:
-    """Format a probability: three decimals, or that it is smaller."""
-    if value is None:
-        return "–"
-    return "< 0.001" if value < 0.001 else f"{value:.3f}"
+        return (len(_TARGETS) + 1, "")
+    return (_TARGETS.index(key), "") if key in _TARGETS else (len(_TARGETS), key)

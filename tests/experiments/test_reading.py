@@ -3,7 +3,8 @@ import json
 import pytest
 
 from interlace.errors import InterlaceError
-from interlace.report.cells import Condition, parse_cell, read_cells
+from interlace.experiments.reading import parse_cell, read_cells
+from interlace.protocols.condition import Condition
 from tests.report.making import FAILURE, cell, write
 
 
