@@ -124,6 +124,9 @@ def test_the_defaults_are_the_published_few_shot_recipes():
         defaults, block = method_defaults(method), recipe(method, "few_shot").all
         plain = {**vars(TrainConfig()), **defaults.train}
         for name, value in block.get("train", {}).items():
+            if name == "drop_last":  # the one known difference: our default trains on every shot
+                assert value is True and plain[name] is False
+                continue
             assert plain[name] == value, f"{method}: {name}"
         for name, value in block.get("method", {}).items():
             assert defaults.method[name] == value, f"{method}: {name}"
@@ -190,6 +193,12 @@ def test_mail_is_reproduced_with_its_own_prompts(protocol):
     assert not [m for m, p in BLOCKS if recipe(m, p).templates and m != "mail"]
     others = find(f"mmrl/{protocol}").cells(["dtd"], "ViT-B-16:openai", [1], [16], {})
     assert [cell.template for cell in others] == [None]
+
+
+def test_recipes_of_dassl_drop_the_last_batch():
+    dropping = {(m, p) for m, p in BLOCKS if recipe(m, p).all.get("train", {}).get("drop_last")}
+    dassl = {"mmrl", "mmrl++", "mail", "coop", "maple", "clip_adapter"}
+    assert dropping == {(m, p) for m, p in BLOCKS if m in dassl and p not in RETRIEVAL}
 
 
 def test_steps_of_clip_lora_are_the_same_on_every_data_set():
