@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from interlace.methods import available as list_methods
     from interlace.protocols import evaluate
     from interlace.search.gallery import Gallery
+    from interlace.train.callbacks import Callback
 
 __version__ = "0.1.0"
 
@@ -28,6 +29,7 @@ __all__ = [
     "Adapted",
     "AdaptedModel",
     "Affine",
+    "Callback",
     "DualEncoder",
     "Edit",
     "FewShotTask",
@@ -53,6 +55,7 @@ _HOMES = {
     "Adapted": "adaptation.model:AdaptedModel",
     "AdaptedModel": "adaptation.model",
     "Affine": "backbone.edits",
+    "Callback": "train.callbacks",
     "DualEncoder": "backbone.dual",
     "Edit": "backbone.edits",
     "FewShotTask": "data.task",

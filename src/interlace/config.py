@@ -346,7 +346,5 @@ def _refuse_unknown(values: Mapping[str, Any], known: Collection[str], where: st
 
 def preset_names() -> list[str]:
     """Return the names of the presets that come with the package."""
-    folder = files("interlace").joinpath("configs", "presets")
-    if not folder.is_dir():
-        return []
-    return sorted(Path(item.name).stem for item in folder.iterdir() if item.name.endswith(".yaml"))
+    names = (item.name for item in files("interlace").joinpath("configs", "presets").iterdir())
+    return sorted(Path(name).stem for name in names if name.endswith(".yaml"))

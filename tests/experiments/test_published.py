@@ -185,11 +185,19 @@ def test_mail_is_reproduced_with_its_own_prompts(protocol):
     )
     own = {cell.data: cell.template for cell in cells if cell.template}
     assert own == {
+        "imagenet": "a photo of a {}.",
+        "caltech101": "a drawing of a {}.",
         "oxford_pets": "an awesome animal pet photo of a {}.",
+        "stanford_cars": "a photo of my {}.",
+        "oxford_flowers": "a flower photo of a {}.",
         "food101": "a yummy food photo of a {}.",
+        "fgvc_aircraft": "a brand aircraft of a {}.",
+        "sun397": "an awesome large-scale scene photo of a {}.",
         "dtd": "a beautiful texture drawing of a {}.",
+        "eurosat": "a photo of a {}, , a type of centered satellite",
+        "ucf101": "a photo of a {}, a type of action.",
     }
-    assert {cell.data for cell in cells} == ELEVEN
+    assert {cell.data for cell in cells} == ELEVEN == set(own)
     assert not [m for m, p in BLOCKS if recipe(m, p).templates and m != "mail"]
     others = find(f"mmrl/{protocol}").cells(["dtd"], "ViT-B-16:openai", [1], [16], {})
     assert [cell.template for cell in others] == [None]

@@ -38,7 +38,7 @@ def test_one_template_of_an_ensemble_is_that_template():
 
 def test_prompts_of_an_ensemble_must_be_whole():
     with pytest.raises(InterlaceError, match="3 prompts are not 2 for each class"):
-        Prompts(models.ids(), templates=2)
+        Prompts(models.ids(), n_templates=2)
 
 
 @pytest.mark.parametrize("bad", [[], "a {}", ["a cat"], ["{} and {}"]])

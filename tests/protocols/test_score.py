@@ -90,7 +90,7 @@ def test_an_ensemble_is_trained_saved_and_loaded(clip, plan, tmp_path):
 def test_methods_with_a_context_of_their_own_keep_one_prompt(clip, plan):
     task = replace(plan.task, template=("a photo of a {}.", "{}"))
     adapted = interlace.fit(clip, task, "coop", epochs=1)
-    assert adapted.method.prompts(task.classes, task.template).templates == 1
+    assert adapted.method.prompts(task.classes, task.template).n_templates == 1
 
 
 def test_noise_is_of_the_strength_it_says():

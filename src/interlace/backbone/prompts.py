@@ -25,14 +25,14 @@ class Prompts:
     Attributes:
         ids: [C * T, L] token ids as the text tower reads them, the T prompts of a class together.
         names: the class names, where known.
-        templates: T.
+        n_templates: T.
         prefix: the same prompts after the text blocks that a method does not change, in that
             method's form; see :meth:`interlace.methods.base.Method.run_prompt_prefix`.
     """
 
     ids: Tensor
     names: tuple[str, ...] = ()
-    templates: int = 1
+    n_templates: int = 1
     prefix: PrefixState | None = field(default=None, repr=False)
 
     def __post_init__(self) -> None:
@@ -43,14 +43,16 @@ class Prompts:
         """
         if self.ids.ndim != 2 or not len(self.ids):
             raise InterlaceError(f"prompt ids have shape {list(self.ids.shape)}, expected [C, L]")
-        if self.templates < 1 or len(self.ids) % self.templates:
-            raise InterlaceError(f"{len(self.ids)} prompts are not {self.templates} for each class")
+        if self.n_templates < 1 or len(self.ids) % self.n_templates:
+            raise InterlaceError(
+                f"{len(self.ids)} prompts are not {self.n_templates} for each class"
+            )
         if self.names and len(self.names) != len(self):
             raise InterlaceError(f"{len(self.names)} class names for {len(self)} prompts")
 
     def __len__(self) -> int:
         """Return C, the number of classes."""
-        return len(self.ids) // self.templates
+        return len(self.ids) // self.n_templates
 
 
 def make_room(ids: Tensor, at: int, count: int, read: Tensor, context_length: int) -> Tensor:

@@ -188,11 +188,11 @@ class Method(nn.Module):
         edit = (self.edits() if edits is None else edits)[1]
         texts = self.prompt_ids(prompts) if prompts.prefix is None else prompts.prefix
         output = self.clip.text(texts, edit, return_frozen, self.shortcuts)
-        if prompts.templates == 1:
+        if prompts.n_templates == 1:
             return output
         return TowerOutput(
-            _ensemble(output.features, prompts.templates),
-            frozen=None if output.frozen is None else _ensemble(output.frozen, prompts.templates),
+            _ensemble(output.features, prompts.n_templates),
+            frozen=None if output.frozen is None else _ensemble(output.frozen, prompts.n_templates),
         )
 
     def prompt_ids(self, prompts: Prompts) -> Tensor:

@@ -21,8 +21,6 @@ from interlace.errors import InterlaceError
 from interlace.methods.base import Blocks, Method, Output, Rank, Share, TokenCount, Weight, Width
 from interlace.methods.registry import register
 
-SecondProjection = Literal["copied", "random"]
-
 
 @dataclass(frozen=True)
 class MMRLOutput(Output):
@@ -169,10 +167,8 @@ def _normalised(features: Tensor | None) -> Tensor | None:
 
 def _image_projection(clip: DualEncoder) -> Tensor:
     """Return a copy of the image projection [D, E]; the identity for a tower without (SigLIP)."""
-    projection = clip.image.projection
-    if projection is None:
-        return torch.eye(clip.image.width)
-    return projection.detach().clone()
+    own = clip.image.projection
+    return torch.eye(clip.image.width) if own is None else own.detach().clone()
 
 
 @register
@@ -217,7 +213,7 @@ class MMRL(_SharedSpace):
         first_block: Blocks | None,
         alpha: Share,
         reg: Weight,
-        second_projection: SecondProjection,
+        second_projection: Literal["copied", "random"],
     ) -> None:
         super().__init__(clip, n_tokens, dim, first_block, alpha, reg)
         self.to_image = _cloned_linears(dim, clip.image.width, self.blocks)
