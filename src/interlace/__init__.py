@@ -1,7 +1,8 @@
 """Adapt CLIP-like models from a few labelled images by coupling their two towers."""
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from interlace._util.on_demand import on_demand
 
 if TYPE_CHECKING:
     from interlace import evaluation, methods
@@ -68,22 +69,16 @@ _HOMES = {
     "Tokens": "backbone.edits",
     "compare": "experiments.compare",
     "evaluate": "protocols",
+    "evaluation": "evaluation:",
     "fit": "adaptation.fit",
     "list_methods": "methods:available",
     "load": "backbone.load",
     "load_adapted": "adaptation.load",
+    "methods": "methods:",
 }
 
 
-def __getattr__(name: str) -> Any:
-    if name in ("evaluation", "methods"):
-        return import_module(f"interlace.{name}")
-    if name not in _HOMES:
-        raise AttributeError(f"module 'interlace' has no attribute {name!r}")
-    module, _, attribute = _HOMES[name].partition(":")
-    value = getattr(import_module(f"interlace.{module}"), attribute or name)
-    globals()[name] = value
-    return value
+__getattr__ = on_demand(__name__, _HOMES)
 
 
 def __dir__() -> list[str]:

@@ -1,7 +1,8 @@
 """Data: folders, tables and known sets, shots drawn by seed, images decoded and prepared."""
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from interlace._util.on_demand import on_demand
 
 if TYPE_CHECKING:
     from interlace.backbone.preprocess import Preprocess
@@ -65,20 +66,12 @@ _HOMES = {
     "open_retrieval": "data.datasets.retrieval_sets",
     "read_draw": "data.readers.stored_draws",
     "verify_image": "data.images.decode",
+    # names of version 0.1 that are called otherwise today
+    "Setting": "data.retrieval:RetrievalSetting",
+    "field_names": "data.datasets.benchmarks:benchmark_names",
 }
 
-
-#: Names of version 0.1 that are called otherwise today.
-_FORMER = {"Setting": "RetrievalSetting", "field_names": "benchmark_names"}
-
-
-def __getattr__(name: str) -> Any:
-    name = _FORMER.get(name, name)
-    if name not in _HOMES:
-        raise AttributeError(f"module 'interlace.data' has no attribute {name!r}")
-    value = getattr(import_module(f"interlace.{_HOMES[name]}"), name)
-    globals()[name] = value
-    return value
+__getattr__ = on_demand(__name__, _HOMES)
 
 
 def __dir__() -> list[str]:

@@ -1,7 +1,8 @@
 """Evaluation: metrics, statistics over seeds, and their pictures."""
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from interlace._util.on_demand import on_demand
 
 if TYPE_CHECKING:
     from interlace.evaluation.classification import (
@@ -37,30 +38,27 @@ __all__ = [
 
 # metrics need torch, which takes seconds to import; statistics and pictures of them do not
 _HOMES = {
-    "Interval": "statistics",
-    "PairedDifference": "statistics",
-    "RetrievalScores": "retrieval",
-    "Scores": "classification",
-    "confusion_matrix": "classification",
-    "expected_calibration_error": "classification",
-    "harmonic_mean": "statistics",
-    "mean_interval": "statistics",
-    "mean_per_class": "classification",
-    "paired_difference": "statistics",
-    "retrieval_metrics": "retrieval",
-    "top1": "classification",
+    "Interval": "evaluation.statistics",
+    "PairedDifference": "evaluation.statistics",
+    "RetrievalScores": "evaluation.retrieval",
+    "Scores": "evaluation.classification",
+    "confusion_matrix": "evaluation.classification",
+    "expected_calibration_error": "evaluation.classification",
+    "harmonic_mean": "evaluation.statistics",
+    "mean_interval": "evaluation.statistics",
+    "mean_per_class": "evaluation.classification",
+    "paired_difference": "evaluation.statistics",
+    "retrieval_metrics": "evaluation.retrieval",
+    "top1": "evaluation.classification",
+    # its modules
+    "classification": "evaluation.classification:",
+    "plots": "evaluation.plots:",
+    "retrieval": "evaluation.retrieval:",
+    "retrieve": "evaluation.retrieve:",
+    "statistics": "evaluation.statistics:",
 }
-_MODULES = ("classification", "plots", "retrieval", "retrieve", "statistics")
 
-
-def __getattr__(name: str) -> Any:
-    if name in _MODULES:
-        return import_module(f"interlace.evaluation.{name}")
-    if name not in _HOMES:
-        raise AttributeError(f"module 'interlace.evaluation' has no attribute {name!r}")
-    value = getattr(import_module(f"interlace.evaluation.{_HOMES[name]}"), name)
-    globals()[name] = value
-    return value
+__getattr__ = on_demand(__name__, _HOMES)
 
 
 def __dir__() -> list[str]:

@@ -1,7 +1,8 @@
 """Protocols decide which classes to fit and to score, and know no method by name."""
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from interlace._util.on_demand import on_demand
 
 if TYPE_CHECKING:
     from interlace.protocols.base import Plan, Protocol
@@ -35,31 +36,25 @@ __all__ = [
 
 # a report needs conditions, which are light; scoring needs torch, which takes seconds to import
 _HOMES = {
-    "CLEAN": "condition",
-    "PROTOCOLS": "table",
-    "BaseNovelScores": "base_to_novel",
-    "ClassificationPlan": "classification",
-    "Comparison": "comparison",
-    "Condition": "condition",
-    "Plan": "base",
-    "Protocol": "base",
-    "RetrievalPlan": "retrieval",
-    "RetrievalResult": "retrieval",
-    "Scored": "classification",
-    "Setting": "setting",
-    "Target": "classification",
-    "evaluate": "evaluation",
-    "get": "table",
-    "score": "classification",
+    "CLEAN": "protocols.condition",
+    "PROTOCOLS": "protocols.table",
+    "BaseNovelScores": "protocols.base_to_novel",
+    "ClassificationPlan": "protocols.classification",
+    "Comparison": "protocols.comparison",
+    "Condition": "protocols.condition",
+    "Plan": "protocols.base",
+    "Protocol": "protocols.base",
+    "RetrievalPlan": "protocols.retrieval",
+    "RetrievalResult": "protocols.retrieval",
+    "Scored": "protocols.classification",
+    "Setting": "protocols.setting",
+    "Target": "protocols.classification",
+    "evaluate": "protocols.evaluation",
+    "get": "protocols.table",
+    "score": "protocols.classification",
 }
 
-
-def __getattr__(name: str) -> Any:
-    if name not in _HOMES:
-        raise AttributeError(f"module 'interlace.protocols' has no attribute {name!r}")
-    value = getattr(import_module(f"interlace.protocols.{_HOMES[name]}"), name)
-    globals()[name] = value
-    return value
+__getattr__ = on_demand(__name__, _HOMES)
 
 
 def __dir__() -> list[str]:

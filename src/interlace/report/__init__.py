@@ -1,7 +1,8 @@
 """Reports: what the cells of ``interlace bench`` amount to, as a page or as tables."""
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
+from interlace._util.on_demand import on_demand
 from interlace.experiments.reading import Cell, Setup
 from interlace.experiments.summaries import BaselineComparison, Panel, Summary
 from interlace.protocols.condition import Condition
@@ -27,9 +28,5 @@ __all__ = [
 ]
 
 
-def __getattr__(name: str) -> Any:
-    if name != "write_html":
-        raise AttributeError(f"module 'interlace.report' has no attribute {name!r}")
-    from interlace.report.html import write_html  # draws, and text needs no drawings
-
-    return write_html
+# draws, and text needs no drawings
+__getattr__ = on_demand(__name__, {"write_html": "report.html"})
