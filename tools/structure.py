@@ -1,6 +1,6 @@
 """Count what the sources consist of, and draw how the rooms depend on each other.
 
-    python tools/structure.py counts [SRC]        # as JSON: files, lines, functions, circles, names
+    python tools/structure.py counts [SRC ...]    # as JSON: files, lines, functions, circles, names
     python tools/structure.py figure [--check]    # docs/images/rooms.svg, from the imports
 
 The rows of the figure are the layers that import-linter checks (``pyproject.toml``). An arrow is an
@@ -293,17 +293,24 @@ def figure() -> str:
     return "\n".join([*parts, "</svg>"]) + "\n"
 
 
-def start_up(source: Path) -> dict[str, float]:
-    """Return milliseconds that ``import interlace`` takes: the median of nine fresh processes."""
-    code = (
-        f"import sys; sys.path.insert(0, {str(source.parent)!r}); import time; "
-        "s = time.perf_counter(); import interlace; print(1e3 * (time.perf_counter() - s))"
-    )
-    times = sorted(
-        float(subprocess.run([sys.executable, "-c", code], capture_output=True, text=True).stdout)
-        for _ in range(9)
-    )
-    return {"import_interlace_ms": times[4]}
+def start_up(sources: list[Path]) -> list[float]:
+    """Return milliseconds of ``import interlace``: medians of nine fresh processes, in turns."""
+    times: dict[Path, list[float]] = {source: [] for source in sources}
+    for _ in range(9):
+        for source, taken in times.items():
+            code = (
+                f"import sys; sys.path.insert(0, {str(source.parent)!r}); import time; "
+                "s = time.perf_counter(); import interlace; print(time.perf_counter() - s)"
+            )
+            run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+            taken.append(1e3 * float(run.stdout))
+    return [sorted(taken)[4] for taken in times.values()]
+
+
+def commit_of(source: Path) -> str:
+    """Return the commit of the checkout that ``source`` lies in."""
+    command = ["git", "-C", str(source), "rev-parse", "HEAD"]
+    return subprocess.run(command, check=True, capture_output=True, text=True).stdout.strip()
 
 
 def main() -> None:
@@ -313,13 +320,17 @@ def main() -> None:
     )
     commands = parser.add_subparsers(dest="command", required=True)
     count = commands.add_parser("counts", help="figures of a package as JSON")
-    count.add_argument("source", type=Path, nargs="?", default=ROOT / "src" / "interlace")
+    count.add_argument("sources", type=Path, nargs="*", default=[ROOT / "src" / "interlace"])
     draw = commands.add_parser("figure", help="draw docs/images/rooms.svg")
     draw.add_argument("--check", action="store_true", help="fail where the file is not current")
     arguments = parser.parse_args()
     if arguments.command == "counts":
-        source = arguments.source.resolve()
-        print(json.dumps(counts(source) | start_up(source), indent=1))
+        sources = [source.resolve() for source in arguments.sources]
+        found = [
+            {"commit": commit_of(source), **counts(source), "import_interlace_ms": taken}
+            for source, taken in zip(sources, start_up(sources), strict=True)
+        ]
+        print(json.dumps(found, indent=1))
         return
     drawn = figure()
     if not arguments.check:
