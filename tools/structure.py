@@ -268,7 +268,7 @@ def figure() -> str:
                 'stroke-width="1.4" fill="none" marker-end="url(#head)"/>'
             )
     for room, (left, y, each) in place.items():
-        fits = int(each / 6.3)
+        fits = int((each - 24) / 6.2)
         # types first: they are what flows; a module or a constant is not
         names = sorted(
             (name for name in handed[room] if not name.isupper() and name not in place),

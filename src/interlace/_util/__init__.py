@@ -1,1 +1,1 @@
-"""What every room needs and none owns: words for messages, writing whole, reading safely."""
+"""What every room needs and none owns: safe files, schemas, words."""

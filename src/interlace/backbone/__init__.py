@@ -1,1 +1,1 @@
-"""One image tower and one text tower that serve every checkpoint family."""
+"""The frozen dual encoder: towers, edits, prompts, checkpoints."""

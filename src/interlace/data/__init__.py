@@ -1,4 +1,4 @@
-"""Data: folders, tables and known sets, shots drawn by seed, images decoded and prepared."""
+"""Data: folders, tables and sets become tasks."""
 
 from typing import TYPE_CHECKING
 

@@ -1,4 +1,4 @@
-"""Evaluation: metrics, statistics over seeds, and their pictures."""
+"""Evaluation: metrics, statistics and pictures."""
 
 from typing import TYPE_CHECKING
 

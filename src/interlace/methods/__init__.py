@@ -1,4 +1,7 @@
-"""Methods by key: list them, describe them, create one; ``registry`` says how they are found."""
+"""Methods: trained tensors become a pair of edits.
+
+This module lists, describes and creates them by key; :mod:`.registry` says how they are found.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Protocols decide which classes to fit and to score, and know no method by name."""
+"""Protocols: which classes to fit and what to score, for any method."""
 
 from typing import TYPE_CHECKING
 

@@ -1,4 +1,4 @@
-"""Reports: what the cells of ``interlace bench`` amount to, as a page or as tables."""
+"""Reports: what cells amount to, as a page or as tables."""
 
 from typing import TYPE_CHECKING
 

@@ -1,1 +1,1 @@
-"""Fitting a method: one loop that any method uses."""
+"""Training: one trainer fits every method."""
