@@ -235,8 +235,9 @@ def _called(failure: str, function: Callable[..., Any], *arguments: Any) -> Any:
 
 def _faults(source: Source) -> Iterator[str]:
     """Say what in a source would fail later, where nobody could tell whose fault it is."""
-    if not isinstance(source.template, str) or source.template.count("{}") != 1:
-        yield f"template {printable(repr(source.template))}: must be text that holds {{}} once"
+    template: object = source.template
+    if not isinstance(template, str) or template.count("{}") != 1:
+        yield f"template {printable(repr(template))}: must be text that holds {{}} once"
     if len(source.classes) < 2 or not all(isinstance(name, str) for name in source.classes):
         yield f"{len(source.classes)} classes: at least two names are needed"
     if not source.published and len(set(source.classes)) < len(source.classes):
@@ -249,10 +250,12 @@ def _faults(source: Source) -> Iterator[str]:
         if not isinstance(record, Record):
             yield f"an image is {type(record).__name__}, not a Record"
             return
-        if not isinstance(record.key, str) or not record.key:
-            yield f"an image has the key {printable(repr(record.key))}: it must be text"
-        if not isinstance(record.image, Path | bytes):
-            kind = type(record.image).__name__
+        key: object = record.key
+        image: object = record.image
+        if not isinstance(key, str) or not key:
+            yield f"an image has the key {printable(repr(key))}: it must be text"
+        if not isinstance(image, Path | bytes):
+            kind = type(image).__name__
             yield f"{printable(record.key)}: {kind}: an image must be a Path or encoded bytes"
         if type(record.label) is not int or not 0 <= record.label < len(source.classes):
             yield f"{printable(record.key)}: label {record.label} of {len(source.classes)} classes"
