@@ -184,7 +184,7 @@ def main() -> None:
     for settings in grid(arguments.grid):
         try:
             row = scored(clip, arguments, settings)
-        except InterlaceError as error:  # such as a loss that is no number: part of the finding
+        except InterlaceError as error:  # such as a loss that is not finite: part of the finding
             row = {"settings": settings, "error": str(error)}
         rows.append(row)
         print({k: round(v, 4) if isinstance(v, float) else v for k, v in row.items()}, flush=True)

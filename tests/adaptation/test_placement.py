@@ -68,3 +68,26 @@ def test_fit_and_load_adapted_go_through_it(task, tmp_path, monkeypatch):
     assert all(device == torch.device("cpu") for _, device in asked)
     assert fitted.clip is not clip and loaded.clip is not clip
     assert clip.device.type == "cpu"
+
+
+@pytest.mark.parametrize("method", ["mmrl++", "clip_adapter"])
+def test_a_model_with_trainable_weights_gets_no_gradients_and_keeps_its_flags(task, method):
+    clip = interlace.load("picto")
+    clip.train()
+    clip.image.requires_grad_(True)
+    flags = [parameter.requires_grad for parameter in clip.parameters()]
+    before = clip.fingerprint()
+    free = interlace.fit(clip, task, method, device="cpu", epochs=1)
+    assert all(parameter.grad is None for parameter in clip.parameters())
+    assert [parameter.requires_grad for parameter in clip.parameters()] == flags
+    assert clip.training and clip.fingerprint() == before
+    usual = interlace.fit("picto", task, method, device="cpu", epochs=1)
+    found, expected = free.method.state_dict(), usual.method.state_dict()
+    assert all(torch.equal(found[name], expected[name]) for name in expected)
+    with pytest.raises(RuntimeError, match="stopped"):
+        interlace.fit(clip, task, method, device="cpu", epochs=1, report=_stop)
+    assert [parameter.requires_grad for parameter in clip.parameters()] == flags
+
+
+def _stop(progress):
+    raise RuntimeError("stopped")

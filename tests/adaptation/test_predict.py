@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 import torch
 from PIL import Image
@@ -58,11 +59,19 @@ def test_without_images_there_are_no_rows(adapted):
 @pytest.mark.parametrize("call", ["predict", "predict_proba"])
 def test_what_cannot_be_answered_is_refused(adapted, images, call):
     answer = getattr(adapted, call)
-    for alone in (images[0], "image.png", Image.new("RGB", (8, 8))):
+    for alone in (images[0], "image.png", Image.new("RGB", (8, 8)), iter(images)):
         with pytest.raises(interlace.InterlaceError, match="expected a list of images"):
             answer(alone)
     with pytest.raises(interlace.InterlaceError, match="^batch size = 0: must be 1 or more"):
         answer(images, batch_size=0)
+
+
+@pytest.mark.parametrize("thing", [np.zeros((9, 9, 3), np.uint8), torch.zeros(3, 9, 9), None, 3])
+def test_what_is_no_image_is_one_short_line(adapted, images, thing):
+    with pytest.raises(interlace.InterlaceError) as caught:
+        adapted.predict([*images[:2], thing], batch_size=1)
+    assert str(caught.value).startswith(f"image 2: a {type(thing).__name__}, not a path, encoded ")
+    assert len(str(caught.value)) < 120
 
 
 def test_a_ranking_has_at_least_one_class(adapted, images):

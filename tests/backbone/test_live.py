@@ -79,6 +79,21 @@ def test_half_precision_comes_in_full(family: str) -> None:
     assert {p.dtype for p in live(stock).parameters()} == {torch.float32}
 
 
+@pytest.mark.parametrize("family", ["native_gelu", "timm_siglip", "hf_clip", "hf_siglip"])
+def test_hooks_are_refused_and_running_the_model_leaves_none(family: str) -> None:
+    stock = FAMILIES[family]()
+    images, ids = inputs()
+    with torch.no_grad():
+        stock.model(ids, images) if family.startswith("hf") else stock.model(images, ids)
+    live(stock)
+    handle = stock.model.register_forward_hook(lambda module, given, output: output)
+    with pytest.raises(InterlaceError, match="module 'itself' has forward hooks") as caught:
+        live(stock)
+    assert "\n" not in str(caught.value)
+    handle.remove()
+    live(stock)
+
+
 @pytest.mark.parametrize("family", ["native_quick_gelu", "timm_siglip", "hf_clip", "hf_siglip"])
 def test_it_saves_as_any_other_model(family: str, tmp_path: Path) -> None:
     clip = live(FAMILIES[family]())

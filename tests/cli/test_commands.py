@@ -274,7 +274,7 @@ def test_compare_takes_what_a_class_has(interlace_command, photos, model):
     options = ["--methods", "linear_probe", "--shots", 99, "--seeds", 1]
     code, out, err = interlace_command("compare", photos, "--model", model, *options)
     assert code == 0 and "up to 99 shots per base class" in " ".join(out.split())
-    assert "fewer than 99 shots, for want of images" in err
+    assert "fewer than 99 shots because of too few images" in err
 
 
 def test_export_gives_a_plain_model(interlace_command, fitted, photos, model, tmp_path):

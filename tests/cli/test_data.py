@@ -114,7 +114,7 @@ def test_a_table(command, tmp_path):
     code, _, err = command(*split, "--shots", 1, "--strict")
     assert code == 2 and "9.png: no such file" in err
     code, _, err = command(*split, "--shots", 5)
-    assert code == 0 and "fewer than 5 shots, for want of images: a 3, b 3" in err
+    assert code == 0 and "fewer than 5 shots because of too few images: a 3, b 3" in err
 
 
 def test_get_without_a_network(command, tmp_path, monkeypatch):

@@ -55,10 +55,15 @@ def read_one(name, root):
     return birds()
 
 zoo = Collection(lambda: ("fish", "mice"), read_one)
+no_list = Collection(lambda: 5, read_one)
+no_text = Collection(lambda: ["fish", 3], read_one)
 number = 7
 
 def fails(root):
     raise ValueError("no such\\nthing")
+
+def ends(root):
+    raise SystemExit("bye")
 
 def says_why(root):
     from interlace.errors import InterlaceError
@@ -154,6 +159,9 @@ def test_a_check_counts_its_images(install: Install) -> None:
         ("aviary_data:gone", r"'bad' of the package 'aviary' cannot be loaded .*AttributeError"),
         ("aviary_data:number", "'bad' of the package 'aviary': must be a function .*not int"),
         ("aviary_data:fails", "'bad' of the package 'aviary' cannot be read: ValueError: no such$"),
+        ("aviary_data:ends", "'bad' of the package 'aviary' cannot be read: SystemExit: bye$"),
+        ("aviary_data:no_list", "'bad' of the package 'aviary' cannot be listed: TypeError: "),
+        ("aviary_data:no_text", "'bad' of the package 'aviary' cannot be listed: 3: a name must"),
         ("aviary_data:says_why", "^nothing in None$"),
         ("aviary_data:picture", "'bad' of the package 'aviary' cannot be read: TypeError: "),
     ],
@@ -182,7 +190,7 @@ def test_names_that_cannot_be_used_are_said(install: Install) -> None:
     assert len(FewShotTask.load("picto/activities", 1).classes) == 85
 
 
-def record(label: object = 0, key: str = "a") -> Record:
+def record(label: object = 0, key: object = "a") -> Record:
     return Record(image_bytes(1), label, key)  # type: ignore[arg-type]
 
 
@@ -198,12 +206,36 @@ def record(label: object = 0, key: str = "a") -> Record:
         (Source("x", ("a", "b"), {"train": [record(), record(1)]}), "two images have the key 'a'"),
         (Source("x", ("a", "b"), {"train": ["a.jpg"]}), "an image is str, not a Record"),  # type: ignore[list-item]
         (Source("x", ("a", "b"), {"train": []}), "there are no images"),
+        (Source("x", ("a", "b"), {"train": [record(key=3)]}), "an image has the key 3: it must be"),
+        (
+            Source("x", ("a", "b"), {"train": [Record("a.jpg", 0, "a")]}),  # type: ignore[arg-type]
+            "a: str: an image must be a Path or encoded bytes",
+        ),
+        (Source("x", ("a", "b"), {}, template=5), "template 5: must be text that holds"),  # type: ignore[arg-type]
+        (Source("x", ("a", "b"), {}, template="no place"), "template 'no place': must be text"),
     ],
 )
 def test_a_source_is_checked(source: object, message: str) -> None:
     register("mine")(lambda root: source)  # type: ignore[arg-type, return-value]
     with pytest.raises(InterlaceError, match=f"data set 'mine' of this program: {message}"):
         read_catalog("mine")
+
+
+def test_a_source_of_other_things_is_one_line() -> None:
+    for fields in ((None, {}), (("a", "b"), None)):
+        source = Source("x", *fields)  # type: ignore[arg-type]
+        register("mine")(lambda root, source=source: source)  # type: ignore[misc]
+        with pytest.raises(InterlaceError, match="'mine' of .* is not as Source describes: [AT]"):
+            read_catalog("mine")
+        extensions._registered.clear()
+
+
+def test_a_module_that_ends_the_program_stops_nothing(install: Install) -> None:
+    place = install(bad="exits_at_once:birds", birds="aviary_data:birds")
+    (place / "exits_at_once.py").write_text("raise SystemExit('bye')")
+    with pytest.raises(InterlaceError, match="'bad' of the package 'aviary' .*: SystemExit: bye$"):
+        FewShotTask.load("bad")
+    assert added_names() == ("birds",)
 
 
 def test_register(tmp_path: Path, install: Install) -> None:

@@ -276,6 +276,12 @@ def test_a_data_set_that_cannot_be_one(dataset: object, names: object, message: 
 def test_bad_arguments() -> None:
     with pytest.raises(InterlaceError, match="3 images and 2 labels"):
         FewShotTask.from_arrays(pixels(3), [0, 1], NAMES)
+    with pytest.raises(InterlaceError, match="images: a generator, not a list or an array"):
+        FewShotTask.from_arrays((one for one in pixels(3)), [0, 1, 2], NAMES)  # type: ignore[arg-type]
+    with pytest.raises(InterlaceError, match="labels: a int, not a list or an array"):
+        FewShotTask.from_arrays(pixels(3), 3, NAMES)  # type: ignore[arg-type]
+    with pytest.raises(InterlaceError, match="test: must be a pair of images and labels"):
+        FewShotTask.from_arrays(pixels(3), [0, 1, 2], NAMES, test=pixels(3))  # type: ignore[arg-type]
     with pytest.raises(InterlaceError, match="shots=-1"):
         FewShotTask.from_arrays(pixels(3), [0, 1, 2], NAMES, -1)
     with pytest.raises(InterlaceError, match="Photos, test/image 1: label 5"):

@@ -128,7 +128,7 @@ def test_a_full_disk_leaves_the_old_run(
     assert {path.name: path.read_bytes() for path in run.iterdir()} == before
 
 
-@pytest.mark.parametrize("name", ["linear_probe", "tip_adapter"])
+@pytest.mark.parametrize("name", ["linear_probe", "tip_adapter", "mail", "mmrl"])
 def test_bundles_of_the_first_format_are_read(name: str) -> None:
     adapted = interlace.load_adapted(BUNDLES / f"format_1_{name}")
     ramp = np.tile(np.linspace(0, 255, 48).astype(np.uint8), (48, 1))

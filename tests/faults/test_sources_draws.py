@@ -25,7 +25,7 @@ def test_a_class_gives_what_it_has(tmp_path: Path) -> None:
     assert shots == [1, 1, 5, 16]
     # an image to test on stays wherever there are two
     assert [sum(r.label == label for r in task.test) for label in range(4)] == [0, 1, 1, 2]
-    assert "fewer than 16 shots, for want of images: ant 1, bee 1, cat 5" in task.notes
+    assert "fewer than 16 shots because of too few images: ant 1, bee 1, cat 5" in task.notes
     assert "23 training images (up to 16 per class, seed 1)" in task.describe()
     assert task.shots == task.split().shots == 16
     assert FewShotTask.load(root, 1).describe().count("up to") == 0

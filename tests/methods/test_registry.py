@@ -225,3 +225,18 @@ def test_a_package_cannot_take_the_place_of_a_method(installed, monkeypatch):
     assert methods.get("zero_shot").__module__ == "interlace.methods.zero_shot"
     (said,) = methods.unavailable()
     assert "the package 'a-package' cannot be used: two methods are called 'zero_shot'" in said
+
+
+def test_a_method_of_others_that_cannot_be_made_is_one_line_with_its_cause():
+    class Raises(Valid):
+        key = "raises"
+
+        def __init__(self, clip):
+            super().__init__(clip)
+            raise ZeroDivisionError("a slip\nof the pen")
+
+    methods.register(Raises)
+    wanted = r"the method 'raises' of .* cannot be made: ZeroDivisionError: a slip$"
+    with pytest.raises(InterlaceError, match=wanted) as caught:
+        methods.create("raises", models.tiny())
+    assert isinstance(caught.value.__cause__, ZeroDivisionError)

@@ -69,6 +69,27 @@ def test_curves_draw_every_method_with_two_places(results):
     assert plots.curves(columns[:1], looks, title="t", x_label="", y_label="") is None
 
 
+def test_intervals_wider_than_what_is_possible_do_not_stretch_the_axes(results):
+    cells = [
+        cell(m, s, 0.1 + 0.8 * (s - 1), shots=k)
+        for m in ("zero_shot", "mail")
+        for s in (1, 2)
+        for k in (1, 2)
+    ]
+    found = results(cells)
+    columns = [
+        (k, {s.method: s for s in found.summaries("top1") if s.panel.shots == k}) for k in (1, 2)
+    ]
+    looks = styles(found.methods, "zero_shot")
+    assert columns[0][1]["mail"].interval.half_width > 1
+    curves = plots.curves(columns, looks, title="t", x_label="", y_label="")
+    costs = {"zero_shot": 0.0, "mail": 100.0}
+    cost = plots.cost(costs, columns[0][1], looks, title="", x_label="", y_label="")
+    for chart in (curves, cost):
+        heights = [float(n) for n in re.findall(r">(-?\d+)</text>", chart.svg)]
+        assert heights and -4 <= min(heights) <= max(heights) <= 104
+
+
 def test_charts_that_have_nothing_to_show(results):
     found = results([cell("zero_shot", 1, 0.5), cell("mail", 1, 0.6)])
     cells, looks = top1(found), styles(found.methods, "zero_shot")

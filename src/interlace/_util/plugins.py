@@ -38,7 +38,7 @@ class Extension:
         """
         try:
             return self.entry.load()
-        except Exception as error:  # whatever somebody else's module raises
+        except (Exception, SystemExit) as error:  # whatever somebody else's module raises
             raise InterlaceError(
                 f"{self.name!r} of the package {self.package or 'unknown'!r} cannot be loaded "
                 f"({self.entry.value}): {type(error).__name__}: {first_line(error)}"

@@ -16,7 +16,7 @@ from interlace.adaptation.bundle import already_there, saving
 from interlace.adaptation.header import HEADER, RESULT, SPLIT, read_header
 from interlace.adaptation.load import load_adapted
 from interlace.adaptation.model import AdaptedModel
-from interlace.adaptation.placement import on_device
+from interlace.adaptation.placement import frozen, on_device
 from interlace.adaptation.presets import check_preset
 from interlace.backbone.dual import DualEncoder
 from interlace.backbone.load import load
@@ -192,16 +192,17 @@ class _Fit:
     def learn(self, checkpoint: Checkpoint | None) -> AdaptedModel:
         """Train, from the start or from where ``checkpoint`` stands."""
         task = self.task
-        history = train(
-            self.method,
-            self.prompts,
-            task.train,
-            task.val,
-            self.config.train,
-            seed=self.config.seed,
-            checkpoint=checkpoint,
-            callbacks=self.callbacks,
-        )
+        with frozen(self.method.clip):
+            history = train(
+                self.method,
+                self.prompts,
+                task.train,
+                task.val,
+                self.config.train,
+                seed=self.config.seed,
+                checkpoint=checkpoint,
+                callbacks=self.callbacks,
+            )
         named = dict(zip(task.folders, task.classes, strict=True)) if task.folders else {}
         return AdaptedModel(
             self.method,

@@ -1,8 +1,10 @@
-"""Where a model computes: a caller's own model is never moved."""
+"""Where a model computes: a caller's own model is never moved, and gets no gradients."""
 
 from __future__ import annotations
 
 import copy
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import torch
@@ -31,3 +33,20 @@ def on_device(clip: DualEncoder, device: torch.device) -> DualEncoder:
     for buffer in clip.buffers():
         known[id(buffer)] = buffer.detach().to(there)
     return copy.deepcopy(clip, known)
+
+
+@contextmanager
+def frozen(clip: DualEncoder) -> Iterator[None]:
+    """Keep gradients off a model inside the context, whatever its caller has switched on.
+
+    Args:
+        clip: the model; its parameters get back the flags that they had.
+    """
+    trainable = [parameter for parameter in clip.parameters() if parameter.requires_grad]
+    try:
+        for parameter in trainable:
+            parameter.requires_grad_(False)
+        yield
+    finally:
+        for parameter in trainable:
+            parameter.requires_grad_(True)

@@ -62,13 +62,23 @@ def pixel_batches(
         Pixels [B, 3, H, W], and the images they are of.
 
     Raises:
-        InterlaceError: if an image cannot be read, a single image is given in place of a list, or
-            a batch would hold none.
+        InterlaceError: if an image cannot be read or is none of these, a single image is given in
+            place of a list, or a batch would hold none.
     """
-    if isinstance(images, str | bytes | Path | Image.Image):
+    if isinstance(images, str | bytes | Path | Image.Image) or not hasattr(images, "__len__"):
         raise InterlaceError("expected a list of images: predict([image])")
     if batch_size < 1:
         raise InterlaceError(f"batch size = {batch_size}: must be 1 or more")
     for start in range(0, len(images), batch_size):
         own = images[start : start + batch_size]
-        yield torch.stack([transform(open_image(image)) for image in own]), own
+        opened = [_opened(image, start + row) for row, image in enumerate(own)]
+        yield torch.stack([transform(image) for image in opened]), own
+
+
+def _opened(image: ImageSource, index: int) -> Image.Image:
+    if not isinstance(image, ImageSource):
+        raise InterlaceError(
+            f"image {index}: a {type(image).__name__}, not a path, encoded bytes or a PIL image "
+            "(of an array: PIL.Image.fromarray)"
+        )
+    return open_image(image)

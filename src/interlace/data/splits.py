@@ -281,7 +281,7 @@ def fewer_shots(train: Iterable[Record], classes: Sequence[str], shots: int) -> 
     short = [f"{classes[i]} {n}" for i, n in enumerate(counts) if n < shots]
     if not short:
         return ""
-    return f"fewer than {count_of(shots, 'shot')}, for want of images: {listed(short, 8)}"
+    return f"fewer than {count_of(shots, 'shot')} because of too few images: {listed(short, 8)}"
 
 
 def _none_at_all(short: list[tuple[str, int]]) -> str:

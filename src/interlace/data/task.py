@@ -24,6 +24,7 @@ from interlace.data.readers.memory import MapDataset, Pairs, read_datasets
 from interlace.data.readers.stored_draws import read_draw
 from interlace.data.source import DEFAULT_TEMPLATE, Source
 from interlace.data.splits import Split, apply_split, fewer_shots, split_records
+from interlace.errors import InterlaceError
 
 if TYPE_CHECKING:
     from interlace.backbone.prompts import Template
@@ -134,6 +135,8 @@ class FewShotTask(ClassificationTask):
         Raises:
             InterlaceError: As ``from_dataset``.
         """
+        if test is not None and (not isinstance(test, tuple | list) or len(test) != 2):
+            raise InterlaceError("test: must be a pair of images and labels")
         held_out = None if test is None else Pairs(*test)
         pairs = Pairs(images, labels)
         return cls.from_dataset(pairs, class_names, shots, seed, test=held_out, name=name, **rest)

@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from interlace._util.schema import Range, shown
+from interlace._util.text import first_line
 from interlace.backbone.dual import DualEncoder
 from interlace.backbone.hollow import hollow
 from interlace.backbone.spec import Spec
@@ -102,4 +103,13 @@ def create(name: str, clip: DualEncoder, **arguments: Any) -> Method:
     missing = [argument for argument in known if argument not in values]
     if missing:
         raise InterlaceError(f"{name} needs a value for {', '.join(missing)}: there is no default")
-    return cls(clip, **check_arguments(values, known)).to(clip.device)
+    arguments = check_arguments(values, known)
+    try:
+        return cls(clip, **arguments).to(clip.device)
+    except Exception as error:
+        if isinstance(error, InterlaceError) or cls.__module__.startswith("interlace."):
+            raise
+        raise InterlaceError(
+            f"the method {name!r} of {cls.__module__} cannot be made: {type(error).__name__}: "
+            f"{first_line(error)}"
+        ) from error

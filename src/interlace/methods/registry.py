@@ -195,7 +195,8 @@ def _check_contract(cls: Any) -> None:
         InterlaceError: saying what it lacks.
     """
     if not (inspect.isclass(cls) and issubclass(cls, Method)):
-        raise InterlaceError(f"{shown(cls)} is no method: @register takes a subclass of Method")
+        what = _place(cls) if inspect.isclass(cls) else shown(cls)
+        raise InterlaceError(f"{what} is no method: @register takes a subclass of Method")
     where = _place(cls)
     key = cls.__dict__.get("key")
     if not isinstance(key, str) or not _KEY.fullmatch(key):

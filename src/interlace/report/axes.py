@@ -65,16 +65,20 @@ def signed_tick(value: float, _: float) -> str:
 
 
 def y_percent(axes: Axes) -> None:
-    """Fix the limits of the y axis around what is drawn, in percent."""
+    """Fix the limits of the y axis around what is drawn, in percent, near 0 to 100 at most."""
     axes.margins(y=0.04)
     axes.autoscale_view()
-    axes.set_ylim(*axes.get_ylim())
+    bottom, top = axes.get_ylim()
+    axes.set_ylim(max(bottom, -0.04), min(top, 1.04))
     percent_axis(axes.yaxis)
 
 
 def limits(values: Sequence[float], errors: Sequence[float]) -> tuple[float, float]:
-    """Return limits that hold values with their errors, and some room."""
-    low = min(v - e for v, e in zip(values, errors, strict=True))
-    high = max(v + e for v, e in zip(values, errors, strict=True))
+    """Return limits that hold values in [0, 1] with their errors, and some room.
+
+    The interval of two seeds may be wider than all that is possible: it is cut there.
+    """
+    low = max(min(v - e for v, e in zip(values, errors, strict=True)), 0.0)
+    high = min(max(v + e for v, e in zip(values, errors, strict=True)), 1.0)
     room = 0.08 * ((high - low) or 0.02)
     return low - room, high + room

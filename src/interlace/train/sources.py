@@ -41,7 +41,7 @@ class BatchSource(ABC, Generic[Inputs]):
 
     Attributes:
         method: the method.
-        prompts: of the C classes, perhaps begun already; validation takes them too.
+        prompts: of the C classes, perhaps with their prefix run; validation takes them too.
         steps: batches of an epoch.
     """
 

@@ -67,6 +67,13 @@ def read_open_clip_model(
 
 
 def _tensors(model: nn.Module) -> dict[str, Tensor]:
+    for name, module in model.named_modules():
+        # a hook may change what the module computes, and its tensors would not say so
+        if module._forward_hooks or module._forward_pre_hooks:
+            raise InterlaceError(
+                f"the model's module {name or 'itself'!r} has forward hooks, which are not read: "
+                "remove them first"
+            )
     state = model.state_dict()
     for name, tensor in state.items():
         if tensor.is_meta:

@@ -95,7 +95,10 @@ class AddedDataset:
         entry = self.entry()
         if not isinstance(entry, Collection):
             return (self.name,)
-        names = _called(f"data sets '{self.name}' of {self.origin} cannot be listed", entry.names)
+        failure = f"data sets '{self.name}' of {self.origin} cannot be listed"
+        names = _called(failure, lambda: tuple(entry.names()))
+        if wrong := [name for name in names if not isinstance(name, str) or not name]:
+            raise InterlaceError(f"{failure}: {printable(repr(wrong[0]))}: a name must be text")
         return tuple(f"{self.name}/{name}" for name in names)
 
     def read(self, rest: str, root: Path | None) -> Source:
@@ -117,7 +120,9 @@ class AddedDataset:
             source = _called(f"{where} cannot be read", entry, root)
         if not isinstance(source, Source):
             raise InterlaceError(f"{where}: returned {type(source).__name__}, not a Source")
-        if wrong := next(_faults(source), ""):
+        if wrong := _called(
+            f"{where} is not as Source describes", lambda: next(_faults(source), "")
+        ):
             raise InterlaceError(f"{where}: {wrong}")
         return replace(source, name=name, classes=tuple(source.classes))
 
@@ -224,12 +229,15 @@ def _called(failure: str, function: Callable[..., Any], *arguments: Any) -> Any:
         return function(*arguments)
     except InterlaceError:
         raise
-    except Exception as error:  # whatever somebody else's code raises
+    except (Exception, SystemExit) as error:  # whatever somebody else's code raises
         raise InterlaceError(f"{failure}: {type(error).__name__}: {first_line(error)}") from None
 
 
 def _faults(source: Source) -> Iterator[str]:
     """Say what in a source would fail later, where nobody could tell whose fault it is."""
+    template: object = source.template
+    if not isinstance(template, str) or template.count("{}") != 1:
+        yield f"template {printable(repr(template))}: must be text that holds {{}} once"
     if len(source.classes) < 2 or not all(isinstance(name, str) for name in source.classes):
         yield f"{len(source.classes)} classes: at least two names are needed"
     if not source.published and len(set(source.classes)) < len(source.classes):
@@ -242,6 +250,13 @@ def _faults(source: Source) -> Iterator[str]:
         if not isinstance(record, Record):
             yield f"an image is {type(record).__name__}, not a Record"
             return
+        key: object = record.key
+        image: object = record.image
+        if not isinstance(key, str) or not key:
+            yield f"an image has the key {printable(repr(key))}: it must be text"
+        if not isinstance(image, Path | bytes):
+            kind = type(image).__name__
+            yield f"{printable(record.key)}: {kind}: an image must be a Path or encoded bytes"
         if type(record.label) is not int or not 0 <= record.label < len(source.classes):
             yield f"{printable(record.key)}: label {record.label} of {len(source.classes)} classes"
         if record.key in met:

@@ -43,10 +43,13 @@ class Pairs:
     """Images and labels side by side, as a map-style data set.
 
     Raises:
-        InterlaceError: There are not as many labels as images.
+        InterlaceError: There are not as many labels as images, or these cannot be counted.
     """
 
     def __init__(self, images: Any, labels: Any) -> None:
+        for what, given in (("images", images), ("labels", labels)):
+            if not hasattr(given, "__len__") or not hasattr(given, "__getitem__"):
+                raise InterlaceError(f"{what}: a {type(given).__name__}, not a list or an array")
         if len(images) != len(labels):
             raise InterlaceError(f"{len(images)} images and {len(labels)} labels")
         self._images, self._labels = images, labels

@@ -10,7 +10,7 @@ from interlace._util.text import printable
 from interlace.errors import InterlaceError
 
 #: What data-parallel training, torch.compile, FSDP and checkpointing put into names, wherever they
-#: wrapped a module. No model of the field has a part of such a name.
+#: wrapped a module. No published model has a part of such a name.
 _WRAPPERS = frozenset({"module", "_orig_mod", "_fsdp_wrapped_module", "_checkpoint_wrapped_module"})
 #: Parts of names that only an adapter of the peft library has.
 _ADAPTERS = ("base_layer", "lora_A", "lora_B", "lora_embedding_A", "lora_embedding_B")
