@@ -75,8 +75,8 @@ def test_an_interrupted_fit_says_how_to_go_on(
     interlace_command, photos, model, tmp_path, monkeypatch
 ):
     from interlace.adaptation import fit as fitting
-    from interlace.train import trainer as loop
     from interlace.train.callbacks import Callback
+    from interlace.train.trainer import Trainer
 
     class Kill(Callback):
         def on_step(self, progress):
@@ -84,11 +84,11 @@ def test_an_interrupted_fit_says_how_to_go_on(
                 raise KeyboardInterrupt
 
     def interrupted(*arguments, callbacks, **rest):
-        return loop.train(*arguments, callbacks=[*callbacks, Kill()], **rest)
+        return Trainer(*arguments, callbacks=[*callbacks, Kill()], **rest)
 
     arguments = ["fit", photos, "--model", model, "--shots", 2, "-o", tmp_path / "run", *FAST]
     with monkeypatch.context() as patch:
-        patch.setattr(fitting, "train", interrupted)
+        patch.setattr(fitting, "Trainer", interrupted)
         code, _, err = interlace_command(*arguments)
     assert code == 130 and "the same command resumes" in err
     assert [path.name for path in (tmp_path / "run").iterdir()] == ["checkpoint.safetensors"]

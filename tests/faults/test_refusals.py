@@ -564,7 +564,7 @@ def nothing_runs(monkeypatch: pytest.MonkeyPatch) -> None:
     from interlace.experiments.engines.local import Local
     from interlace.search.encoder import Encoder
 
-    monkeypatch.setattr(fitting, "train", _late)
+    monkeypatch.setattr(fitting, "Trainer", _late)
     monkeypatch.setattr(ImageTower, "embed", _late)
     monkeypatch.setattr(Local, "run", _late)
     monkeypatch.setattr(Encoder, "text", _late)

@@ -57,7 +57,7 @@ def nothing_trains(monkeypatch: pytest.MonkeyPatch) -> None:
     def fail(*_: object, **__: object) -> None:
         raise AssertionError("training began")
 
-    monkeypatch.setattr(fitting, "train", fail)
+    monkeypatch.setattr(fitting, "Trainer", fail)
 
 
 def snapshot(root: Path) -> list[str]:

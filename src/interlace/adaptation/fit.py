@@ -31,7 +31,7 @@ from interlace.train.callbacks import Callback, Progress, Tracker, make_callback
 from interlace.train.checkpoint import Checkpoint
 from interlace.train.memory import MemoryPlan
 from interlace.train.optim import resolve_device
-from interlace.train.trainer import check_training, train
+from interlace.train.trainer import Trainer, check_training
 
 CHECKPOINT = "checkpoint.safetensors"
 
@@ -193,7 +193,7 @@ class _Fit:
         """Train, from the start or from where ``checkpoint`` stands."""
         task = self.task
         with frozen(self.method.clip):
-            history = train(
+            trainer = Trainer(
                 self.method,
                 self.prompts,
                 task.train,
@@ -203,6 +203,7 @@ class _Fit:
                 checkpoint=checkpoint,
                 callbacks=self.callbacks,
             )
+            history = trainer.fit()
         named = dict(zip(task.folders, task.classes, strict=True)) if task.folders else {}
         return AdaptedModel(
             self.method,

@@ -10,14 +10,12 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from interlace.errors import InterlaceError
 
 if TYPE_CHECKING:
     from interlace.train.memory import MemoryPlan
-
-TrackerKind = Literal["tensorboard", "wandb"]
 
 
 @dataclass(frozen=True)

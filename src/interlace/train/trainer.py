@@ -29,38 +29,6 @@ from interlace.train.validation import Validation
 _SUSPICIOUS = 1e3
 
 
-def train(
-    method: Method,
-    prompts: Prompts,
-    records: tuple[Record, ...],
-    validation: tuple[Record, ...],
-    config: TrainConfig,
-    *,
-    seed: int,
-    checkpoint: Checkpoint | None = None,
-    callbacks: Sequence[Callback] = (),
-) -> list[dict[str, float]]:
-    """Fit ``method`` in place; the arguments are those of :class:`Trainer`.
-
-    Returns:
-        One row per epoch: loss, accuracy, learning rate, and validation accuracy where computed.
-
-    Raises:
-        InterlaceError: as :meth:`Trainer.fit`.
-    """
-    trainer = Trainer(
-        method,
-        prompts,
-        records,
-        validation,
-        config,
-        seed=seed,
-        checkpoint=checkpoint,
-        callbacks=callbacks,
-    )
-    return trainer.fit()
-
-
 def check_training(method: Method, config: TrainConfig) -> None:
     """Refuse before a fit what it would refuse.
 
