@@ -164,8 +164,9 @@ class Batches(IterableDataset):
         emoji = np.isin(style, ("noto", "noto-v1", "twemoji", "emojione", "emojione-mono",
                                 "fxemoji", "unifont"))  # fmt: skip
         icon = trained & (drawings.kind == "icon")
-        self.pools = [np.flatnonzero(pool) for pool in (
-            emoji, trained & (drawings.kind == "redrawn"), icon & named, icon & ~named)]  # fmt: skip
+        redrawn = trained & (drawings.kind == "redrawn")
+        pools = (emoji, redrawn, icon & named, icon & ~named)
+        self.pools = [np.flatnonzero(pool) for pool in pools]
         rows = np.concatenate(self.pools)
         self.hands = {s: i for i, s in enumerate(sorted(set(style[rows])))}
         self.of_hand = {s: np.intersect1d(np.flatnonzero(style == s), rows) for s in self.hands}
@@ -180,7 +181,7 @@ class Batches(IterableDataset):
             yield self.make()
 
     def row(self) -> int:
-        """A random drawing of pretraining."""
+        """Return a random drawing of pretraining."""
         pool = self.rng.choices(self.pools, SHARES)[0]
         return int(pool[self.rng.randrange(len(pool))])
 

@@ -40,7 +40,7 @@ BANKS: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
 
 
 def bank_words(factor: str, value: str, rng: random.Random) -> str:
-    """The words of a class of a factor."""
+    """Return the words of a class of a factor."""
     if factor == "background":
         return rng.choice(BACKGROUND_WORDS[value])
     if factor == "quality":
@@ -56,7 +56,7 @@ def article(words: str) -> str:
 
 
 def _chosen(facts: dict, rng: random.Random, most: int) -> set[str]:
-    """The factors to say; what is usual is said less often."""
+    """Choose the factors to say; what is usual is said less often."""
     keys = [k for k in facts if k not in ("second", "relation", "ground", "group", "subgroup")]
     for key, value, share in (("quality", "clean", 0.8), ("turn", "upright", 0.7),
                               ("count", "one", 0.5)):  # fmt: skip
@@ -98,7 +98,7 @@ def _ground(facts: dict, said: list, rng: random.Random) -> str:
 
 
 def caption(facts: dict, rng: random.Random, most: int = 5) -> tuple[str, list[tuple[str, str]]]:
-    """A caption that says a random few of the facts, and which it said."""
+    """Return a caption that says a random few of the facts, and which it said."""
     chosen = _chosen(facts, rng, most)
     said: list[tuple[str, str]] = [
         (k, facts[k]) for k in chosen if k not in ("background", "second", "name")

@@ -47,7 +47,7 @@ TAPS = (0, 1, 2)  # image blocks whose tokens tell the statistics
 
 
 def resized(weight: Tensor, patch: int) -> Tensor:
-    """Filters of a smaller patch that see what the larger ones see in an enlarged image."""
+    """Return filters of a smaller patch that see what the larger ones see in an enlarged image."""
     old = weight.shape[-1]
     eye = torch.eye(patch * patch).view(-1, 1, patch, patch)
     enlarge = F.interpolate(eye, (old, old), mode="bicubic").flatten(1)
@@ -91,7 +91,7 @@ def begin(folder: Path, patch: int, drop: tuple[int, ...], embed: int) -> tuple[
 
 @torch.no_grad()
 def advice(work: Path, folder: Path, drawings: Drawings, tokenise: Tokeniser) -> Tensor:
-    """What the earlier model says of every drawing on white: logits over the concepts, half."""
+    """Return what the earlier model says of every drawing on white: logits of the concepts."""
     file = work / "advice.pt"
     if file.exists():
         return torch.load(file, mmap=True)
@@ -275,7 +275,7 @@ class Contrast:
         return loss, {k: v.item() for k, v in parts.items()}
 
     def optimisers(self) -> list[torch.optim.Optimizer]:
-        """Muon for the matrices of the blocks, AdamW for the rest; heads have a rate of their own."""
+        """Make Muon for the matrices of the blocks and AdamW for the rest."""
         args = self.args
         named = [(n, p) for n, p in self.model.named_parameters() if n != "logit_bias"]
         hidden = [p for n, p in named if "resblocks" in n and p.ndim == 2]
@@ -306,7 +306,7 @@ class Contrast:
         torch.nn.utils.clip_grad_norm_(self.parameters, 1.0)
 
     def train(self) -> None:
-        """The whole run, by wall clock."""
+        """Do the whole run, by wall clock."""
         args, model = self.args, self.model
         if args.workers > 1:  # the first worker's heads
             for value in self.heads.state_dict().values():
@@ -364,7 +364,7 @@ class Contrast:
             file.write(json.dumps(record) + "\n")
 
     def resume(self, parts: list, average: Average) -> tuple[int, float]:
-        """Steps and seconds of an interrupted run, whose state is taken over; else zeros."""
+        """Return steps and seconds of an interrupted run, whose state is taken over; else zeros."""
         file = self.args.run / "run.ckpt"
         if not file.exists():
             return 0, 0.0

@@ -156,7 +156,7 @@ def dominant(rgba: np.ndarray, share: float = 0.45) -> str | None:
 
 
 def tint(rgba: np.ndarray, colour: tuple[float, ...]) -> np.ndarray:
-    """The drawing in shades of one colour."""
+    """Return the drawing in shades of one colour."""
     light = rgba[..., :3].astype(np.float32) @ LIGHT / 255
     out = rgba.copy()
     ramp = (0.35 + 0.65 * light)[..., None] * np.array(colour, np.float32)
@@ -165,7 +165,7 @@ def tint(rgba: np.ndarray, colour: tuple[float, ...]) -> np.ndarray:
 
 
 def _below(shape: np.ndarray, colour: tuple[int, ...], over: np.ndarray) -> np.ndarray:
-    """A flat layer of some alpha below a drawing."""
+    """Put a flat layer of some alpha below a drawing."""
     a = over[..., 3:].astype(np.float32) / 255
     b = shape[..., None].astype(np.float32) / 255 * (1 - a)
     alpha = a + b
@@ -201,7 +201,7 @@ def _round(rgba: np.ndarray, xx: np.ndarray, yy: np.ndarray, rng: random.Random)
 
 
 def _filtered(rgb: np.ndarray, effect: str, rng: random.Random) -> np.ndarray:
-    """An effect without a name: a random filter, tone curve, colour matrix or halftone screen."""
+    """Apply an effect without a name: a random filter, tones, colours or screen."""
     seed = np.random.RandomState(rng.getrandbits(32))
     if effect == "kernel":
         kernel = seed.normal(0, 0.35, (3, 3))
@@ -270,13 +270,13 @@ def restyle(rgba: np.ndarray, effect: str, rng: random.Random) -> np.ndarray:
 
 
 def shade(name: str, rng: random.Random) -> tuple[float, float, float]:
-    """A random shade of a named colour."""
+    """Return a random shade of a named colour."""
     gain = rng.uniform(0.82, 1.12)
     return tuple(min(255.0, max(0.0, c * gain + rng.uniform(-14, 14))) for c in COLOURS[name])
 
 
 def _pattern(kind: str, rng: random.Random) -> np.ndarray:
-    """A periodic or cellular field in [0, 1]: grounds that captions call a pattern, no more."""
+    """Return a periodic or cellular field in [0, 1]: grounds that captions call a pattern."""
     yy, xx = np.mgrid[0:SIZE, 0:SIZE].astype(np.float32)
     period, angle = rng.uniform(5, 15), rng.uniform(0, math.pi)
     turn = 2 * math.pi / period
@@ -303,7 +303,7 @@ def _pattern(kind: str, rng: random.Random) -> np.ndarray:
 
 
 def background(kind: str, first: tuple, second: tuple, rng: random.Random) -> np.ndarray:
-    """A ground of SIZE x SIZE x 3 (float)."""
+    """Return a ground of SIZE x SIZE x 3 (float)."""
     yy, xx = np.mgrid[0:SIZE, 0:SIZE].astype(np.float32)
     a, b = np.array(first, np.float32), np.array(second, np.float32)
     angle = rng.choice((0.0, 0.5, 0.25, 0.75)) * math.pi
@@ -329,7 +329,7 @@ def background(kind: str, first: tuple, second: tuple, rng: random.Random) -> np
 
 
 def degrade(image: np.ndarray, quality: str, rng: random.Random) -> np.ndarray:
-    """A float image under a capture condition."""
+    """Return a float image under a capture condition."""
     if quality == "blurry":
         return ndimage.gaussian_filter(image, (*(rng.uniform(1.0, 2.0),) * 2, 0))
     if quality == "dark":
@@ -422,7 +422,7 @@ class Composer:
         self.drawings, self.rng, self.hands = drawings, random.Random(seed), hands
 
     def manner(self, **fixed: str | None) -> Manner:
-        """A random manner; arguments fix colour, effect, background, ground colour or quality."""
+        """Draw a manner; arguments fix colour, effect, background, ground colour or quality."""
         rng = self.rng
         colour = effect = None
         if rng.random() < 0.3:
@@ -584,7 +584,7 @@ class Composer:
 
 
 def sheet(work: Path, out: Path) -> None:
-    """A contact sheet: pairs that share aspects of their manner, with captions."""
+    """Write a contact sheet: pairs that share aspects of their manner, with captions."""
     from captions import caption
 
     drawings = Drawings.load(work)
