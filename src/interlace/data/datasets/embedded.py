@@ -60,7 +60,7 @@ def read_picto_retrieval() -> RetrievalSet:
     """
     from interlace.data.datasets import picto
 
-    table = picto.images()
+    table = picto.core_images()
     styles = picto.task("styles")["domains"]
     unknown = {name for name, style in styles.items() if not style["seen"]}
     rows = zip(*(table[name].to_pylist() for name in ("name", "concept", "style")), strict=True)
