@@ -1,4 +1,4 @@
-"""Read the embedded data: picto's classification tasks and its retrieval benchmark."""
+"""Read the embedded data: the suite, picto's classification tasks and its retrieval benchmark."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -49,6 +49,20 @@ def read_picto(name: str, root: Path | None = None) -> Source:
         pools={"train": records(task["train"]), "test": records(task["test"])},
         cleaned=True,
     )
+
+
+def suite_names(collection: str) -> Sequence[str]:
+    """List the sets of a collection of the suite."""
+    from interlace.data.datasets import suite
+
+    return suite.set_names(collection)
+
+
+def read_suite(collection: str, name: str, root: Path | None = None) -> Source:
+    """Read a set of the suite; no data root is needed."""
+    from interlace.data.datasets import suite
+
+    return suite.read(collection, name)
 
 
 def read_picto_retrieval() -> RetrievalSet:

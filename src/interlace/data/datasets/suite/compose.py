@@ -19,9 +19,6 @@ from interlace.data.datasets.suite.table import SETS, SHIFTS, SuiteSet
 Tell = Callable[[int, int], None]
 """Takes how many images are done, and of how many."""
 
-PIXELS = SIDE * SIDE * 3
-"""Bytes of an image."""
-
 
 @dataclass(frozen=True)
 class ComposedSet:

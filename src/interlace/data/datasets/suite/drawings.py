@@ -26,6 +26,8 @@ HANDS: Mapping[str, str] = MappingProxyType(
 )
 """Styles of drawings that pretraining has not seen, and what their projects call them."""
 
+_MOST_TESTED = 60  # of a hundred drawings of a class, where a cluster is large
+
 
 @dataclass(frozen=True, slots=True)
 class Drawing:
@@ -122,16 +124,16 @@ def halves(
     """Split clusters of drawings in two, none of them apart.
 
     Args:
-        parts: The clusters; they come to a side in a drawn order, small ones to the test first.
+        parts: The clusters, which come to a side in a drawn order.
         chance: What the order is drawn from.
         share: Which part of a hundred drawings is for testing, about.
         least: Drawings that are for testing at least.
     """
-    order = sorted(chance.shuffled(parts), key=len)
-    wanted = max(least, sum(map(len, parts)) * share // 100)
+    count = sum(map(len, parts))
+    wanted, most = max(least, count * share // 100), count * _MOST_TESTED // 100
     train: list[Drawing] = []
     test: list[Drawing] = []
-    for part in order[:-1]:
-        (test if len(test) < wanted else train).extend(part)
-    train.extend(order[-1])
+    for part in chance.shuffled(parts):
+        tests = len(test) < wanted and len(test) + len(part) <= most
+        (test if tests else train).extend(part)
     return train, test

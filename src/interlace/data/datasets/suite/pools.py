@@ -58,12 +58,13 @@ def _split_each(
     return Pools(names, trains, tests)
 
 
-def concepts(groups: Collection[str], most: int) -> Choice:
+def concepts(groups: Collection[str], most: int, without: Collection[str] = ()) -> Choice:
     """Take concepts as classes; different hands draw the training and the test images.
 
     Args:
         groups: Groups or subgroups that the concepts are of.
         most: How many there are at most.
+        without: Names of concepts that nobody could tell from another one.
     """
 
     def choose(name: str) -> Pools:
@@ -71,7 +72,7 @@ def concepts(groups: Collection[str], most: int) -> Choice:
         for cluster in clusters(_in(groups), [_twins]):
             if len({d.concept for d in cluster}) == 1:
                 classes.setdefault(cluster[0].name, []).append(cluster)
-        several = {label: own for label, own in classes.items() if len(own) >= 3}
+        several = {label: own for label, own in classes.items() if len(own) >= 3 and label not in without}
         taken = Chance(name, "classes").shuffled(sorted(several))[:most]
         return _split_each(name, {label: several[label] for label in taken}, 30, (3, 2))
 

@@ -168,7 +168,7 @@ def _wash(canvas: Ints, chance: Chance) -> Ints:
     right = enlarged(chance.levels(7, size, size), SIDE) - 3
     rows, columns = grid(SIDE)
     near = (rows + down).clip(0, SIDE - 1), (columns + right).clip(0, SIDE - 1)
-    return mixed_colours(blurred(canvas[near], 2), np.full_like(canvas, 255), 60)
+    return mixed_colours(blurred(canvas[near], 2), np.full_like(canvas, 255), 24)
 
 
 def _pencil(canvas: Ints, chance: Chance) -> Ints:

@@ -18,6 +18,7 @@ from interlace.data.datasets.suite.raster import (
     Sprite,
     cosine,
     flat,
+    mixed_colours,
     paste,
     sine,
     tinted,
@@ -68,14 +69,30 @@ def _whole(low: int, high: int, chance: Chance) -> int:
 
 
 def _placed(
-    canvas: Ints, own: Sprite, chance: Chance, sides: tuple[int, int], turn: int, centre: int = 0
+    canvas: Ints,
+    own: Sprite,
+    chance: Chance,
+    sides: tuple[int, int],
+    turn: int,
+    middle: int = 0,
+    mirrored: int = 50,
 ) -> None:
-    """Paste a sprite about the middle, mirrored in half of the cases, turned by about an angle."""
+    """Paste a sprite about the centre.
+
+    Args:
+        canvas: What it is pasted on.
+        own: The sprite.
+        chance: What is drawn from.
+        sides: Least and largest side, in pixels.
+        turn: By how many degrees it is turned at most, beside ``middle``.
+        middle: By how many degrees it is turned on average.
+        mirrored: In how many of a hundred cases it is mirrored.
+    """
     side = _whole(*sides, chance)
     slack = max(SIDE * UNIT - side, 4 * UNIT) // 2
     x, y = (_CENTRE + chance.between(-slack, slack) for _ in range(2))
-    angle = centre + chance.between(-turn, turn)
-    paste(canvas, own, side, (x, y), angle, chance.percent(50))
+    angle = middle + chance.between(-turn, turn)
+    paste(canvas, own, side, (x, y), angle, chance.percent(mirrored))
 
 
 def _pale_ground(chance: Chance, low: int = 30, high: int = 120) -> Ints:
@@ -84,7 +101,7 @@ def _pale_ground(chance: Chance, low: int = 30, high: int = 120) -> Ints:
 
 def _scene(own: Sprite, chance: Chance, sides: tuple[int, int] = (30, 46)) -> Ints:
     canvas = _pale_ground(chance)
-    _placed(canvas, own, chance, sides, 14)
+    _placed(canvas, own, chance, sides, 14, mirrored=0)  # an arrow would become another one
     return canvas
 
 
@@ -105,6 +122,13 @@ def badly_captured(drawing: Drawing, others: Sequence[Drawing], label: str, chan
     """One drawing under any bad capture condition."""
     canvas = _scene(sprite(drawing.row), chance)
     return captured(canvas, chance.choice(tuple(CONDITIONS)), chance)
+
+
+def sign(drawing: Drawing, others: Sequence[Drawing], label: str, chance: Chance) -> Ints:
+    """A large drawing under any bad capture condition, not at its worst."""
+    canvas = _scene(sprite(drawing.row), chance, (36, 48))
+    worst = captured(canvas, chance.choice(tuple(CONDITIONS)), chance)
+    return mixed_colours(canvas, worst, chance.between(130, 220))
 
 
 def conditioned(drawing: Drawing, others: Sequence[Drawing], label: str, chance: Chance) -> Ints:
@@ -249,10 +273,10 @@ def line_drawn(drawing: Drawing, others: Sequence[Drawing], label: str, chance: 
 
 def hard(drawing: Drawing, others: Sequence[Drawing], label: str, chance: Chance) -> Ints:
     """A small drawing, turned far, among strong colours and parts of others."""
-    canvas = ground(chance, share=chance.between(150, 256))
+    canvas = ground(chance, share=chance.between(90, 190))
     for _ in range(chance.between(1, 2)):
         _at_the_edge(canvas, chance.choice(others), chance)
-    _placed(canvas, sprite(drawing.row), chance, (22, 32), 60)
+    _placed(canvas, sprite(drawing.row), chance, (24, 34), 45)
     if chance.percent(60):
         _at_the_edge(canvas, chance.choice(others), chance)
     return slightly_worn(canvas, chance)

@@ -116,7 +116,7 @@ SETS: Mapping[str, SuiteSet] = MappingProxyType(
         "animals": SuiteSet(
             "Animals; other hands draw the test images.",
             "a picture of a {}",
-            concepts(_ANIMALS, 36),
+            concepts(_ANIMALS, 36, ("hatching chick",)),
             scenes.portrait,
             28,
             16,
@@ -196,7 +196,7 @@ SETS: Mapping[str, SuiteSet] = MappingProxyType(
         "places": SuiteSet(
             "Buildings, landscapes and vehicles; other hands draw the test images.",
             "a picture of a {}",
-            concepts(_PLACES, 40),
+            concepts(_PLACES, 40, ("bullet train", "foggy", "japanese post office")),
             scenes.portrait,
             28,
             16,
@@ -213,7 +213,7 @@ SETS: Mapping[str, SuiteSet] = MappingProxyType(
             "Kinds of signs and symbols, badly captured; other signs are in the test images.",
             "a sign of the kind {}",
             kinds(("symbols",)),
-            scenes.badly_captured,
+            scenes.sign,
             28,
             50,
         ),
@@ -236,7 +236,7 @@ SETS: Mapping[str, SuiteSet] = MappingProxyType(
         "tools": SuiteSet(
             "Tools, instruments and things of the house; other hands draw the test images.",
             "a picture of a {}",
-            concepts(_OBJECTS, 40),
+            concepts(_OBJECTS, 40, ("computer disk", "dvd", "telephone receiver")),
             scenes.portrait,
             28,
             16,
