@@ -15,12 +15,20 @@ from interlace.data.datasets import picto
 
 CONCEPT_TASKS = ("activities", "animals-nature", "food-drink", "objects", "travel-places")
 MEGABYTE = 1e6
+CORE_SHA256 = "50bda982e3d142683577698a056b5574fa810f92d88d66a97a30c9f0ce41eda3"
+TASKS_SHA256 = "74decb6f9877f650145e820a2b235888fdf8011af1b55037739e3079b84e61ef"
 
 
 @cache
 def rows() -> list[dict]:
     """Every record of the table but the image itself, by image_id."""
     return picto.images().drop_columns(["image"]).to_pylist()
+
+
+@cache
+def core_rows() -> list[dict]:
+    """Those of the core concepts."""
+    return [row for row in rows() if row["group"] in picto.CORE_GROUPS]
 
 
 def decode(image_id: int) -> Image.Image:
@@ -73,7 +81,7 @@ def test_the_images_are_small_rgb_drawings_in_order():
     table = picto.images()
     assert table["image_id"].to_pylist() == list(range(table.num_rows))
     assert picto.images() is table
-    assert (picto.model_dir().parent / "images.parquet").stat().st_size <= 12 * MEGABYTE
+    assert (picto.model_dir().parent / "images.parquet").stat().st_size <= 14 * MEGABYTE
     for image_id in range(0, table.num_rows, 500):
         image = decode(image_id)
         assert (image.size, image.mode, image.format) == ((64, 64), "RGB", "WEBP")
@@ -139,14 +147,43 @@ def test_no_image_is_on_both_sides_bit_for_bit():
 
 def test_the_styles_file_describes_every_style_and_its_licence_is_stated():
     domains = picto.task("styles")["domains"]
-    assert set(domains) == {row["style"] for row in rows()}
+    assert set(domains) == {row["style"] for row in core_rows()}
     licences = (picto.model_dir().parent / "LICENSES.md").read_text(encoding="utf-8")
     for style, about in domains.items():
         assert f"| {style} |" in licences
-        ids = [row["image_id"] for row in rows() if row["style"] == style]
+        ids = [row["image_id"] for row in core_rows() if row["style"] == style]
         assert (ids[0], ids[-1], len(ids)) == (
             about["first_image_id"],
             about["last_image_id"],
             about["images"],
         )
-        assert {row["family"] for row in rows() if row["style"] == style} == {about["family"]}
+        assert {row["family"] for row in core_rows() if row["style"] == style} == {about["family"]}
+
+
+def test_the_core_concepts_come_first_and_the_others_are_of_other_groups_and_names():
+    assert [row["image_id"] for row in core_rows()] == list(range(8392))
+    assert picto.core_images()["image_id"].to_pylist() == list(range(8392))
+    core, more = ({row["concept"]: row["name"] for row in part} for part in (core_rows(), rows()))
+    more = {concept: name for concept, name in more.items() if concept not in core}
+    assert (len(core), len(more)) == (861, 576)
+    assert len(set(core.values()) | set(more.values())) == 861 + 576
+    groups = {row["group"] for row in rows()} - set(picto.CORE_GROUPS)
+    assert groups == {"smileys-emotion", "people-body", "symbols"}
+    keys = [(row["concept"], row["style"]) for row in rows()]
+    assert len(set(keys)) == len(keys)
+
+
+def test_the_core_drawings_and_the_tasks_are_those_of_the_first_release():
+    digest = hashlib.sha256()
+    for image in picto.core_images()["image"].to_pylist():
+        digest.update(hashlib.sha256(image).digest())
+    assert digest.hexdigest() == CORE_SHA256
+    hashes = "".join(picto.task(name)["sha256"] for name in picto.task_names())
+    assert hashlib.sha256(hashes.encode()).hexdigest() == TASKS_SHA256
+
+
+def test_drawings_outside_the_core_show_on_white():
+    for image_id in range(8392, len(rows()), 37):
+        pixels = np.asarray(decode(image_id)).astype(int)
+        assert pixels.shape == (64, 64, 3)
+        assert pixels.min() < 215 and (255 - pixels).mean() > 4

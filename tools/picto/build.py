@@ -2,7 +2,8 @@
 
 The store is two files in the work folder: ``images.npy`` (N x 64 x 64 x 4, straight-alpha RGBA)
 and ``store.json`` (the concepts and one record per image). ``pretrain.py``, ``evaluate.py`` and
-``make_tasks.py`` read it.
+``make_tasks.py`` read it. A second one in its folder ``more`` has the drawings of the groups that
+are packaged for the suite and never trained on.
 """
 
 from __future__ import annotations
@@ -31,11 +32,15 @@ from sources import (
     ICONIFY,
     ICONIFY_STYLES,
     MATCHED_SETS,
+    MORE_GROUPS,
+    MORE_STYLES,
     PACKAGES,
     REDRAWN,
+    SEXED,
 )
 
 SIZE = 64
+JOINING_FONTS = ("noto-mono",)
 REDRAW_MODES = ("line", "contrast", "inked")
 
 # Icon names that are concept names but usually mean another thing in icon sets.
@@ -99,12 +104,19 @@ def squash(name: str) -> str:
 
 
 def hexkey(hexcode: str) -> str:
-    """Code point sequence without presentation selectors."""
-    return "-".join(p for p in hexcode.upper().split("-") if p not in ("FE0F", "FE0E"))
+    """Code points of four digits or more, without presentation selectors."""
+    points = hexcode.upper().split("-")
+    return "-".join(p.zfill(4) for p in points if p not in ("FE0F", "FE0E"))
 
 
-def load_concepts(work: Path) -> list[dict]:
-    """Core emoji with name, tags, group and subgroup, in the order of emojibase-data."""
+def is_variant(hexcode: str) -> bool:
+    """Tell whether a person is another one with its sex changed or turned to the right."""
+    variant = re.match(r"1F46[89]-200D-", hexcode) or re.search(r"-200D-(264[02]|27A1)", hexcode)
+    return variant is not None or hexcode in SEXED
+
+
+def load_concepts(work: Path, wanted: tuple[str, ...] = CORE_GROUPS) -> list[dict]:
+    """Emoji of the groups with name, tags, group and subgroup, in the order of emojibase-data."""
     root = package_dir(work, "emojibase-data")
     groups = json.loads((root / "meta/groups.json").read_text())
     concepts = []
@@ -112,12 +124,13 @@ def load_concepts(work: Path) -> list[dict]:
         if entry.get("group") is None:
             continue
         group = groups["groups"][str(entry["group"])]
-        if group not in CORE_GROUPS:
+        if group not in wanted or (group == "people-body" and is_variant(hexkey(entry["hexcode"]))):
             continue
+        name = entry["label"].lower().replace("’", "'").replace(": ", " ")
         concepts.append(
             {
                 "hexcode": hexkey(entry["hexcode"]),
-                "name": entry["label"].lower().replace("’", "'").replace(": ", " "),
+                "name": re.sub("[“”]", "", name),
                 "tags": entry.get("tags", []),
                 "group": group,
                 "subgroup": groups["subgroups"][str(entry["subgroup"])],
@@ -347,6 +360,8 @@ def font_images(
         points = [int(p, 16) for p in concept["hexcode"].split("-")]
         if not all(p in covered or p == 0x200D for p in points):
             continue
+        if 0x200D in points and style not in JOINING_FONTS:
+            continue  # its parts would come out side by side
         canvas = Image.new("L", (3 * size, 2 * size), 0)
         text = "".join(map(chr, points))
         ImageDraw.Draw(canvas).text((size // 4, size // 4), text, font=face, fill=255)
@@ -449,51 +464,79 @@ def folder_jobs(work: Path, aliases: dict[str, int], labels: dict[str, int]) -> 
         yield Job(Record("icon", "openclipart", concept, words, tuple(tags)), path=str(file))
 
 
-def main() -> None:
-    """Command line entry."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--work", type=Path, default=Path("build/picto"))
-    parser.add_argument("--processes", type=int, default=2)
-    parser.add_argument("--no-download", action="store_true")
-    args = parser.parse_args()
-    if not args.no_download:
-        download(args.work)
-    concepts = load_concepts(args.work)
-    aliases = alias_table(args.work, concepts)
-    labels = {squash(c["name"]): i for i, c in enumerate(concepts)}
-    jobs = [
-        *emoji_jobs(args.work, concepts, aliases),
-        *icon_jobs(args.work, aliases, labels),
-        *folder_jobs(args.work, aliases, labels),
-    ]
+def more_jobs(work: Path, concepts: list[dict]) -> Iterator[Job]:
+    """Artwork of concepts outside the core groups: one drawing for each style, never redrawn."""
+    core = alias_table(work, load_concepts(work))
+    aliases = {k: i for k, i in alias_table(work, concepts).items() if k not in core}
+    seen = set()
+    for job in emoji_jobs(work, concepts, aliases):
+        key = (job.record.style, job.record.concept)
+        if job.record.kind == "emoji" and job.record.style in MORE_STYLES and key not in seen:
+            seen.add(key)
+            yield job
+
+
+def render_store(
+    work: Path, out: Path, concepts: list[dict], jobs: list[Job], fonts: tuple[str, ...], pool: int
+) -> None:
+    """Render the glyphs of the fonts and all jobs, and write images.npy and store.json."""
     print(f"{len(concepts)} concepts, {len(jobs)} drawings to render", flush=True)
     start = time.time()
     done: list[tuple[Record, np.ndarray]] = []
-    fonts = {
-        "noto-mono": (
-            package_dir(args.work, "@expo-google-fonts/noto-emoji")
-            / "400Regular/NotoEmoji_400Regular.ttf",
-            112,
-        ),
-        "symbola": (next((args.work / "deb/fonts-symbola").rglob("Symbola*.ttf")), 112),
-        "unifont": (next((args.work / "deb/fonts-unifont").rglob("unifont_upper.otf")), 64),
+    noto = package_dir(work, "@expo-google-fonts/noto-emoji")
+    files = {
+        "noto-mono": (noto / "400Regular/NotoEmoji_400Regular.ttf", 112),
+        "symbola": (next((work / "deb/fonts-symbola").rglob("Symbola*.ttf")), 112),
+        "unifont": (next((work / "deb/fonts-unifont").rglob("unifont_upper.otf")), 64),
     }
-    for style, (font, size) in fonts.items():
+    for style in fonts:
+        font, size = files[style]
         done += list(font_images(style, font, concepts, size))
-    with Pool(args.processes) as pool:
-        for i, result in enumerate(pool.imap(render, jobs, chunksize=32)):
+    with Pool(pool) as processes:
+        for i, result in enumerate(processes.imap(render, jobs, chunksize=32)):
             if result:
                 done.append(result)
             if i % 10000 == 0:
                 print(f"{i} rendered, {time.time() - start:.0f} s", flush=True)
-    np.save(args.work / "images.npy", np.stack([pixels for _, pixels in done]))
+    out.mkdir(parents=True, exist_ok=True)
+    np.save(out / "images.npy", np.stack([pixels for _, pixels in done]))
     store = {"concepts": concepts, "records": [asdict(record) for record, _ in done]}
-    (args.work / "store.json").write_text(json.dumps(store))
+    (out / "store.json").write_text(json.dumps(store))
     for kind in ("emoji", "redrawn", "icon"):
         records = [r for r, _ in done if r.kind == kind]
         print(kind, len(records), "with a concept", sum(r.concept >= 0 for r in records))
         print(" ", dict(Counter(r.style for r in records)))
     print(f"{len(done)} images in {time.time() - start:.0f} s")
+
+
+def main() -> None:
+    """Command line entry."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--work", type=Path, default=Path("build/picto"))
+    parser.add_argument("--out", type=Path, help="folder of the stores; the work folder by default")
+    parser.add_argument("--part", choices=("all", "core", "more"), default="all")
+    parser.add_argument("--processes", type=int, default=2)
+    parser.add_argument("--no-download", action="store_true")
+    args = parser.parse_args()
+    work, out = args.work, args.out or args.work
+    if not args.no_download:
+        download(work)
+    if args.part != "more":
+        concepts = load_concepts(work)
+        aliases = alias_table(work, concepts)
+        labels = {squash(c["name"]): i for i, c in enumerate(concepts)}
+        jobs = [
+            *emoji_jobs(work, concepts, aliases),
+            *icon_jobs(work, aliases, labels),
+            *folder_jobs(work, aliases, labels),
+        ]
+        fonts = ("noto-mono", "symbola", "unifont")
+        render_store(work, out, concepts, jobs, fonts, args.processes)
+    if args.part != "core":
+        concepts = load_concepts(work, MORE_GROUPS)
+        jobs = list(more_jobs(work, concepts))
+        fonts = ("noto-mono", "symbola")
+        render_store(work, out / "more", concepts, jobs, fonts, args.processes)
 
 
 if __name__ == "__main__":

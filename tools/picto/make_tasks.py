@@ -2,6 +2,8 @@
 
     python tools/picto/make_tasks.py --work build/picto --out src/interlace/data/datasets/picto
 
+``twins.py`` then adds its two columns to images.parquet. The tasks and styles.json are about the
+core concepts; the drawings of further groups (MORE_GROUPS) lie behind these in the table.
 Concept tasks take shots and tests from different families of styles, and pretraining saw no test
 style; the subgroup task splits the concepts. No drawing and no twin of it is on both sides.
 """
@@ -13,6 +15,7 @@ import hashlib
 import io
 import json
 import random
+from collections.abc import Iterator
 from pathlib import Path
 
 import pyarrow as pa
@@ -20,8 +23,9 @@ import pyarrow.parquet as pq
 import torch
 import torch.nn.functional as F
 from PIL import Image
-from sources import CORE_GROUPS, SEEN_BY_TEACHER, STYLES
+from sources import CORE_GROUPS, MORE_STYLES, SEEN_BY_TEACHER, STYLES
 from store import Store, on_white
+from torch import Tensor
 
 # Styles in the package: those for tasks, and two training styles as further domains.
 PACKAGED = (
@@ -51,32 +55,46 @@ def encode(pixels) -> bytes:
     return buffer.getvalue()
 
 
-def write_images(store: Store, path: Path) -> list[dict]:
-    """Write the parquet file; returns one record per image, image_id its position."""
-    records: list[dict] = []
-    blobs: list[bytes] = []
-    for style in PACKAGED:
+def is_faint(pixels: Tensor) -> bool:
+    """Tell whether a drawing is nearly empty on white: few pixels, or no dark one."""
+    return bool(pixels.min() > 200 or (255 - pixels.float()).mean() < 5)
+
+
+def drawn(store: Store, styles: tuple[str, ...]) -> Iterator[tuple[dict, bytes]]:
+    """Yield record and image of the drawings.
+
+    Of the concepts outside the core groups, drawings that hardly show are left out.
+    """
+    for style in styles:
         rows = sorted(store.style_rows(style), key=lambda r: store.concept[r])
         for row in rows:
             concept = store.concepts[store.concept[row]]
             pixels = (on_white(store.images[row : row + 1])[0] * 255).round().byte()
-            blobs.append(encode(pixels.permute(1, 2, 0).numpy()))
-            records.append(
-                {
-                    "image_id": len(records),
-                    "concept": concept["hexcode"],
-                    "name": concept["name"],
-                    "group": concept["group"],
-                    "subgroup": concept["subgroup"],
-                    "style": style,
-                    "family": STYLES[style].family,
-                    "tags": concept["tags"],
-                }
-            )
+            if concept["group"] not in CORE_GROUPS and is_faint(pixels):
+                continue
+            record = {
+                "concept": concept["hexcode"],
+                "name": concept["name"],
+                "group": concept["group"],
+                "subgroup": concept["subgroup"],
+                "style": style,
+                "family": STYLES[style].family,
+                "tags": concept["tags"],
+            }
+            yield record, encode(pixels.permute(1, 2, 0).numpy())
+
+
+def write_images(core: Store, more: Store, path: Path) -> list[dict]:
+    """Write the parquet file, the core concepts first; return the records of these.
+
+    The image_id of a record is its position.
+    """
+    found = [*drawn(core, PACKAGED), *drawn(more, MORE_STYLES)]
+    records = [{"image_id": i, **record} for i, (record, _) in enumerate(found)]
     table = pa.table(
         {
             "image_id": pa.array([r["image_id"] for r in records], pa.int32()),
-            "image": pa.array(blobs, pa.binary()),
+            "image": pa.array([blob for _, blob in found], pa.binary()),
             **{
                 key: pa.array([r[key] for r in records])
                 for key in ("concept", "name", "group", "subgroup", "style", "family", "tags")
@@ -84,7 +102,9 @@ def write_images(store: Store, path: Path) -> list[dict]:
         }
     )
     pq.write_table(table, path, compression="zstd", compression_level=19)
-    return records
+    mine = [r for r in records if r["group"] in CORE_GROUPS]
+    print(f"{len(mine)} drawings of core concepts, {len(records) - len(mine)} more")
+    return mine
 
 
 def finish(task: dict) -> dict:
@@ -223,11 +243,13 @@ def main() -> None:
     """Command line entry."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--work", type=Path, default=Path("build/picto"))
+    parser.add_argument("--more", type=Path, help="the second store; by default <work>/more")
     parser.add_argument("--out", type=Path, default=Path("src/interlace/data/datasets/picto"))
     args = parser.parse_args()
     (args.out / "tasks").mkdir(parents=True, exist_ok=True)
     store = Store.load(args.work)
-    records = write_images(store, args.out / "images.parquet")
+    more = Store.load(args.more or args.work / "more")
+    records = write_images(store, more, args.out / "images.parquet")
     alike = look_alikes(store)
     print("alike:", [len(c) for c in alike if len(c) > 1])
     documents = [concept_task(records, group) for group in CORE_GROUPS]
@@ -245,7 +267,7 @@ def main() -> None:
         path = args.out / "tasks" / f"{document['name']}.json"
         path.write_text(json.dumps(document, separators=(",", ":")) + "\n")
     size = (args.out / "images.parquet").stat().st_size / 1e6
-    print(f"{len(records)} images, {size:.1f} MB")
+    print(f"images.parquet: {size:.1f} MB")
 
 
 if __name__ == "__main__":

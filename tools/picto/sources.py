@@ -348,6 +348,16 @@ MATCHED_SETS = (
 
 CORE_GROUPS = ("animals-nature", "food-drink", "travel-places", "activities", "objects")
 
+# Groups whose concepts no training saw, for the suite; they are rendered into a store of their own.
+MORE_GROUPS = ("smileys-emotion", "people-body", "symbols")
+MORE_STYLES = (
+    "fluent-flat", "fluent-3d", "fluent-hc", "noto-mono", "openmoji", "openmoji-black",
+    "emojione-v1", "symbola", "noto", "twemoji",
+)  # fmt: skip
+
+# People of one sex where emoji has the same person without one.
+SEXED = ("1F466", "1F467", "1F468", "1F469", "1F474", "1F475", "1F930", "1FAC3")
+
 # Validation styles that the teacher of the published checkpoint (an earlier prototype) was trained
 # on: never drawn from by these scripts, but not unseen either.
 SEEN_BY_TEACHER = ("streamline",)

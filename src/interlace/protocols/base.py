@@ -10,7 +10,7 @@ from typing import Any, ClassVar, Generic, TypeVar
 from typing import Protocol as StructuralType
 
 from interlace.adaptation.model import AdaptedModel
-from interlace.data.datasets.registry import expand
+from interlace.data.datasets.registry import expand, transfer_source
 from interlace.data.images.loader import Images
 from interlace.data.records import Record
 from interlace.data.task import FewShotTask
@@ -109,3 +109,12 @@ class Protocol(ABC, Generic[TargetT]):
         Raises:
             InterlaceError: if the data cannot be used in this way.
         """
+
+
+class TransferProtocol(Protocol[TargetT]):
+    """A protocol from one data set to others: of a collection, the one that is made for it."""
+
+    def data_sets(self, name: str, root: Path | str | None = None) -> tuple[str, ...]:
+        """Return the source of a collection where it has one, else what a name stands for."""
+        source = transfer_source(name)
+        return (source,) if source else super().data_sets(name, root)

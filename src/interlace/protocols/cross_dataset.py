@@ -10,15 +10,16 @@ from interlace.data.datasets.benchmark_table import CROSS_DATASET_TARGETS
 from interlace.data.datasets.benchmarks import find_benchmark
 from interlace.data.datasets.registry import is_known, siblings
 from interlace.errors import InterlaceError
-from interlace.protocols.base import Protocol
+from interlace.protocols.base import TransferProtocol
 from interlace.protocols.classification import ClassificationPlan, Target
 from interlace.protocols.setting import Setting
 
 
-class CrossDataset(Protocol[Target]):
+class CrossDataset(TransferProtocol[Target]):
     """One data set to others; the targets keep their own classes and prompts.
 
-    An image of a target that the fit has used is not scored: the data sets of ``picto`` share some.
+    Of ``suite``, its source alone is fitted on. An image of a target that the fit has used is not
+    scored: the data sets of ``picto`` share some.
     """
 
     name = "cross_dataset"

@@ -15,19 +15,19 @@ from interlace.data.datasets.benchmark_table import (
     SOURCE_DATA_SET,
 )
 from interlace.data.datasets.benchmarks import find_benchmark
-from interlace.data.datasets.registry import is_known
+from interlace.data.datasets.registry import is_known, shifted
 from interlace.data.records import Record
 from interlace.data.source import Source
 from interlace.errors import InterlaceError
-from interlace.protocols.base import Protocol
+from interlace.protocols.base import TransferProtocol
 from interlace.protocols.classification import ClassificationPlan, Target
 from interlace.protocols.setting import Setting
 
 
-class DomainGeneralization(Protocol[Target]):
+class DomainGeneralization(TransferProtocol[Target]):
     """Some domains to others; the fitted classes are scored as data that was not trained on.
 
-    The targets are data sets (by default ImageNet's variants, where the source is ImageNet) or
+    The targets are data sets (by default the variants of ImageNet or of ``suite/kinds``, where that is the source) or
     domains of the source: by default those that only its test images are from. ``source`` is
     scored besides on images of the training domains that the fit has not used.
     """
@@ -96,10 +96,13 @@ class DomainGeneralization(Protocol[Target]):
 
 
 def default_targets(setting: Setting) -> tuple[str, ...]:
-    """Return ImageNet's variants where the source is ImageNet, and none for any other source."""
-    entry = find_benchmark(setting.data) if is_known(setting.data, setting.root) else None
-    is_source = entry is not None and entry.name == SOURCE_DATA_SET
-    return DOMAIN_GENERALIZATION_TARGETS if is_source else ()
+    """Return the variants of ImageNet or of the suite's source, and none for any other source."""
+    if not is_known(setting.data, setting.root):
+        return ()
+    entry = find_benchmark(setting.data)
+    if entry is None:
+        return shifted(setting.data)
+    return DOMAIN_GENERALIZATION_TARGETS if entry.name == SOURCE_DATA_SET else ()
 
 
 def _domains(records: Iterable[Record]) -> set[str]:

@@ -1,4 +1,4 @@
-"""Read the embedded data: picto's classification tasks and its retrieval benchmark."""
+"""Read the embedded data: the suite, picto's classification tasks and its retrieval benchmark."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -51,6 +51,20 @@ def read_picto(name: str, root: Path | None = None) -> Source:
     )
 
 
+def suite_names(collection: str) -> Sequence[str]:
+    """List the sets of a collection of the suite."""
+    from interlace.data.datasets import suite
+
+    return suite.set_names(collection)
+
+
+def read_suite(collection: str, name: str, root: Path | None = None) -> Source:
+    """Read a set of the suite; no data root is needed."""
+    from interlace.data.datasets import suite
+
+    return suite.read(collection, name)
+
+
 def read_picto_retrieval() -> RetrievalSet:
     """Read the packaged drawings in the styles that pretraining has not seen.
 
@@ -60,7 +74,7 @@ def read_picto_retrieval() -> RetrievalSet:
     """
     from interlace.data.datasets import picto
 
-    table = picto.images()
+    table = picto.core_images()
     styles = picto.task("styles")["domains"]
     unknown = {name for name, style in styles.items() if not style["seen"]}
     rows = zip(*(table[name].to_pylist() for name in ("name", "concept", "style")), strict=True)

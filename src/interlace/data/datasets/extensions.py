@@ -32,7 +32,7 @@ DatasetReader = Callable[[Path | None], Source]
 """Read one data set; the argument is the data root, None where none is known."""
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*")
-_RESERVED = ("picto",)
+_RESERVED = ("picto", "suite", "suite-dev", "suite-shifts")
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,10 +42,14 @@ class Collection:
     Attributes:
         names: Lists their names, without the prefix.
         read: Reads one by its name, given the data root or None.
+        source: Name of the one that transfer to the others starts from, where that is settled.
+        shifts: Prefix of the collection that holds shifted variants of ``source``.
     """
 
     names: Callable[[], Sequence[str]]
     read: Callable[[str, Path | None], Source]
+    source: str = ""
+    shifts: str = ""
 
 
 EntryT = TypeVar("EntryT", bound=DatasetReader | Collection)

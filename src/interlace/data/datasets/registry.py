@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 from types import MappingProxyType
 
@@ -12,7 +13,7 @@ from interlace.data.datasets.benchmarks import (
     find_benchmark,
     read_benchmark,
 )
-from interlace.data.datasets.embedded import picto_names, read_picto
+from interlace.data.datasets.embedded import picto_names, read_picto, read_suite, suite_names
 from interlace.data.datasets.extensions import Collection, added, find_added
 from interlace.data.readers.columns import BY_NAME, Columns
 from interlace.data.readers.disk import open_path
@@ -21,8 +22,19 @@ from interlace.data.readers.table_files import TABLES
 from interlace.data.source import Source
 from interlace.errors import InterlaceError
 
+
+
+def _of_suite(name: str, source: str = "", shifts: str = "") -> Collection:
+    return Collection(partial(suite_names, name), partial(read_suite, name), source, shifts)
+
+
 COLLECTIONS: Mapping[str, Collection] = MappingProxyType(
-    {"picto": Collection(picto_names, read_picto)}
+    {
+        "picto": Collection(picto_names, read_picto),
+        "suite": _of_suite("suite", "kinds", "suite-shifts"),
+        "suite-dev": _of_suite("suite-dev"),
+        "suite-shifts": _of_suite("suite-shifts"),
+    }
 )
 """The embedded collections by prefix."""
 
@@ -75,6 +87,23 @@ def siblings(name: str) -> tuple[str, ...]:
         other = find_added(prefix)
         names = () if other is None else other.names()
     return tuple(sorted(one for one in names if slash and one.startswith(f"{prefix}/")))
+
+
+def transfer_source(name: str) -> str:
+    """Return the data set that transfer starts from for the prefix of a collection, else ""."""
+    own = COLLECTIONS.get(name)
+    if own is None or not own.source or os.path.exists(name):
+        return ""
+    return f"{name}/{own.source}"
+
+
+def shifted(name: str) -> tuple[str, ...]:
+    """List the shifted variants of the data set that transfer starts from; none of any other."""
+    prefix = name.partition("/")[0]
+    own = COLLECTIONS.get(prefix)
+    if own is None or not own.shifts or name != transfer_source(prefix):
+        return ()
+    return siblings(f"{own.shifts}/")
 
 
 def is_known(source: Path | str, root: Path | str | None = None) -> bool:

@@ -1,0 +1,71 @@
+"""Compose the sets of the suite anew: write their hashes, or look at them.
+
+    python tools/suite.py pin                 # src/interlace/data/datasets/suite/hashes.json
+    python tools/suite.py sheets FOLDER       # a contact sheet of each
+
+A set that is not named in the command line is left as it is: ``pin textures prints``.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+from pathlib import Path
+
+from PIL import Image, ImageDraw
+
+from interlace._util.files import write_json
+from interlace.data.datasets.suite.compose import ComposedSet, compose
+from interlace.data.datasets.suite.raster import SIDE
+from interlace.data.datasets.suite.table import SETS, SHIFTS
+
+HASHES = Path(__file__).parents[1] / "src/interlace/data/datasets/suite/hashes.json"
+SHOWN = 12  # images of a class on a sheet: half of them for training where there are such
+
+
+def pin(names: list[str]) -> None:
+    """Write the hashes of some sets, and keep those of the others."""
+    known = json.loads(HASHES.read_text(encoding="utf-8")) if HASHES.exists() else {}
+    found = {name: compose(name).sha256 for name in names}
+    every = {**known, **found}
+    write_json(HASHES, {name: every[name] for name in sorted((*SETS, *SHIFTS)) if name in every})
+    for name, own in found.items():
+        print(f"{name}: {own[:12]}{'' if known.get(name) == own else ' (new)'}")
+
+
+def sheet(found: ComposedSet) -> Image.Image:
+    """Draw the first training and test images of every class, a line each."""
+    header = json.loads(found.header)
+    page = Image.new("RGB", (120 + SHOWN * (SIDE + 2), len(header["classes"]) * (SIDE + 2)), "white")
+    draw = ImageDraw.Draw(page)
+    for label, name in enumerate(header["classes"]):
+        draw.text((2, label * (SIDE + 2) + 18), name[:20], fill="black")
+        own = {part: [i for i, image in enumerate(header["images"]) if image[:2] == [part, label]]
+               for part in ("train", "test")}  # fmt: skip
+        train = own["train"][: SHOWN // 2]
+        for place, index in enumerate(train + own["test"][: SHOWN - len(train)]):
+            image = Image.fromarray(found.pixels[index])
+            page.paste(image, (120 + place * (SIDE + 2), label * (SIDE + 2)))
+    return page
+
+
+def main() -> None:
+    """Run the command line."""
+    parser = argparse.ArgumentParser(description=__doc__.split("\n\n")[0])
+    commands = parser.add_subparsers(dest="command", required=True)
+    pins, sheets = commands.add_parser("pin"), commands.add_parser("sheets")
+    sheets.add_argument("folder", type=Path)
+    for command in (pins, sheets):
+        command.add_argument("names", nargs="*", help="sets; all of them where none is named")
+    asked = parser.parse_args()
+    names = asked.names or [*SETS, *SHIFTS]
+    if asked.command == "pin":
+        pin(names)
+        return
+    asked.folder.mkdir(parents=True, exist_ok=True)
+    for name in names:
+        sheet(compose(name)).save(asked.folder / f"{name}.png")
+
+
+if __name__ == "__main__":
+    main()
