@@ -147,6 +147,7 @@ class Suite:
         fixed["background"] = rng.choice((*BACKGROUNDS, "white"))
         if fixed["background"] == "white":
             fixed |= {"background": "flat", "first": "white"}
+        fixed["quality"] = rng.choice(QUALITIES[1:]) if rng.random() < 0.3 else "clean"
         kind = {"count": "count", "quality": rng.choice(("plain", "single"))}.get(name, "single")
         if name in ("colour", "background", "quality"):
             fixed[name] = value
@@ -206,23 +207,27 @@ class Checkpoint:
         return [torch.cat(parts) for parts in kept]
 
 
+def logistic(x: np.ndarray, y: np.ndarray, test: np.ndarray, wanted: np.ndarray) -> float:
+    """Return the accuracy of logistic regression; its C is chosen by two folds of the shots."""
+    halves = (np.arange(len(y)) % 2 == 0, np.arange(len(y)) % 2 == 1)
+    best = (-1.0, 1.0)
+    for c in (1.0, 10.0, 100.0, 1000.0):
+        hits = sum(
+            LogisticRegression(C=c, max_iter=500).fit(x[a], y[a]).score(x[b], y[b])
+            for a, b in (halves, halves[::-1])
+        )
+        best = max(best, (hits, c))
+    return LogisticRegression(C=best[1], max_iter=500).fit(x, y).score(test, wanted)
+
+
 def probe(train: Tensor, labels: np.ndarray, test: Tensor, wanted: np.ndarray) -> float:
-    """Accuracy of logistic regression on 16 shots, mean of three draws; C by two folds of them."""
-    x, tx, scores = train.numpy(), test.numpy(), []
+    """Return the accuracy of a linear probe on 16 shots in percent, the mean of three draws."""
+    scores = []
     for draw in range(DRAWS):
         rng, rows = random.Random(draw), []
         for label in range(int(labels.max()) + 1):
             rows += rng.sample(np.flatnonzero(labels == label).tolist(), SHOTS)
-        halves = (rows[0::2], rows[1::2])
-        best = (-1.0, 1.0)
-        for c in (1.0, 10.0, 100.0, 1000.0):
-            hits = sum(
-                LogisticRegression(C=c, max_iter=500).fit(x[a], labels[a]).score(x[b], labels[b])
-                for a, b in (halves, halves[::-1])
-            )
-            best = max(best, (hits, c))
-        model = LogisticRegression(C=best[1], max_iter=500).fit(x[rows], labels[rows])
-        scores.append(model.score(tx, wanted))
+        scores.append(logistic(train.numpy()[rows], labels[rows], test.numpy(), wanted))
     return round(100 * float(np.mean(scores)), 1)
 
 
