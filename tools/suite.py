@@ -36,7 +36,9 @@ def pin(names: list[str]) -> None:
 def sheet(found: ComposedSet) -> Image.Image:
     """Draw the first training and test images of every class, a line each."""
     header = json.loads(found.header)
-    page = Image.new("RGB", (120 + SHOWN * (SIDE + 2), len(header["classes"]) * (SIDE + 2)), "white")
+    page = Image.new(
+        "RGB", (120 + SHOWN * (SIDE + 2), len(header["classes"]) * (SIDE + 2)), "white"
+    )
     draw = ImageDraw.Draw(page)
     for label, name in enumerate(header["classes"]):
         draw.text((2, label * (SIDE + 2) + 18), name[:20], fill="black")

@@ -19,7 +19,7 @@ from interlace.data.datasets.suite.raster import (
     sine,
 )
 
-Condition = Callable[[Ints, Chance], Ints]
+CaptureCondition = Callable[[Ints, Chance], Ints]
 
 _BLOCK = 8
 
@@ -116,7 +116,7 @@ def _posterised(canvas: Ints, chance: Chance) -> Ints:
     return (canvas + offset).clip(0, 255) * levels // 256 * 255 // (levels - 1)
 
 
-CONDITIONS: Mapping[str, Condition] = MappingProxyType(
+CONDITIONS: Mapping[str, CaptureCondition] = MappingProxyType(
     {
         "blocking": _blocking,
         "colour cast": _colour_cast,
@@ -148,5 +148,3 @@ def slightly_worn(canvas: Ints, chance: Chance) -> Ints:
     if chance.percent(30):
         canvas = canvas + chance.bell(chance.between(4, 10), *canvas.shape)
     return canvas.clip(0, 255)
-
-
