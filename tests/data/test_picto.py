@@ -3,6 +3,7 @@
 import hashlib
 import io
 import json
+from collections import Counter
 from functools import cache
 
 import numpy as np
@@ -187,3 +188,51 @@ def test_drawings_outside_the_core_show_on_white():
         pixels = np.asarray(decode(image_id)).astype(int)
         assert pixels.shape == (64, 64, 3)
         assert pixels.min() < 215 and (255 - pixels).mean() > 4
+
+
+@cache
+def thumbnails() -> np.ndarray:
+    """Ink of 16 x 16 grey thumbnails, a row per drawing."""
+    size, box = (16, 16), Image.Resampling.BOX
+    small = [decode(i).convert("L").resize(size, box) for i in range(len(rows()))]
+    return 255 - np.stack([np.asarray(image, np.float32).ravel() for image in small])
+
+
+def test_drawings_with_equal_thumbnails_are_twins():
+    ink = thumbnails()
+    squares = (ink**2).sum(1)
+    twins = np.array([row["twins"] for row in rows()])
+    found = 0
+    for start in range(0, len(ink), 1000):
+        part = slice(start, start + 1000)
+        distance = 1 - 2 * ink[part] @ ink.T / (squares[part, None] + squares[None])
+        near = np.argwhere(distance < 0.006)
+        found += (near[:, 0] + start < near[:, 1]).sum()
+        assert (twins[near[:, 0] + start] == twins[near[:, 1]]).all()
+    assert found > 300
+
+
+def test_one_concept_drawn_by_one_family_is_one_set_of_twins():
+    sets: dict[tuple[str, str], set[int]] = {}
+    for row in rows():
+        sets.setdefault((row["family"], row["concept"]), set()).add(row["twins"])
+        assert row["twins"] <= row["image_id"]
+        assert rows()[row["twins"]]["twins"] == row["twins"]
+    assert all(len(ids) == 1 for ids in sets.values())
+
+
+def test_twins_do_not_chain_into_one_large_set():
+    sizes = Counter(row["twins"] for row in rows())
+    assert max(sizes.values()) <= 240  # discs; clocks, squares and hearts follow
+    assert len(sizes) > len(rows()) / 2
+
+
+def test_seen_covers_the_training_styles_and_holds_for_all_twins():
+    domains = picto.task("styles")["domains"]
+    for row in core_rows():
+        if domains[row["style"]]["seen"] or row["style"] == "noto-mono":
+            assert row["seen"]
+    assert len({(row["twins"], row["seen"]) for row in rows()}) == len({r["twins"] for r in rows()})
+    unseen = Counter(row["style"] for row in rows() if not row["seen"])
+    for style in ("fluent-flat", "fluent-3d", "openmoji", "emojione-v1", "symbola"):
+        assert unseen[style] > 0.7 * sum(row["style"] == style for row in rows())
