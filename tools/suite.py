@@ -1,6 +1,6 @@
 """Compose the sets of the suite anew: write their hashes, or look at them.
 
-    python tools/suite.py pin                 # src/interlace/data/datasets/suite/hashes.json
+    python tools/suite.py pin                 # hashes.json of the suite, and of the tests' samples
     python tools/suite.py sheets FOLDER       # a contact sheet of each
 
 A set that is not named in the command line is left as it is: ``pin textures prints``.
@@ -15,22 +15,31 @@ from pathlib import Path
 from PIL import Image, ImageDraw
 
 from interlace._util.files import write_json
-from interlace.data.datasets.suite.compose import ComposedSet, compose
+from interlace.data.datasets.suite.compose import ComposedSet, compose, sha256_of
 from interlace.data.datasets.suite.raster import SIDE
 from interlace.data.datasets.suite.table import SETS, SHIFTS
 
-HASHES = Path(__file__).parents[1] / "src/interlace/data/datasets/suite/hashes.json"
+ROOT = Path(__file__).parents[1]
+HASHES = ROOT / "src/interlace/data/datasets/suite/hashes.json"
+SAMPLES = ROOT / "tests/data/suite_samples.json"
+STEP = 24  # every so manieth image is in the hash that a fast test compares
 SHOWN = 12  # images of a class on a sheet: half of them for training where there are such
 
 
 def pin(names: list[str]) -> None:
     """Write the hashes of some sets, and keep those of the others."""
-    known = json.loads(HASHES.read_text(encoding="utf-8")) if HASHES.exists() else {}
-    found = {name: compose(name).sha256 for name in names}
+    found = {name: compose(name) for name in names}
+    samples = {name: sha256_of(own.header, own.pixels[::STEP].tobytes()) for name, own in found.items()}
+    _update(SAMPLES, samples)
+    _update(HASHES, {name: own.sha256 for name, own in found.items()})
+
+
+def _update(path: Path, found: dict[str, str]) -> None:
+    known = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
     every = {**known, **found}
-    write_json(HASHES, {name: every[name] for name in sorted((*SETS, *SHIFTS)) if name in every})
+    write_json(path, {name: every[name] for name in sorted((*SETS, *SHIFTS)) if name in every})
     for name, own in found.items():
-        print(f"{name}: {own[:12]}{'' if known.get(name) == own else ' (new)'}")
+        print(f"{path.name}: {name}: {own[:12]}{'' if known.get(name) == own else ' (new)'}")
 
 
 def sheet(found: ComposedSet) -> Image.Image:

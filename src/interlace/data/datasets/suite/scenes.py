@@ -180,15 +180,13 @@ def _copies(own: Sprite, places: Sequence[tuple[int, int]], side: int, chance: C
 def counted(drawing: Drawing, others: Sequence[Drawing], label: str, chance: Chance) -> Ints:
     """Show as many copies of a drawing as its class says, in any places."""
     cells = chance.shuffled(range(9))[: NUMBERS.index(label) + 1]
-    places = [
-        ((8 + 16 * (cell % 3)) * PIXEL + _whole(-2, 2, chance), _row(cell, chance))
-        for cell in cells
-    ]
+    places = [(_third(cell % 3, chance), _third(cell // 3, chance)) for cell in cells]
     return _copies(sprite(drawing.row), places, _whole(11, 15, chance), chance)
 
 
-def _row(cell: int, chance: Chance) -> int:
-    return (8 + 16 * (cell // 3)) * PIXEL + _whole(-2, 2, chance)
+def _third(which: int, chance: Chance) -> int:
+    """Return a place in a third of a side."""
+    return (8 + 16 * which) * PIXEL + _whole(-2, 2, chance)
 
 
 def _line(chance: Chance, dx: int, dy: int) -> list[tuple[int, int]]:
