@@ -32,6 +32,9 @@ from torch import Tensor
 TWIN = 0.92
 SAME_CONCEPT = 0.86
 SEEN = 0.88
+# A training drawing with a difference hash of no more other bits may be the same picture, too. Most
+# such pairs are not, but a drawing in doubt is better called seen.
+HASH_BITS = 2
 # Greatest relative squared distance of grey thumbnails of the same picture.
 THUMBNAIL = 0.012
 
@@ -166,6 +169,18 @@ def difference_hashes(pixels: np.ndarray) -> np.ndarray:
     return found
 
 
+def hashed_alike(hashes: np.ndarray, others: np.ndarray) -> np.ndarray:
+    """Tell which hashes differ from one of the others in HASH_BITS bits or fewer."""
+
+    def signs(numbers: np.ndarray) -> Tensor:
+        octets = numbers.astype(">u8").view(np.uint8).reshape(-1, 8)
+        return torch.from_numpy(np.unpackbits(octets, axis=1)).float() * 2 - 1
+
+    bits = signs(others).T
+    best = torch.cat([(part @ bits).amax(1) for part in signs(hashes).split(STEP)])
+    return (best >= 64 - 2 * HASH_BITS).numpy()
+
+
 def main() -> None:
     """Command line entry."""
     parser = argparse.ArgumentParser(description=__doc__)
@@ -179,10 +194,12 @@ def main() -> None:
     records = table.drop_columns(["image"]).to_pylist()
     concepts = [r["concept"] for r in records]
     store = Store.load(args.work)
-    alike = Alike(unpack(table["image"].to_pylist()), concepts)
+    packaged = unpack(table["image"].to_pylist())
+    alike = Alike(packaged, concepts)
     twins = np.array(join(len(records), twin_pairs(records, alike, concepts, look_alikes(store))))
 
     pixels, trained = training_drawings(store)
+    hashes = np.unique(difference_hashes(pixels))
     marked = [
         r["group"] in CORE_GROUPS
         and (STYLES[r["style"]].role == "train" or r["style"] in SEEN_BY_TEACHER)
@@ -190,6 +207,7 @@ def main() -> None:
     ]
     blocks = alike.with_others(outlines(pixels), thumbnails(pixels), trained, SEEN)
     direct = np.array(marked) | np.concatenate([block.any(1).numpy() for _, block in blocks])
+    direct |= hashed_alike(difference_hashes(packaged), hashes)
     seen = np.isin(twins, twins[direct])
     table = table.append_column("twins", pa.array(twins, pa.int32()))
     table = table.append_column("seen", pa.array(seen, pa.bool_()))
@@ -198,7 +216,7 @@ def main() -> None:
     print(f"{len(sizes)} sets of twins, the largest of {sorted(sizes)[-8:]}")
     print(f"{direct.sum()} drawings seen by themselves, {seen.sum()} with their twins")
     if args.signatures:
-        np.save(args.signatures, np.unique(difference_hashes(pixels)))
+        np.save(args.signatures, hashes)
 
 
 if __name__ == "__main__":
