@@ -29,7 +29,9 @@ SHOWN = 12  # images of a class on a sheet: half of them for training where ther
 def pin(names: list[str]) -> None:
     """Write the hashes of some sets, and keep those of the others."""
     found = {name: compose(name) for name in names}
-    samples = {name: sha256_of(own.header, own.pixels[::STEP].tobytes()) for name, own in found.items()}
+    samples = {
+        name: sha256_of(own.header, own.pixels[::STEP].tobytes()) for name, own in found.items()
+    }
     _update(SAMPLES, samples)
     _update(HASHES, {name: own.sha256 for name, own in found.items()})
 
