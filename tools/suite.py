@@ -15,7 +15,7 @@ from pathlib import Path
 from PIL import Image, ImageDraw
 
 from interlace._util.files import write_json
-from interlace.data.datasets.suite.compose import ComposedSet, compose, sha256_of
+from interlace.data.datasets.suite.compose import Composition, compose, sha256_of
 from interlace.data.datasets.suite.raster import SIDE
 from interlace.data.datasets.suite.table import SETS, SHIFTS
 
@@ -44,21 +44,21 @@ def _update(path: Path, found: dict[str, str]) -> None:
         print(f"{path.name}: {name}: {own[:12]}{'' if known.get(name) == own else ' (new)'}")
 
 
-def sheet(found: ComposedSet) -> Image.Image:
+def sheet(own: Composition) -> Image.Image:
     """Draw the first training and test images of every class, a line each."""
-    header = json.loads(found.header)
-    page = Image.new(
-        "RGB", (120 + SHOWN * (SIDE + 2), len(header["classes"]) * (SIDE + 2)), "white"
-    )
+    header = json.loads(own.header)
+    images: dict[tuple[str, int], list[int]] = {}
+    for index, (part, label, _, _) in enumerate(header["images"]):
+        images.setdefault((part, label), []).append(index)
+    cell = SIDE + 2
+    page = Image.new("RGB", (120 + SHOWN * cell, len(header["classes"]) * cell), "white")
     draw = ImageDraw.Draw(page)
     for label, name in enumerate(header["classes"]):
-        draw.text((2, label * (SIDE + 2) + 18), name[:20], fill="black")
-        own = {part: [i for i, image in enumerate(header["images"]) if image[:2] == [part, label]]
-               for part in ("train", "test")}  # fmt: skip
-        train = own["train"][: SHOWN // 2]
-        for place, index in enumerate(train + own["test"][: SHOWN - len(train)]):
-            image = Image.fromarray(found.pixels[index])
-            page.paste(image, (120 + place * (SIDE + 2), label * (SIDE + 2)))
+        draw.text((2, label * cell + 18), name[:20], fill="black")
+        train = images.get(("train", label), [])[: SHOWN // 2]
+        shown = train + images["test", label][: SHOWN - len(train)]
+        for place, index in enumerate(shown):
+            page.paste(Image.fromarray(own.image(index)), (120 + place * cell, label * cell))
     return page
 
 
@@ -77,7 +77,7 @@ def main() -> None:
         return
     asked.folder.mkdir(parents=True, exist_ok=True)
     for name in names:
-        sheet(compose(name)).save(asked.folder / f"{name}.png")
+        sheet(Composition(name)).save(asked.folder / f"{name}.png")
 
 
 if __name__ == "__main__":
