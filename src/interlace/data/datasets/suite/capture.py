@@ -142,9 +142,9 @@ def captured(canvas: Ints, condition: str, chance: Chance) -> Ints:
 
 def slightly_worn(canvas: Ints, chance: Chance) -> Ints:
     """Return a picture as cameras give it on an ordinary day: dimmer or lighter, a little soft."""
-    canvas = canvas * chance.between(214, 276) // 256 + chance.between(-8, 8)
-    if chance.percent(25):
+    canvas = canvas * chance.between(226, 270) // 256 + chance.between(-6, 6)
+    if chance.percent(12):
         canvas = blurred(canvas, 1)
-    if chance.percent(30):
-        canvas = canvas + chance.bell(chance.between(4, 10), *canvas.shape)
+    if chance.percent(20):
+        canvas = canvas + chance.bell(chance.between(3, 7), *canvas.shape)
     return canvas.clip(0, 255)

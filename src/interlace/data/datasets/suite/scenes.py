@@ -95,8 +95,8 @@ def _placed(
     paste(canvas, own, side, (x, y), angle, chance.percent(mirrored))
 
 
-def _pale_ground(chance: Chance, low: int = 30, high: int = 120) -> Ints:
-    return flat(WHITE) if chance.percent(15) else ground(chance, share=chance.between(low, high))
+def _pale_ground(chance: Chance, low: int = 15, high: int = 80) -> Ints:
+    return flat(WHITE) if chance.percent(30) else ground(chance, share=chance.between(low, high))
 
 
 def _scene(own: Sprite, chance: Chance, sides: tuple[int, int] = (30, 46)) -> Ints:
@@ -272,11 +272,11 @@ def line_drawn(drawing: Drawing, others: Sequence[Drawing], label: str, chance: 
 
 def hard(drawing: Drawing, others: Sequence[Drawing], label: str, chance: Chance) -> Ints:
     """Show a small drawing, turned far, among strong colours and parts of others."""
-    canvas = ground(chance, share=chance.between(90, 190))
+    canvas = ground(chance, share=chance.between(50, 130))
     for _ in range(chance.between(1, 2)):
         _at_the_edge(canvas, chance.choice(others), chance)
-    _placed(canvas, sprite(drawing.row), chance, (24, 34), 45)
-    if chance.percent(60):
+    _placed(canvas, sprite(drawing.row), chance, (28, 38), 40)
+    if chance.percent(40):
         _at_the_edge(canvas, chance.choice(others), chance)
     return slightly_worn(canvas, chance)
 
@@ -284,7 +284,7 @@ def hard(drawing: Drawing, others: Sequence[Drawing], label: str, chance: Chance
 def _at_the_edge(canvas: Ints, drawing: Drawing, chance: Chance) -> None:
     far, along = chance.choice((0, SIDE * PIXEL)), chance.below(SIDE * PIXEL)
     place = (far, along) if chance.percent(50) else (along, far)
-    paste(canvas, sprite(drawing.row), _whole(14, 24, chance), place, chance.below(360))
+    paste(canvas, sprite(drawing.row), _whole(12, 20, chance), place, chance.below(360))
 
 
 def rendered(drawing: Drawing, others: Sequence[Drawing], label: str, chance: Chance) -> Ints:
