@@ -75,8 +75,9 @@ def test_the_shots_a_data_set_has_images_for(capsys, asked, enough_for, expected
 
 
 def test_the_prefix_of_a_collection_means_all_of_it():
-    from interlace.data.datasets.registry import catalog_names, expand
+    from interlace.data.datasets.registry import expand
 
-    assert expand("picto") == catalog_names() and len(expand("picto")) == 6
+    assert len(expand("picto")) == 6 and len(expand("suite")) == 11
+    assert expand("suite-shifts")[0] == "suite-shifts/captures"
     assert expand("picto/objects") == ("picto/objects",)
     assert expand("photos/") == ("photos/",)

@@ -3,7 +3,9 @@
 import hashlib
 import io
 import json
+from collections import Counter
 from functools import cache
+from pathlib import Path
 
 import numpy as np
 import open_clip
@@ -187,3 +189,67 @@ def test_drawings_outside_the_core_show_on_white():
         pixels = np.asarray(decode(image_id)).astype(int)
         assert pixels.shape == (64, 64, 3)
         assert pixels.min() < 215 and (255 - pixels).mean() > 4
+
+
+@cache
+def greys() -> list[Image.Image]:
+    """Every drawing in grey."""
+    return [decode(i).convert("L") for i in range(len(rows()))]
+
+
+def shrunk(images: list[Image.Image], size: tuple[int, int]) -> np.ndarray:
+    small = [image.resize(size, Image.Resampling.BOX) for image in images]
+    return np.stack([np.asarray(image) for image in small]).astype(np.float32)
+
+
+def test_drawings_with_equal_thumbnails_are_twins():
+    ink = 255 - shrunk(greys(), (16, 16)).reshape(len(rows()), -1)
+    squares = (ink**2).sum(1)
+    twins = np.array([row["twins"] for row in rows()])
+    found = 0
+    for start in range(0, len(ink), 500):
+        part = slice(start, start + 500)
+        room = 0.994 * (squares[part, None] + squares[None, start:])
+        near = np.argwhere(2 * ink[part] @ ink[start:].T > room) + start
+        found += (near[:, 0] < near[:, 1]).sum()
+        assert (twins[near[:, 0]] == twins[near[:, 1]]).all()
+    assert found > 300
+
+
+def test_one_concept_drawn_by_one_family_is_one_set_of_twins():
+    sets: dict[tuple[str, str], set[int]] = {}
+    for row in rows():
+        sets.setdefault((row["family"], row["concept"]), set()).add(row["twins"])
+        assert row["twins"] <= row["image_id"]
+        assert rows()[row["twins"]]["twins"] == row["twins"]
+    assert all(len(ids) == 1 for ids in sets.values())
+
+
+def test_twins_do_not_chain_into_one_large_set():
+    sizes = Counter(row["twins"] for row in rows())
+    assert max(sizes.values()) <= 240  # discs; clocks, squares and hearts follow
+    assert len(sizes) > 0.45 * len(rows())
+
+
+def test_seen_covers_the_training_styles_and_holds_for_all_twins():
+    domains = picto.task("styles")["domains"]
+    for row in core_rows():
+        if domains[row["style"]]["seen"] or row["style"] == "noto-mono":
+            assert row["seen"]
+    assert len({(row["twins"], row["seen"]) for row in rows()}) == len({r["twins"] for r in rows()})
+    unseen = Counter(row["style"] for row in rows() if not row["seen"])
+    for style in ("fluent-flat", "fluent-3d", "openmoji", "emojione-v1", "symbola"):
+        assert unseen[style] > 0.7 * sum(row["style"] == style for row in rows())
+
+
+def test_no_drawing_called_unseen_has_the_hash_of_a_training_drawing():
+    hashes = np.load(Path(__file__).parent / "picto_pretraining.npy")
+    assert hashes.dtype == np.uint64 and len(hashes) > 45_000
+    trained = np.unpackbits(hashes.astype(">u8").view(np.uint8).reshape(-1, 8), axis=1)
+    ids = [row["image_id"] for row in rows() if not row["seen"]]
+    own = np.diff(shrunk([greys()[i] for i in ids], (9, 8)), axis=2) > 2
+    signs = own.reshape(len(ids), 64) * np.float32(2) - 1
+    others = (trained * np.float32(2) - 1).T
+    for start in range(0, len(ids), 500):
+        differing = (64 - (signs[start : start + 500] @ others).max(1)) / 2
+        assert differing.min() > 2, rows()[ids[start + int(differing.argmin())]]["name"]

@@ -8,7 +8,7 @@ import pytest
 
 from interlace import protocols
 from interlace.errors import InterlaceError
-from interlace.protocols import CLEAN, Condition, Setting
+from interlace.protocols import CLEAN, Condition, Setting, domain_generalization
 from interlace.protocols.cross_dataset import default_targets
 from interlace.protocols.retrieval import Retrieval
 from tests.data.trees import MAKERS, image_bytes
@@ -101,6 +101,18 @@ def test_cross_dataset_knows_the_other_data_sets():
     assert len(published) == 10 and "eurosat" in published and "imagenetv2" not in published
     # from another set, ImageNet itself is no target
     assert len(default_targets(Setting("eurosat"))) == 9
+
+
+def test_of_the_suite_transfer_starts_from_the_one_set_made_for_it():
+    for name in ("cross_dataset", "domain_generalization"):
+        assert protocols.get(name).data_sets("suite") == ("suite/kinds",)
+        assert len(protocols.get(name).data_sets("picto")) == 6
+    assert len(protocols.get("few_shot").data_sets("suite")) == 11
+    others = default_targets(Setting("suite/kinds"))
+    assert len(others) == 10 and "suite/kinds" not in others
+    variants = domain_generalization.default_targets(Setting("suite/kinds"))
+    assert len(variants) == 4 and all(name.startswith("suite-shifts/") for name in variants)
+    assert domain_generalization.default_targets(Setting("suite/hands")) == ()
 
 
 def test_cross_dataset_from_own_images_needs_targets(photo_table):

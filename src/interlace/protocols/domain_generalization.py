@@ -27,9 +27,10 @@ from interlace.protocols.setting import Setting
 class DomainGeneralization(TransferProtocol[Target]):
     """Some domains to others; the fitted classes are scored as data that was not trained on.
 
-    The targets are data sets (by default the variants of ImageNet or of ``suite/kinds``, where that is the source) or
-    domains of the source: by default those that only its test images are from. ``source`` is
-    scored besides on images of the training domains that the fit has not used.
+    The targets are data sets (by default the variants of ImageNet or of ``suite/kinds``, where one
+    of these is the source) or domains of the source: by default those that only its test images
+    are from. ``source`` is scored besides on images of the training domains that the fit has not
+    used.
     """
 
     name = "domain_generalization"

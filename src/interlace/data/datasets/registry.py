@@ -23,7 +23,6 @@ from interlace.data.source import Source
 from interlace.errors import InterlaceError
 
 
-
 def _of_suite(name: str, source: str = "", shifts: str = "") -> Collection:
     return Collection(partial(suite_names, name), partial(read_suite, name), source, shifts)
 
@@ -177,7 +176,7 @@ def unknown_name(name: str) -> InterlaceError:
     """Make the error for a source that is neither on disk nor a data set."""
     shown = printable(name)
     if not is_catalog_name(name):
-        known = (*catalog_names(), *benchmark_names())
+        known = (*COLLECTIONS, *added_names(), *benchmark_names())
         hint = did_you_mean(name.lower(), benchmark_names() + added_names(), 2) or ", ".join(known)
         suffix = Path(name).suffix.lower()
         kind = "file" if suffix in TABLES or suffix == ".zip" else "folder"

@@ -19,7 +19,7 @@ from interlace.data.datasets.suite.raster import (
     sine,
 )
 
-Condition = Callable[[Ints, Chance], Ints]
+CaptureCondition = Callable[[Ints, Chance], Ints]
 
 _BLOCK = 8
 
@@ -116,7 +116,7 @@ def _posterised(canvas: Ints, chance: Chance) -> Ints:
     return (canvas + offset).clip(0, 255) * levels // 256 * 255 // (levels - 1)
 
 
-CONDITIONS: Mapping[str, Condition] = MappingProxyType(
+CONDITIONS: Mapping[str, CaptureCondition] = MappingProxyType(
     {
         "blocking": _blocking,
         "colour cast": _colour_cast,
@@ -142,11 +142,9 @@ def captured(canvas: Ints, condition: str, chance: Chance) -> Ints:
 
 def slightly_worn(canvas: Ints, chance: Chance) -> Ints:
     """Return a picture as cameras give it on an ordinary day: dimmer or lighter, a little soft."""
-    canvas = canvas * chance.between(214, 276) // 256 + chance.between(-8, 8)
-    if chance.percent(25):
+    canvas = canvas * chance.between(226, 270) // 256 + chance.between(-6, 6)
+    if chance.percent(12):
         canvas = blurred(canvas, 1)
-    if chance.percent(30):
-        canvas = canvas + chance.bell(chance.between(4, 10), *canvas.shape)
+    if chance.percent(20):
+        canvas = canvas + chance.bell(chance.between(3, 7), *canvas.shape)
     return canvas.clip(0, 255)
-
-

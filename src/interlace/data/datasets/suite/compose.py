@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from interlace.data.datasets.suite.chance import Chance
 from interlace.data.datasets.suite.drawings import Drawing
 from interlace.data.datasets.suite.raster import SIDE
-from interlace.data.datasets.suite.table import SETS, SHIFTS, SuiteSet
+from interlace.data.datasets.suite.table import SETS, SHIFTS
 
 Tell = Callable[[int, int], None]
 """Takes how many images are done, and of how many."""
@@ -43,9 +43,38 @@ def sha256_of(header: bytes, pixels: bytes) -> str:
     return hashlib.sha256(header + b"\n" + pixels).hexdigest()
 
 
-def specification(name: str) -> SuiteSet:
-    """Return what a set is made of, of whatever collection."""
-    return SETS[name] if name in SETS else SHIFTS[name]
+class Composition:
+    """What a set consists of, before any image is made; each is made on its own.
+
+    Args:
+        name: Its name, without a collection.
+    """
+
+    def __init__(self, name: str) -> None:
+        own = SETS[name] if name in SETS else SHIFTS[name]
+        self._name, self._paint, self._pools = name, own.paint, own.pools(name)
+        self._plan = [
+            (part, label, drawing)
+            for part, count in (("train", own.train), ("test", own.test))
+            for label, side in enumerate(self._side(part))
+            for drawing in _subjects(side, count, Chance(name, part, label))
+        ]
+        self.header = _canonical(own.template, self._pools.classes, self._plan)
+
+    def __len__(self) -> int:
+        return len(self._plan)
+
+    def image(self, index: int) -> NDArray[np.uint8]:
+        """Make an image [48, 48, 3]."""
+        part, label, drawing = self._plan[index]
+        classes, side = self._pools.classes, self._side(part)
+        others = side[(label + 1) % len(classes)]
+        chance = Chance(self._name, part, label, index)
+        canvas = self._paint(drawing, others, classes[label], chance)
+        return canvas.clip(0, 255).astype(np.uint8)
+
+    def _side(self, part: str) -> Sequence[Sequence[Drawing]]:
+        return self._pools.train if part == "train" else self._pools.test
 
 
 def compose(name: str, tell: Tell = lambda done, count: None) -> ComposedSet:
@@ -55,26 +84,20 @@ def compose(name: str, tell: Tell = lambda done, count: None) -> ComposedSet:
         name: Its name, without a collection.
         tell: Is told how far it is.
     """
-    own = specification(name)
-    pools = own.pools(name)
-    plan = [
-        (part, label, drawing)
-        for part, sides, count in (("train", pools.train, own.train), ("test", pools.test, own.test))
-        for label, side in enumerate(sides)
-        for drawing in _subjects(side, count, Chance(name, part, label))
-    ]
+    plan = Composition(name)
     pixels = np.empty((len(plan), SIDE, SIDE, 3), np.uint8)
-    for index, (part, label, drawing) in enumerate(plan):
-        others = (pools.train if part == "train" else pools.test)[(label + 1) % len(pools.classes)]
-        chance = Chance(name, part, label, index)
-        pixels[index] = own.paint(drawing, others, pools.classes[label], chance).clip(0, 255)
+    for index in range(len(plan)):
+        pixels[index] = plan.image(index)
         tell(index + 1, len(plan))
-    header = {
-        "template": own.template,
-        "classes": list(pools.classes),
-        "images": [[part, label, drawing.row, drawing.style] for part, label, drawing in plan],
-    }
-    return ComposedSet(json.dumps(header, separators=(",", ":")).encode(), pixels)
+    return ComposedSet(plan.header, pixels)
+
+
+def _canonical(
+    template: str, classes: Sequence[str], plan: Sequence[tuple[str, int, Drawing]]
+) -> bytes:
+    images = [[part, label, drawing.row, drawing.style] for part, label, drawing in plan]
+    header = {"template": template, "classes": list(classes), "images": images}
+    return json.dumps(header, separators=(",", ":")).encode()
 
 
 def _subjects(side: Sequence[Drawing], count: int, chance: Chance) -> list[Drawing]:

@@ -57,13 +57,6 @@ def unseen() -> tuple[Drawing, ...]:
     from interlace.data.datasets import picto
 
     table = picto.images()
-    if "twins" not in table.column_names:  # until the table has them
-        import pyarrow as pa
-
-        key = [f"{f}{c}" for f, c in zip(table["family"].to_pylist(), table["concept"].to_pylist())]
-        ids = {k: i for i, k in enumerate(dict.fromkeys(key))}
-        table = table.append_column("twins", pa.array([ids[k] for k in key]))
-        table = table.append_column("seen", pa.array([False] * len(key)))
     names = ("concept", "name", "group", "subgroup", "style", "twins", "seen")
     columns = zip(*(table[name].to_pylist() for name in names), strict=True)
     return tuple(

@@ -6,8 +6,8 @@ import numpy as np
 
 from interlace.data.datasets.suite.chance import Chance, Ints
 from interlace.data.datasets.suite.raster import (
+    PIXEL,
     SIDE,
-    UNIT,
     WHITE,
     Colour,
     cosine,
@@ -72,7 +72,7 @@ def _light(colour: Colour) -> int:
 def turned(side: int, degrees: int) -> tuple[Ints, Ints]:
     """Return coordinates of a square around its centre, turned, in 1/256 pixel."""
     rows, columns = grid(side)
-    y, x = rows * UNIT - (side - 1) * UNIT // 2, columns * UNIT - (side - 1) * UNIT // 2
+    y, x = rows * PIXEL - (side - 1) * PIXEL // 2, columns * PIXEL - (side - 1) * PIXEL // 2
     along = cosine(degrees) * x + sine(degrees) * y >> 16
     across = cosine(degrees) * y - sine(degrees) * x >> 16
     return along, across
@@ -101,7 +101,7 @@ def ground(chance: Chance, kind: str = "", share: int = 256) -> Ints:
     if kind == "gradient":
         mix = (along - along.min()) * 256 // (along.max() - along.min())
     else:
-        period = chance.between(14, 30) * UNIT
+        period = chance.between(14, 30) * PIXEL
         on = (along + chance.below(period)) % period < period // 2
         if kind == "chequers":
             on ^= (across + chance.below(period)) % period < period // 2

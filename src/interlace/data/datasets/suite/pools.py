@@ -72,7 +72,9 @@ def concepts(groups: Collection[str], most: int, without: Collection[str] = ()) 
         for cluster in clusters(_in(groups), [_twins]):
             if len({d.concept for d in cluster}) == 1:
                 classes.setdefault(cluster[0].name, []).append(cluster)
-        several = {label: own for label, own in classes.items() if len(own) >= 3 and label not in without}
+        several = {
+            label: own for label, own in classes.items() if len(own) >= 3 and label not in without
+        }
         taken = Chance(name, "classes").shuffled(sorted(several))[:most]
         return _split_each(name, {label: several[label] for label in taken}, 30, (3, 2))
 

@@ -10,8 +10,8 @@ import numpy as np
 from interlace.data.datasets.suite.chance import Chance, Ints
 from interlace.data.datasets.suite.grounds import pale, turned, two_colours, varied
 from interlace.data.datasets.suite.raster import (
+    PIXEL,
     SIDE,
-    UNIT,
     Colour,
     blurred,
     edges,
@@ -43,7 +43,7 @@ def _halftone(canvas: Ints, chance: Chance) -> Ints:
     grey = _doubled(blurred(canvas, 1))
     dark = 255 - light(grey)
     along, across = turned(2 * SIDE, chance.choice((15, 30, 45, 60)))
-    period = chance.between(8, 10) * UNIT
+    period = chance.between(8, 10) * PIXEL
     x, y = along % period - period // 2, across % period - period // 2
     # a dot of the area that the darkness asks for: pi r^2 = period^2 * dark / 255
     on = (x * x + y * y) * 201 // 64 < period * period * (dark + 10) // 265
@@ -92,7 +92,7 @@ def _solarised(canvas: Ints, chance: Chance) -> Ints:
 def _engraving(canvas: Ints, chance: Chance) -> Ints:
     dark = 255 - light(_doubled(canvas))
     along, across = turned(2 * SIDE, chance.between(-30, 30) + chance.choice((0, 90)))
-    period = chance.between(7, 9) * UNIT
+    period = chance.between(7, 9) * PIXEL
     wave = np.abs(across % period - period // 2)
     on = wave * 2 * 255 < period * (dark * 230 // 255 + 22)
     ink, paper = _ink_and_paper(chance)

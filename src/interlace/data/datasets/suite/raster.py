@@ -17,7 +17,7 @@ Colour = tuple[int, int, int]
 
 SIDE = 48
 """Side of the images of the suite, in pixels."""
-UNIT = 256
+PIXEL = 256
 """What a pixel is long."""
 DRAWING_SIDE = 64
 WHITE: Colour = (255, 255, 255)
@@ -32,7 +32,7 @@ _SINES = (
     53020, 53684, 54332, 54963, 55578, 56175, 56756, 57319, 57865, 58393, 58903, 59396, 59870,
     60326, 60764, 61183, 61584, 61966, 62328, 62672, 62997, 63303, 63589, 63856, 64104, 64332,
     64540, 64729, 64898, 65048, 65177, 65287, 65376, 65446, 65496, 65526, 65536,
-)
+)  # fmt: skip
 _PAPER = 238  # what is lighter than this in all channels is the paper a drawing lies on
 
 
@@ -112,16 +112,16 @@ def paste(
         mirrored: Whether left and right are exchanged first.
     """
     height, width = canvas.shape[:2]
-    half = side * (abs(sine(angle)) + abs(cosine(angle))) // (2 * _ONE) + UNIT
-    left, right = (centre[0] - half) // UNIT, (centre[0] + half) // UNIT + 1
-    top, bottom = (centre[1] - half) // UNIT, (centre[1] + half) // UNIT + 1
+    half = side * (abs(sine(angle)) + abs(cosine(angle))) // (2 * _ONE) + PIXEL
+    left, right = (centre[0] - half) // PIXEL, (centre[0] + half) // PIXEL + 1
+    top, bottom = (centre[1] - half) // PIXEL, (centre[1] + half) // PIXEL + 1
     left, top, right, bottom = max(left, 0), max(top, 0), min(right, width), min(bottom, height)
     if left >= right or top >= bottom:
         return
     # centres of the four parts of every pixel, relative to the centre, in 1/65536 pixel
-    x = (np.arange(2 * left, 2 * right, dtype=np.int64) * 2 + 1) * (_ONE // 4) - centre[0] * UNIT
-    y = (np.arange(2 * top, 2 * bottom, dtype=np.int64) * 2 + 1) * (_ONE // 4) - centre[1] * UNIT
-    scale = DRAWING_SIDE * _ONE * UNIT // side
+    x = (np.arange(2 * left, 2 * right, dtype=np.int64) * 2 + 1) * (_ONE // 4) - centre[0] * PIXEL
+    y = (np.arange(2 * top, 2 * bottom, dtype=np.int64) * 2 + 1) * (_ONE // 4) - centre[1] * PIXEL
+    scale = DRAWING_SIDE * _ONE * PIXEL // side
     along, across = cosine(angle) * scale // _ONE, sine(angle) * scale // _ONE
     u = (along * x[None, :] - across * y[:, None]) >> 16
     v = (across * x[None, :] + along * y[:, None]) >> 16
@@ -142,9 +142,9 @@ def _bilinear(sprite: Sprite, u: Ints, v: Ints) -> Ints:
     first = first.ravel()[inside]
     du, dv = du.ravel()[inside].astype(np.int32), dv.ravel()[inside].astype(np.int32)
     pixels = sprite.reshape(-1, 4)
-    total = pixels[first] * ((UNIT - du) * (UNIT - dv))[:, None]
-    total += pixels[first + 1] * (du * (UNIT - dv))[:, None]
-    total += pixels[first + width] * ((UNIT - du) * dv)[:, None]
+    total = pixels[first] * ((PIXEL - du) * (PIXEL - dv))[:, None]
+    total += pixels[first + 1] * (du * (PIXEL - dv))[:, None]
+    total += pixels[first + width] * ((PIXEL - du) * dv)[:, None]
     total += pixels[first + width + 1] * (du * dv)[:, None]
     found = np.zeros((u.size, 4), np.int64)
     found[inside] = total + 32768 >> 16
@@ -231,11 +231,11 @@ def _squares(canvas: Ints, factor: int) -> Ints:
 def enlarged(values: Ints, side: int) -> Ints:
     """Stretch a small square [n, n] over a larger one, bilinearly."""
     last = values.shape[0] - 1
-    place = np.arange(side, dtype=np.int64) * (last * UNIT) // max(side - 1, 1)
-    low, part = place // UNIT, place % UNIT
+    place = np.arange(side, dtype=np.int64) * (last * PIXEL) // max(side - 1, 1)
+    low, part = place // PIXEL, place % PIXEL
     high = (low + 1).clip(0, last)
-    rows = values[low] * (UNIT - part)[:, None] + values[high] * part[:, None]
-    both = rows[:, low] * (UNIT - part) + rows[:, high] * part
+    rows = values[low] * (PIXEL - part)[:, None] + values[high] * part[:, None]
+    both = rows[:, low] * (PIXEL - part) + rows[:, high] * part
     return both >> 16
 
 

@@ -11,8 +11,8 @@ from interlace.data.datasets.suite.drawings import Drawing, sprite
 from interlace.data.datasets.suite.grounds import ground, pale, varied
 from interlace.data.datasets.suite.prints import LINE_ART, PROCESSES, RENDERINGS, printed
 from interlace.data.datasets.suite.raster import (
+    PIXEL,
     SIDE,
-    UNIT,
     WHITE,
     Colour,
     Sprite,
@@ -28,7 +28,7 @@ from interlace.data.datasets.suite.textures import surface
 Painter = Callable[[Drawing, Sequence[Drawing], str, Chance], Ints]
 """Makes an image of a drawing and its class; the other drawings are there for clutter."""
 
-_CENTRE = SIDE * UNIT // 2
+_CENTRE = SIDE * PIXEL // 2
 
 COLOURS: Mapping[str, Colour] = MappingProxyType(
     {
@@ -65,7 +65,7 @@ NUMBERS = ("one", "two", "three", "four", "five", "six", "seven", "eight")
 
 def _whole(low: int, high: int, chance: Chance) -> int:
     """Draw a length between two numbers of whole pixels."""
-    return chance.between(low * UNIT, high * UNIT)
+    return chance.between(low * PIXEL, high * PIXEL)
 
 
 def _placed(
@@ -89,14 +89,14 @@ def _placed(
         mirrored: In how many of a hundred cases it is mirrored.
     """
     side = _whole(*sides, chance)
-    slack = max(SIDE * UNIT - side, 4 * UNIT) // 2
+    slack = max(SIDE * PIXEL - side, 4 * PIXEL) // 2
     x, y = (_CENTRE + chance.between(-slack, slack) for _ in range(2))
     angle = middle + chance.between(-turn, turn)
     paste(canvas, own, side, (x, y), angle, chance.percent(mirrored))
 
 
-def _pale_ground(chance: Chance, low: int = 30, high: int = 120) -> Ints:
-    return flat(WHITE) if chance.percent(15) else ground(chance, share=chance.between(low, high))
+def _pale_ground(chance: Chance, low: int = 15, high: int = 80) -> Ints:
+    return flat(WHITE) if chance.percent(30) else ground(chance, share=chance.between(low, high))
 
 
 def _scene(own: Sprite, chance: Chance, sides: tuple[int, int] = (30, 46)) -> Ints:
@@ -106,12 +106,12 @@ def _scene(own: Sprite, chance: Chance, sides: tuple[int, int] = (30, 46)) -> In
 
 
 def portrait(drawing: Drawing, others: Sequence[Drawing], label: str, chance: Chance) -> Ints:
-    """One drawing in a light scene."""
+    """Show one drawing in a light scene."""
     return slightly_worn(_scene(sprite(drawing.row), chance), chance)
 
 
 def page(drawing: Drawing, others: Sequence[Drawing], label: str, chance: Chance) -> Ints:
-    """One drawing, large, on paper."""
+    """Show one drawing, large, on paper."""
     paper = pale(varied((200, 190, 160), chance, 60), chance.between(0, 70))
     canvas = flat(WHITE if chance.percent(40) else paper)
     _placed(canvas, sprite(drawing.row), chance, (40, 47), 6)
@@ -119,33 +119,33 @@ def page(drawing: Drawing, others: Sequence[Drawing], label: str, chance: Chance
 
 
 def badly_captured(drawing: Drawing, others: Sequence[Drawing], label: str, chance: Chance) -> Ints:
-    """One drawing under any bad capture condition."""
+    """Show one drawing under any bad capture condition."""
     canvas = _scene(sprite(drawing.row), chance)
     return captured(canvas, chance.choice(tuple(CONDITIONS)), chance)
 
 
 def sign(drawing: Drawing, others: Sequence[Drawing], label: str, chance: Chance) -> Ints:
-    """A large drawing under any bad capture condition, not at its worst."""
+    """Show a large drawing under any bad capture condition, not at its worst."""
     canvas = _scene(sprite(drawing.row), chance, (36, 48))
     worst = captured(canvas, chance.choice(tuple(CONDITIONS)), chance)
     return mixed_colours(canvas, worst, chance.between(130, 220))
 
 
 def conditioned(drawing: Drawing, others: Sequence[Drawing], label: str, chance: Chance) -> Ints:
-    """A scene under the capture condition that is its class."""
+    """Show a scene under the capture condition that is its class."""
     canvas = ground(chance, share=chance.between(110, 230))
     _placed(canvas, sprite(drawing.row), chance, (32, 48), 14)
     return captured(canvas, label, chance)
 
 
 def processed(drawing: Drawing, others: Sequence[Drawing], label: str, chance: Chance) -> Ints:
-    """A scene by the printing process that is its class."""
+    """Show a scene by the printing process that is its class."""
     canvas = _scene(sprite(drawing.row), chance, (38, 50))
     return printed(canvas, PROCESSES[label], chance)
 
 
 def textured(drawing: Drawing, others: Sequence[Drawing], label: str, chance: Chance) -> Ints:
-    """The texture that is its class; a small drawing lies on some of them."""
+    """Show the texture that is its class; a small drawing lies on some of them."""
     canvas = surface(label, chance)
     if chance.percent(30):
         _placed(canvas, sprite(drawing.row), chance, (14, 20), 40)
@@ -153,7 +153,7 @@ def textured(drawing: Drawing, others: Sequence[Drawing], label: str, chance: Ch
 
 
 def coloured(drawing: Drawing, others: Sequence[Drawing], label: str, chance: Chance) -> Ints:
-    """A drawing in shades of the colour that is its class."""
+    """Show a drawing in shades of the colour that is its class."""
     colour = varied(COLOURS[label], chance, 12)
     canvas = _pale_ground(chance, 20, 90)
     _placed(canvas, tinted(sprite(drawing.row), colour, 110), chance, (32, 46), 14)
@@ -161,7 +161,7 @@ def coloured(drawing: Drawing, others: Sequence[Drawing], label: str, chance: Ch
 
 
 def headed(drawing: Drawing, others: Sequence[Drawing], label: str, chance: Chance) -> Ints:
-    """A drawing whose top points to where its class says."""
+    """Show a drawing whose top points to where its class says."""
     canvas = _pale_ground(chance)
     _placed(canvas, sprite(drawing.row), chance, (32, 44), 9, -45 * HEADINGS.index(label))
     return slightly_worn(canvas, chance)
@@ -178,16 +178,15 @@ def _copies(own: Sprite, places: Sequence[tuple[int, int]], side: int, chance: C
 
 
 def counted(drawing: Drawing, others: Sequence[Drawing], label: str, chance: Chance) -> Ints:
-    """As many copies of a drawing as its class says, in any places."""
+    """Show as many copies of a drawing as its class says, in any places."""
     cells = chance.shuffled(range(9))[: NUMBERS.index(label) + 1]
-    places = [
-        ((8 + 16 * (cell % 3)) * UNIT + _whole(-2, 2, chance), _row(cell, chance)) for cell in cells
-    ]
+    places = [(_third(cell % 3, chance), _third(cell // 3, chance)) for cell in cells]
     return _copies(sprite(drawing.row), places, _whole(11, 15, chance), chance)
 
 
-def _row(cell: int, chance: Chance) -> int:
-    return (8 + 16 * (cell // 3)) * UNIT + _whole(-2, 2, chance)
+def _third(which: int, chance: Chance) -> int:
+    """Return a place in a third of a side."""
+    return (8 + 16 * which) * PIXEL + _whole(-2, 2, chance)
 
 
 def _line(chance: Chance, dx: int, dy: int) -> list[tuple[int, int]]:
@@ -254,17 +253,17 @@ LAYOUTS: Mapping[str, Callable[[Chance], list[tuple[int, int]]]] = MappingProxyT
 
 
 def arranged(drawing: Drawing, others: Sequence[Drawing], label: str, chance: Chance) -> Ints:
-    """Copies of a drawing in the arrangement that is its class."""
-    dx, dy = (chance.between(-2 * UNIT, 2 * UNIT) for _ in range(2))
+    """Show copies of a drawing in the arrangement that is its class."""
+    dx, dy = (chance.between(-2 * PIXEL, 2 * PIXEL) for _ in range(2))
     places = [
-        (_CENTRE + x * UNIT + dx + _whole(-1, 1, chance), _CENTRE + y * UNIT + dy)
+        (_CENTRE + x * PIXEL + dx + _whole(-1, 1, chance), _CENTRE + y * PIXEL + dy)
         for x, y in LAYOUTS[label](chance)
     ]
     return _copies(sprite(drawing.row), places, _whole(10, 13, chance), chance)
 
 
 def line_drawn(drawing: Drawing, others: Sequence[Drawing], label: str, chance: Chance) -> Ints:
-    """A drawing in lines: as its hand drew it where that is ink, else the edges of its colours."""
+    """Show a drawing in lines: as its hand drew it if that is ink, else its edges."""
     canvas = flat(WHITE)
     _placed(canvas, sprite(drawing.row), chance, (34, 47), 10)
     inked = drawing.style in ("fluent-hc", "openmoji-black", "symbola")
@@ -272,23 +271,23 @@ def line_drawn(drawing: Drawing, others: Sequence[Drawing], label: str, chance: 
 
 
 def hard(drawing: Drawing, others: Sequence[Drawing], label: str, chance: Chance) -> Ints:
-    """A small drawing, turned far, among strong colours and parts of others."""
-    canvas = ground(chance, share=chance.between(90, 190))
+    """Show a small drawing, turned far, among strong colours and parts of others."""
+    canvas = ground(chance, share=chance.between(50, 130))
     for _ in range(chance.between(1, 2)):
         _at_the_edge(canvas, chance.choice(others), chance)
-    _placed(canvas, sprite(drawing.row), chance, (24, 34), 45)
-    if chance.percent(60):
+    _placed(canvas, sprite(drawing.row), chance, (28, 38), 40)
+    if chance.percent(40):
         _at_the_edge(canvas, chance.choice(others), chance)
     return slightly_worn(canvas, chance)
 
 
 def _at_the_edge(canvas: Ints, drawing: Drawing, chance: Chance) -> None:
-    far, along = chance.choice((0, SIDE * UNIT)), chance.below(SIDE * UNIT)
+    far, along = chance.choice((0, SIDE * PIXEL)), chance.below(SIDE * PIXEL)
     place = (far, along) if chance.percent(50) else (along, far)
-    paste(canvas, sprite(drawing.row), _whole(14, 24, chance), place, chance.below(360))
+    paste(canvas, sprite(drawing.row), _whole(12, 20, chance), place, chance.below(360))
 
 
 def rendered(drawing: Drawing, others: Sequence[Drawing], label: str, chance: Chance) -> Ints:
-    """A scene in another rendering: pixel art, a negative, a wash, ..."""
+    """Show a scene in another rendering: pixel art, a negative, a wash, ..."""
     canvas = _scene(sprite(drawing.row), chance, (36, 48))
     return printed(canvas, chance.choice(RENDERINGS), chance)

@@ -113,4 +113,3 @@ class _Progress:
         if self._said:
             sys.stderr.write("\r" + " " * len(self._said) + "\r")
             sys.stderr.flush()
-

@@ -215,7 +215,7 @@ SETS: Mapping[str, SuiteSet] = MappingProxyType(
             kinds(("symbols",)),
             scenes.sign,
             28,
-            50,
+            60,
         ),
         "smileys": SuiteSet(
             "What a face shows; other faces are in the test images.",
@@ -239,7 +239,7 @@ SETS: Mapping[str, SuiteSet] = MappingProxyType(
             concepts(_OBJECTS, 40, ("computer disk", "dvd", "telephone receiver")),
             scenes.portrait,
             28,
-            16,
+            18,
         ),
         "turn": SuiteSet(
             "Where the top of a thing points to.",

@@ -14,13 +14,15 @@ import numpy as np
 from interlace.data.datasets.suite.chance import Chance, Ints
 from interlace.data.datasets.suite.grounds import smooth_noise, turned, two_colours
 from interlace.data.datasets.suite.raster import (
+    PIXEL,
     SIDE,
-    UNIT,
+    cosine,
     enlarged,
     grid,
     ramp,
     root,
     shrunk,
+    sine,
     sines,
 )
 
@@ -31,7 +33,7 @@ _FINE = 2 * SIDE
 
 def _turned(chance: Chance, low: int = 0, high: int = 179) -> tuple[Ints, Ints]:
     along, across = turned(_FINE, chance.between(low, high))
-    return along + chance.below(64) * UNIT, across + chance.below(64) * UNIT
+    return along + chance.below(64) * PIXEL, across + chance.below(64) * PIXEL
 
 
 def _soft(values: Ints, low: int, high: int) -> Ints:
@@ -46,7 +48,7 @@ def _bent(values: Ints, period: int) -> Ints:
 
 def _banded(chance: Chance) -> Ints:
     along, _ = _turned(chance)
-    return _bent(along, chance.between(22, 40) * UNIT)
+    return _bent(along, chance.between(22, 40) * PIXEL)
 
 
 def _blotchy(chance: Chance) -> Ints:
@@ -71,7 +73,7 @@ def _bubbly(chance: Chance) -> Ints:
 
 def _chequered(chance: Chance) -> Ints:
     along, across = _turned(chance, -12, 12)
-    cell = chance.between(7, 16) * UNIT
+    cell = chance.between(7, 16) * PIXEL
     return ((along // cell + across // cell) % 2) * 256
 
 
@@ -98,7 +100,7 @@ def _cracked(chance: Chance) -> Ints:
 
 def _crosshatched(chance: Chance) -> Ints:
     angle = chance.between(20, 70)
-    period = chance.between(9, 13) * UNIT
+    period = chance.between(9, 13) * PIXEL
     found = np.zeros((_FINE, _FINE), np.int64)
     for turn in (angle, 180 - angle):
         along, _ = _turned(chance, turn, turn)
@@ -120,14 +122,14 @@ def _flecked(chance: Chance) -> Ints:
 
 def _gridded(chance: Chance) -> Ints:
     along, across = _turned(chance, -20, 20)
-    period = chance.between(12, 22) * UNIT
-    wide = chance.between(3, 4) * UNIT
+    period = chance.between(12, 22) * PIXEL
+    wide = chance.between(3, 4) * PIXEL
     return ((along % period < wide) | (across % period < wide)) * 256
 
 
 def _honeycombed(chance: Chance) -> Ints:
     along, across = _turned(chance)
-    size = chance.between(14, 22) * UNIT
+    size = chance.between(14, 22) * PIXEL
     tall = size * 111 // 128  # the height of a triangle, 0.866 of its side
     best = np.full((_FINE, _FINE), 1 << 40, np.int64)
     second = best.copy()
@@ -141,20 +143,20 @@ def _honeycombed(chance: Chance) -> Ints:
             far = (along - x) ** 2 + (across - y) ** 2
             second = np.minimum(second, np.maximum(best, far))
             best = np.minimum(best, far)
-    return 256 - _soft(root(second) - root(best), UNIT, 4 * UNIT)
+    return 256 - _soft(root(second) - root(best), PIXEL, 4 * PIXEL)
 
 
 def _marbled(chance: Chance) -> Ints:
     along, _ = _turned(chance)
     bend = smooth_noise(chance, 4, _FINE) * 30 + smooth_noise(chance, 8, _FINE) * 18
     bend += smooth_noise(chance, 16, _FINE) * 8
-    wave = np.abs(sines((along + bend * UNIT // 256) * 360 // (chance.between(34, 52) * UNIT)))
+    wave = np.abs(sines((along + bend * PIXEL // 256) * 360 // (chance.between(34, 52) * PIXEL)))
     return 256 - _soft(wave, 2000, 40000)
 
 
 def _polka_dotted(chance: Chance) -> Ints:
     along, across = _turned(chance, -20, 20)
-    period = chance.between(14, 24) * UNIT
+    period = chance.between(14, 24) * PIXEL
     radius = period * chance.between(24, 32) // 100
     row = across // period
     x = (along + row % 2 * (period // 2)) % period - period // 2
@@ -164,7 +166,7 @@ def _polka_dotted(chance: Chance) -> Ints:
 
 def _scaly(chance: Chance) -> Ints:
     along, across = _turned(chance, -25, 25)
-    size = chance.between(14, 22) * UNIT
+    size = chance.between(14, 22) * PIXEL
     found = np.zeros((_FINE, _FINE), np.int64)
     taken = np.zeros((_FINE, _FINE), bool)
     base = across // (size // 2)
@@ -184,10 +186,10 @@ def _spiralled(chance: Chance) -> Ints:
     rows, columns = grid(_FINE)
     y, x = rows - _FINE // 2 - chance.between(-12, 12), columns - _FINE // 2
     x = x - chance.between(-12, 12)
-    far = root((x * x + y * y) * UNIT * UNIT)
+    far = root((x * x + y * y) * PIXEL * PIXEL)
     arms, way = chance.between(1, 3), chance.choice((-1, 1))
-    period = chance.between(14, 22) * UNIT
-    return _bent(far * arms + way * arms * _degrees(y, x) * period // 360 * 1, period * arms)
+    period = chance.between(14, 22) * PIXEL
+    return _bent(far * arms + way * arms * _degrees(y, x) * period // 360, period * arms)
 
 
 def _degrees(y: Ints, x: Ints) -> Ints:
@@ -195,7 +197,7 @@ def _degrees(y: Ints, x: Ints) -> Ints:
     best = np.full(x.shape, -(1 << 40), np.int64)
     found = np.zeros_like(x)
     for degrees in range(0, 360, 3):
-        along = x * sines(np.int64(degrees + 90)) + y * sines(np.int64(degrees))  # type: ignore[arg-type]
+        along = x * cosine(degrees) + y * sine(degrees)
         nearer = along > best
         best, found = np.where(nearer, along, best), np.where(nearer, degrees, found)
     return found
@@ -204,7 +206,7 @@ def _degrees(y: Ints, x: Ints) -> Ints:
 def _stratified(chance: Chance) -> Ints:
     along, across = _turned(chance, -20, 20)
     bend = smooth_noise(chance, 4, _FINE) * 14
-    places = (across + bend * UNIT // 256 + 64 * UNIT) // UNIT
+    places = (across + bend * PIXEL // 256 + 64 * PIXEL) // PIXEL
     steps = chance.levels(6, 256) * 51
     wide = chance.between(4, 7)
     return steps[(places // wide) % 256].clip(0, 256)
@@ -212,7 +214,7 @@ def _stratified(chance: Chance) -> Ints:
 
 def _woven(chance: Chance) -> Ints:
     along, across = _turned(chance, -20, 20)
-    cell = chance.between(10, 15) * UNIT
+    cell = chance.between(10, 15) * PIXEL
     over = (along // cell + across // cell) % 2 == 0
     place = np.where(over, across % cell, along % cell)
     round_ = 256 - np.abs(place - cell // 2) * 440 // cell
@@ -223,9 +225,9 @@ def _woven(chance: Chance) -> Ints:
 
 def _zigzagged(chance: Chance) -> Ints:
     along, across = _turned(chance, -20, 20)
-    period = chance.between(16, 26) * UNIT
+    period = chance.between(16, 26) * PIXEL
     high = np.abs(along % period - period // 2)
-    wide = chance.between(12, 18) * UNIT
+    wide = chance.between(12, 18) * PIXEL
     return ((across + high) % wide < wide // 2) * 256
 
 
