@@ -85,6 +85,12 @@ def test_no_drawing_and_no_twin_is_on_both_sides(name):
         assert not {d.concept for d in train} & {d.concept for d in test}
 
 
+def test_what_trains_in_one_set_tests_in_none():
+    train = {drawings()[row].twins for name in SETS for _, row in shown(name, "train")}
+    for name in EVERY:
+        assert not train & {drawings()[row].twins for _, row in shown(name, "test")}, name
+
+
 def test_the_drawings_are_by_hands_that_pretraining_has_not_seen():
     table = picto.images()
     seen, styles = table["seen"].to_pylist(), table["style"].to_pylist()

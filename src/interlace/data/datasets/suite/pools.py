@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
+from types import MappingProxyType
 
 from interlace.data.datasets.suite.chance import Chance
 from interlace.data.datasets.suite.drawings import HANDS, Drawing, clusters, halves, unseen
@@ -45,40 +46,133 @@ def _in(groups: Collection[str]) -> Iterable[Drawing]:
     return (d for d in unseen() if d.group in groups or d.subgroup in groups)
 
 
-def _split_each(
-    name: str, classes: dict[str, list[list[Drawing]]], share: int, least: tuple[int, int]
-) -> Pools:
-    """Split the clusters of each class; classes with too few drawings on a side are left out."""
-    kept = []
-    for label in sorted(classes):
-        train, test = halves(classes[label], Chance(name, "halves", label), share, least[1])
-        if len(train) >= least[0] and len(test) >= least[1]:
-            kept.append((label, tuple(train), tuple(test)))
-    names, trains, tests = zip(*kept, strict=True)
-    return Pools(names, trains, tests)
+@dataclass(frozen=True, slots=True)
+class NamedThings:
+    """A set whose classes are single concepts.
 
-
-def concepts(groups: Collection[str], most: int, without: Collection[str] = ()) -> Choice:
-    """Take concepts as classes; different hands draw the training and the test images.
-
-    Args:
+    Attributes:
         groups: Groups or subgroups that the concepts are of.
         most: How many there are at most.
         without: Names of concepts that nobody could tell from another one.
     """
 
-    def choose(name: str) -> Pools:
-        classes: dict[str, list[list[Drawing]]] = {}
-        for cluster in clusters(_in(groups), [_twins]):
-            if len({d.concept for d in cluster}) == 1:
-                classes.setdefault(cluster[0].name, []).append(cluster)
-        several = {
-            label: own for label, own in classes.items() if len(own) >= 3 and label not in without
-        }
-        taken = Chance(name, "classes").shuffled(sorted(several))[:most]
-        return _split_each(name, {label: several[label] for label in taken}, 30, (3, 2))
+    groups: tuple[str, ...]
+    most: int
+    without: tuple[str, ...] = ()
 
-    return choose
+
+NAMED: Mapping[str, NamedThings] = MappingProxyType(
+    {
+        "animals": NamedThings(
+            ("animal-bird", "animal-bug", "animal-mammal", "animal-marine", "animal-reptile"),
+            32,
+            ("hatching chick",),
+        ),
+        "food": NamedThings(
+            ("drink", "food-asian", "food-fruit", "food-prepared", "food-sweet", "food-vegetable"),
+            36,
+        ),
+        "places": NamedThings(
+            (
+                "place-building",
+                "place-geographic",
+                "place-other",
+                "transport-air",
+                "transport-ground",
+                "transport-water",
+            ),
+            36,
+            ("bullet train", "foggy", "japanese post office"),
+        ),
+        "tools": NamedThings(
+            (
+                "computer",
+                "household",
+                "light-video",
+                "medical",
+                "musical-instrument",
+                "office",
+                "phone",
+                "science",
+                "sound",
+                "tool",
+                "writing",
+            ),
+            32,
+            ("computer disk", "dvd", "telephone receiver"),
+        ),
+    }
+)
+"""The sets of concepts by name. No other set shows a drawing of theirs."""
+
+
+@cache
+def _named(name: str) -> dict[str, list[list[Drawing]]]:
+    """Return the classes of a set of concepts, and the clusters of twins of each."""
+    own = NAMED[name]
+    classes: dict[str, list[list[Drawing]]] = {}
+    for cluster in clusters(_in(own.groups), [_twins]):
+        if len({d.concept for d in cluster}) == 1:
+            classes.setdefault(cluster[0].name, []).append(cluster)
+    several = sorted(
+        label for label, parts in classes.items() if len(parts) >= 3 and label not in own.without
+    )
+    taken = Chance(name, "classes").shuffled(several)[: own.most]
+    return {label: classes[label] for label in sorted(taken)}
+
+
+def concepts(name: str) -> Pools:
+    """Take concepts as classes; different hands draw the training and the test images.
+
+    Args:
+        name: One of ``NAMED``.
+    """
+    kept = []
+    for label, parts in _named(name).items():
+        train, test = halves(parts, Chance(name, "halves", label), 30, 2)
+        if len(train) >= 3 and len(test) >= 2:
+            kept.append((label, tuple(train), tuple(test)))
+    return _pools(kept)
+
+
+def _pools(kept: Sequence[tuple[str, tuple[Drawing, ...], tuple[Drawing, ...]]]) -> Pools:
+    names, trains, tests = zip(*kept, strict=True)
+    return Pools(names, trains, tests)
+
+
+@cache
+def _sides() -> tuple[tuple[Drawing, ...], tuple[Drawing, ...]]:
+    """Split all drawings but those of ``NAMED``, for all other sets alike.
+
+    A concept is on one side, and so are concepts that have a twin in common: what trains in one
+    set tests in none, so that transfer from one to another meets no drawing again.
+    """
+    taken = {
+        d.concept
+        for name in NAMED
+        for parts in _named(name).values()
+        for part in parts
+        for d in part
+    }
+    subgroups: dict[str, list[list[Drawing]]] = {}
+    for part in clusters(unseen(), [_twins, _concept]):
+        if not any(d.concept in taken for d in part):
+            subgroups.setdefault(part[0].subgroup, []).append(part)
+    train: list[Drawing] = []
+    test: list[Drawing] = []
+    for label in sorted(subgroups):
+        own = halves(subgroups[label], Chance("suite", "halves", label), 45, 6)
+        train += own[0]
+        test += own[1]
+    return tuple(train), tuple(test)
+
+
+def _sides_of(groups: Collection[str]) -> tuple[tuple[Drawing, ...], tuple[Drawing, ...]]:
+    """Return the training and the test drawings of some groups or subgroups."""
+    train, test = (
+        tuple(d for d in side if d.group in groups or d.subgroup in groups) for side in _sides()
+    )
+    return train, test
 
 
 def kinds(groups: Collection[str], least: tuple[int, int] = (12, 6)) -> Choice:
@@ -88,39 +182,34 @@ def kinds(groups: Collection[str], least: tuple[int, int] = (12, 6)) -> Choice:
         groups: Groups whose subgroups they are, or subgroups.
         least: Drawings that a class needs for training, and for testing.
     """
-
-    def choose(name: str) -> Pools:
-        return _by_concept(name, groups, lambda d: d.subgroup.replace("-", " "), least)
-
-    return choose
+    return _by_concept(groups, lambda d: d.subgroup.replace("-", " "), least)
 
 
 def groups_of(words: dict[str, str]) -> Choice:
     """Take groups as classes, under words of their own; concepts are split."""
-
-    def choose(name: str) -> Pools:
-        return _by_concept(name, words, lambda d: words[d.group], (12, 6))
-
-    return choose
+    return _by_concept(words, lambda d: words[d.group], (12, 6))
 
 
 def _by_concept(
-    name: str, groups: Collection[str], label_of: Callable[[Drawing], str], least: tuple[int, int]
-) -> Pools:
-    classes: dict[str, list[list[Drawing]]] = {}
-    for cluster in clusters(_in(groups), [_twins, _concept]):
-        labels = {label_of(d) for d in cluster}
-        if len(labels) == 1:
-            classes.setdefault(labels.pop(), []).append(cluster)
-    several = {label: own for label, own in classes.items() if len(own) >= 4}
-    return _split_each(name, several, 45, least)
+    groups: Collection[str], label_of: Callable[[Drawing], str], least: tuple[int, int]
+) -> Choice:
+    def choose(_: str) -> Pools:
+        sides = _sides_of(groups)
+        kept = []
+        for label in sorted({label_of(d) for d in sides[0]}):
+            train, test = (tuple(d for d in side if label_of(d) == label) for side in sides)
+            if len(train) >= least[0] and len(test) >= least[1]:
+                kept.append((label, train, test))
+        return _pools(kept)
+
+    return choose
 
 
 def hands(groups: Collection[str]) -> Choice:
     """Take the hands as classes; they draw other concepts in training and in test images."""
 
-    def choose(name: str) -> Pools:
-        train, test = _sides(name, groups)
+    def choose(_: str) -> Pools:
+        train, test = _sides_of(groups)
         styles = sorted(HANDS, key=lambda style: HANDS[style])
 
         def by_hand(side: Sequence[Drawing]) -> tuple[tuple[Drawing, ...], ...]:
@@ -140,18 +229,8 @@ def anything(classes: Iterable[str], groups: Collection[str] = CORE) -> Choice:
     """
     names = tuple(sorted(classes))
 
-    def choose(name: str) -> Pools:
-        train, test = _sides(name, groups)
-        return Pools(names, (tuple(train),) * len(names), (tuple(test),) * len(names))
+    def choose(_: str) -> Pools:
+        train, test = _sides_of(groups)
+        return Pools(names, (train,) * len(names), (test,) * len(names))
 
     return choose
-
-
-@cache
-def _components(groups: tuple[str, ...]) -> list[list[Drawing]]:
-    return clusters(_in(groups), [_twins, _concept])
-
-
-def _sides(name: str, groups: Collection[str]) -> tuple[list[Drawing], list[Drawing]]:
-    chance = Chance(name, "halves")
-    return halves(_components(tuple(sorted(groups))), chance, 50)

@@ -60,6 +60,19 @@ HEADINGS = (
 )
 """Where the top of a drawing points to, clockwise by an eighth of a turn."""
 
+POSITIONS = (
+    "top left",
+    "top",
+    "top right",
+    "left",
+    "center",
+    "right",
+    "bottom left",
+    "bottom",
+    "bottom right",
+)
+"""The nine places of a picture, row by row."""
+
 NUMBERS = ("one", "two", "three", "four", "five", "six", "seven", "eight")
 
 
@@ -187,6 +200,15 @@ def counted(drawing: Drawing, others: Sequence[Drawing], label: str, chance: Cha
 def _third(which: int, chance: Chance) -> int:
     """Return a place in a third of a side."""
     return (8 + 16 * which) * PIXEL + _whole(-2, 2, chance)
+
+
+def positioned(drawing: Drawing, others: Sequence[Drawing], label: str, chance: Chance) -> Ints:
+    """Show a small drawing in the ninth of the picture that is its class."""
+    canvas = ground(chance, share=chance.between(60, 200))
+    place = POSITIONS.index(label)
+    where = (_third(place % 3, chance), _third(place // 3, chance))
+    paste(canvas, sprite(drawing.row), _whole(12, 20, chance), where, chance.between(-12, 12))
+    return slightly_worn(canvas, chance)
 
 
 def _line(chance: Chance, dx: int, dy: int) -> list[tuple[int, int]]:

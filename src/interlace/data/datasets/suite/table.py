@@ -60,36 +60,6 @@ class SuiteSet:
     test: int
 
 
-_OBJECTS = (
-    "computer",
-    "household",
-    "light-video",
-    "medical",
-    "musical-instrument",
-    "office",
-    "phone",
-    "science",
-    "sound",
-    "tool",
-    "writing",
-)
-_PLACES = (
-    "place-building",
-    "place-geographic",
-    "place-other",
-    "transport-air",
-    "transport-ground",
-    "transport-water",
-)
-_ANIMALS = ("animal-bird", "animal-bug", "animal-mammal", "animal-marine", "animal-reptile")
-_FOODS = (
-    "drink",
-    "food-asian",
-    "food-fruit",
-    "food-prepared",
-    "food-sweet",
-    "food-vegetable",
-)
 _UPRIGHT = (
     "animal-bird",
     "animal-mammal",
@@ -116,10 +86,10 @@ SETS: Mapping[str, SuiteSet] = MappingProxyType(
         "animals": SuiteSet(
             "Animals; other hands draw the test images.",
             "a picture of a {}",
-            concepts(_ANIMALS, 36, ("hatching chick",)),
+            concepts,
             scenes.portrait,
             28,
-            16,
+            17,
         ),
         "capture": SuiteSet(
             "Pictures with something wrong in how they were taken, stored or sent.",
@@ -148,7 +118,7 @@ SETS: Mapping[str, SuiteSet] = MappingProxyType(
         "food": SuiteSet(
             "Food and drink; other hands draw the test images.",
             "a picture of {}, something to eat or drink",
-            concepts(_FOODS, 40),
+            concepts,
             scenes.portrait,
             28,
             16,
@@ -196,10 +166,18 @@ SETS: Mapping[str, SuiteSet] = MappingProxyType(
         "places": SuiteSet(
             "Buildings, landscapes and vehicles; other hands draw the test images.",
             "a picture of a {}",
-            concepts(_PLACES, 40, ("bullet train", "foggy", "japanese post office")),
+            concepts,
             scenes.portrait,
             28,
             16,
+        ),
+        "positions": SuiteSet(
+            "Where in the picture a thing is.",
+            "a drawing at the {}",
+            anything(scenes.POSITIONS),
+            scenes.positioned,
+            28,
+            60,
         ),
         "prints": SuiteSet(
             "By which process a picture was printed, stitched or lit.",
@@ -236,7 +214,7 @@ SETS: Mapping[str, SuiteSet] = MappingProxyType(
         "tools": SuiteSet(
             "Tools, instruments and things of the house; other hands draw the test images.",
             "a picture of a {}",
-            concepts(_OBJECTS, 40, ("computer disk", "dvd", "telephone receiver")),
+            concepts,
             scenes.portrait,
             28,
             18,
