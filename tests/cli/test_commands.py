@@ -297,22 +297,31 @@ def test_export_gives_a_plain_model(interlace_command, fitted, photos, model, tm
         assert not torch.allclose(expected, adapted.clip.encode_image(image), atol=1e-4)
 
 
-def test_demo_leaves_a_table_a_record_and_a_picture(interlace_command, tmp_path):
-    """With the cheapest of methods: `make demo` itself takes a minute or two."""
-    arguments = ["demo", "-o", tmp_path / "demo", "--method", "coop", "--seeds", 1]
-    code, out, err = interlace_command(*arguments, "--data", "picto/activities", "--epochs", 1)
+def test_demo_leaves_a_table_a_record_a_picture_and_an_export(interlace_command, tmp_path):
+    """With few passes: `make demo` itself takes a minute or two."""
+    folder = tmp_path / "demo"
+    arguments = ["demo", "-o", folder, "--methods", "coop,clip_lora", "--seeds", 1, "--shots", 2]
+    code, out, err = interlace_command(*arguments, "--data", "suite/hands", "--epochs", 1)
     assert code == 0, err
     assert "zero_shot" in out and "paired difference to zero_shot" in " ".join(out.split())
-    record = json.loads((tmp_path / "demo" / "demo.json").read_text())
-    assert [cell["method"] for cell in record["cells"]] == ["zero_shot", "coop"]
+    record = json.loads((folder / "demo.json").read_text())
+    assert [cell["method"] for cell in record["cells"]] == ["zero_shot", "coop", "clip_lora"]
     assert record["cells"][1]["run"]["train"]["epochs"] == 1
-    with Image.open(tmp_path / "demo" / "demo.png") as picture:
+    with Image.open(folder / "demo.png") as picture:
         assert min(picture.size) > 300
+    assert "note: coop cannot be merged" in err
+    export = record["exports"]["clip_lora"]
+    assert export["open_clip"] == pytest.approx(export["interlace"])
+    assert set(export["open_clip"]) == {"base", "novel", "joint"}
+    assert f"exported to {folder / 'clip_lora-open_clip'}" in " ".join(out.split())
+    assert interlace.load(folder / "clip_lora-open_clip").fingerprint() != record["fingerprint"]
 
 
-def test_demo_refuses_a_method_without_novel_classes(interlace_command, tmp_path):
-    code, _, err = interlace_command("demo", "--method", "tip_adapter", "-o", tmp_path)
+def test_demo_refuses_methods_without_novel_classes(interlace_command, tmp_path):
+    code, _, err = interlace_command("demo", "--methods", "mail,tip_adapter", "-o", tmp_path)
     assert_one_line(code, err, "tip_adapter")
+    code, _, err = interlace_command("demo", "--methods", "zero_shot", "-o", tmp_path)
+    assert_one_line(code, err, "names no method that adapts")
 
 
 def test_a_template_too_long_leaves_nothing(interlace_command, photos, model, tmp_path):

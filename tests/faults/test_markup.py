@@ -106,7 +106,7 @@ def test_names_in_all_that_is_printed(printed):
     )
     see(
         ("demo", "--data", "[b]data", *model, *shots, "--seeds", "1", "--epochs", "1")
-        + ("--method", "clip_adapter", "-o", "[b]demo"),
+        + ("--methods", "clip_adapter", "-o", "[b]demo"),
         "[b]data, 2 shots",
         "picture in [b]demo",
         BOLD,

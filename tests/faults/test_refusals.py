@@ -355,8 +355,8 @@ def _cases() -> dict[str, tuple[tuple[str, ...], str]]:
         | {
             "an output that is a file": (("-o", "text.txt"), "cannot write text.txt"),
             "an output in use": (("-o", "held"), "another interlace command"),
-            "a method that is none": (("-o", "new", "--method", "mmrll"), "no method 'mmrll'"),
-            "a bound method": (("-o", "new", "--method", "linear_probe"), "answers only for"),
+            "a method that is none": (("-o", "new", "--methods", "mmrll"), "no method 'mmrll'"),
+            "a bound method": (("-o", "new", "--methods", "linear_probe"), "answers only for"),
             "a model that is missing": (("-o", "new", "--model", "./nowhere"), "./nowhere"),
             "no seeds": (("-o", "new", "--seeds", "0"), "--seeds '0'"),
             "no epochs": (("-o", "new", "--epochs", "0"), "--epochs '0'"),

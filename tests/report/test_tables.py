@@ -149,6 +149,27 @@ def test_terminal_tables(small):
     assert len(more) > len(tables.terminal(small))
 
 
+def test_a_table_of_many_data_sets_goes_on_below(results):
+    names = [f"suite/{name}" for name in "animals capture food hands kinds people places".split()]
+    metrics = {name: {"top1": 0.5} for name in names}
+    cells = [
+        cell(m, 1, metrics, protocol="cross_dataset") for m in ("zero_shot", "multimodal_adapter")
+    ]
+    found = results(cells)
+    (whole,) = tables.terminal(found)
+    parts = tables.terminal(found, width=80)
+    assert len(parts) > 1
+    headings = [[str(column.header) for column in part.columns] for part in parts]
+    assert [h for part in headings for h in part[1:]] == [str(c.header) for c in whole.columns[1:]]
+    assert all(part[0] == "method" for part in headings)
+    assert [bool(part.caption) for part in parts] == [False] * (len(parts) - 1) + [True]
+    console = Console(width=80, file=io.StringIO())
+    for part in parts:
+        console.print(part)
+    assert "…" not in console.file.getvalue()
+    assert all(name.rpartition("/")[2] in console.file.getvalue() for name in names)
+
+
 def test_latex_escapes(results):
     found = results(
         [cell(r"mail:a_b=50%&{#}$x^~\y", s, 0.5 + s / 9, data="my_data") for s in (1, 2)]

@@ -184,7 +184,7 @@ def show(records: Sequence[Mapping[str, Any]]) -> None:
     from interlace.report import results_of, tables
 
     if any(record["status"] == "done" for record in records):
-        for table in tables.terminal(results_of(records)):
+        for table in tables.terminal(results_of(records), width=out.width):
             out.print(table)
 
 

@@ -19,6 +19,8 @@ from interlace.report.notices import notices
 from interlace.report.numbers import percent, points, with_commas
 from interlace.report.results import Results
 
+#: Characters that a column of a terminal's table takes beside its text.
+_FRAME = 3
 MARKS = {"better": "▲", "worse": "▼", "": ""}
 _LATEX_MARKS = {"▲": r"$^{\uparrow}$", "▼": r"$^{\downarrow}$", "†": r"$^{\dagger}$"}
 _LATEX = {
@@ -68,16 +70,51 @@ def sections(results: Results, per_data: bool = True) -> Iterator[tuple[str, lis
                     yield f"{name}, {data}", grids(results, setup, protocol, key, data)
 
 
-def terminal(results: Results, per_data: bool = False) -> list[Table]:
+def terminal(results: Results, per_data: bool = False, width: int | None = None) -> list[Table]:
     """Make tables that rich prints: the headline of every protocol, and each data set if asked.
 
     The notes of a table are its caption. Only the first measure of a protocol is shown.
+
+    Args:
+        results: what there is.
+        per_data: whether each data set has tables of its own.
+        width: characters of a line; a table with columns for more goes on in further ones, in
+            which the methods stand again. None for no limit.
     """
     return [
-        _printed(grid, f"{grid.title}: {heading}")
+        _printed(part, f"{grid.title}: {heading}" + (f", {i} of {len(parts)}" if parts[1:] else ""))
         for heading, found in sections(results, per_data)
         for grid in found
         if grid.measure == _headline_measure(results, grid)
+        for parts in [_fitting(grid, width)]
+        for i, part in enumerate(parts, 1)
+    ]
+
+
+def _fitting(grid: Grid, width: int | None) -> list[Grid]:
+    """Cut a table into parts of which no line has to break a word; notes stand below the last."""
+    if width is None:
+        return [grid]
+    lines = list(_lines(grid, str, lambda text, best: text))
+    needed = [
+        max(len(word) for text in (label, *texts) for word in text.split()) + _FRAME
+        for label, *texts in zip(_headings(grid), *(line[1:] for line in lines), strict=True)
+    ]
+    room = width - max(len(line[0]) for line in lines) - _FRAME - 1
+    groups: list[list[int]] = [[]]
+    for place, own in enumerate(needed):
+        if groups[-1] and sum(needed[i] for i in groups[-1]) + own > room:
+            groups.append([])
+        groups[-1].append(place)
+    n = len(grid.columns)
+    return [
+        replace(
+            grid,
+            columns=tuple(grid.columns[i] for i in group if i < n),
+            extras=tuple(grid.extras[i - n] for i in group if i >= n),
+            notes=grid.notes if group is groups[-1] else (),
+        )
+        for group in groups
     ]
 
 

@@ -20,6 +20,8 @@ from interlace._util.files import written_whole
 from interlace._util.text import listed, printable
 
 ZERO_SHOT, ADAPTED = "#a9b4c0", "#2563a8"
+#: Colours of further adapted models; with the two above they stay apart for the colour-blind.
+MORE_ADAPTED = ("#d97a1e", "#0f8f83", "#8c4a86")
 RIGHT, WRONG = "#1a7f4b", "#b42318"
 
 _DPI = 150
