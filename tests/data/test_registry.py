@@ -75,7 +75,7 @@ def test_too_many_shots() -> None:
         ("picto/fod", "did you mean 'picto/food'"),
         (
             "pix",
-            r"no such folder: pix \(nor a known data set: picto/food, picto/travel, imagenet, ",
+            r"no such folder: pix \(nor a known data set: picto/food, picto/travel, .*imagenet, ",
         ),
         ("pix.csv", "no such file: pix.csv"),
         ("eurosta", r"no such folder: eurosta \(.*did you mean 'eurosat'\?"),
@@ -83,7 +83,7 @@ def test_too_many_shots() -> None:
     ],
 )
 def test_unknown_name(name: str, message: str) -> None:
-    assert catalog_names() == ("picto/food", "picto/travel")
+    assert catalog_names()[:2] == ("picto/food", "picto/travel")
     for ask in (read_catalog, FewShotTask.load):
         with pytest.raises(InterlaceError, match=message):
             ask(name)
