@@ -122,18 +122,23 @@ def tiny(kind: str = "clip", seed: int = 0) -> DualEncoder:
     with torch.random.fork_rng():
         torch.manual_seed(seed)
         clip = DualEncoder(SPECS[kind], source=f"tiny:{kind}", tokenizer=tokenize)
-        for name, parameter in clip.named_parameters():
-            if name == "logit_scale":
-                continue
-            noise = torch.randn_like(parameter)
-            with torch.no_grad():
-                if "ln_" in name and name.endswith("weight"):
-                    parameter.copy_(1 + 0.2 * noise)
-                elif parameter.ndim > 1:
-                    parameter.copy_(noise * parameter.shape[-1] ** -0.5)
-                else:
-                    parameter.copy_(0.2 * noise)
+        draw_parameters(clip)
     return clip
+
+
+def draw_parameters(clip: DualEncoder) -> None:
+    """Give every parameter but the temperature a random value."""
+    for name, parameter in clip.named_parameters():
+        if name == "logit_scale":
+            continue
+        noise = torch.randn_like(parameter)
+        with torch.no_grad():
+            if "ln_" in name and name.endswith("weight"):
+                parameter.copy_(1 + 0.2 * noise)
+            elif parameter.ndim > 1:
+                parameter.copy_(noise * parameter.shape[-1] ** -0.5)
+            else:
+                parameter.copy_(0.2 * noise)
 
 
 def images(clip: DualEncoder, count: int = 3, seed: int = 1) -> Tensor:

@@ -8,6 +8,7 @@ import pyarrow.parquet as pq
 import pytest
 from PIL import Image
 
+import interlace
 from interlace.data.datasets import picto
 
 
@@ -116,7 +117,9 @@ def test_embed(interlace_command, photos, tmp_path):
     code, out, err = interlace_command(
         "embed", photos, "-o", output, "--model", "picto", "--overwrite"
     )
-    assert code == 0 and "6 vectors of 192 numbers, 1 skipped" in out
+    dim = table.schema.field("vector").type.list_size
+    assert dim == interlace.load("picto").spec.embed_dim
+    assert code == 0 and f"6 vectors of {dim} numbers, 1 skipped" in out
 
 
 @pytest.mark.parametrize(

@@ -62,12 +62,13 @@ def test_a_method_may_stand_twice_with_settings_of_its_own():
         lambda seed: interlace.FewShotTask.load("picto/activities", 1, seed),
         ["mail", "mail:rank=0:lr=1e-3"],
         [1],
-        settings={"epochs": 1},
+        settings={"epochs": 1, "rank": 4, "lr": 2e-4},
     )
     assert [cell.method for cell in cells] == ["zero_shot", "mail", "mail:rank=0:lr=1e-3"]
     _, mail, alone = cells
-    assert (mail.run["arguments"]["rank"], alone.run["arguments"]["rank"]) == (32, 0)
-    assert alone.run["train"]["lr"] == 1e-3 and alone.run["train"]["epochs"] == 1
+    assert (mail.run["arguments"]["rank"], alone.run["arguments"]["rank"]) == (4, 0)
+    assert (mail.run["train"]["lr"], alone.run["train"]["lr"]) == (2e-4, 1e-3)
+    assert alone.run["train"]["epochs"] == mail.run["train"]["epochs"] == 1
     assert alone.parameters < mail.parameters
     with pytest.raises(InterlaceError, match="no setting 'rang'"):
         interlace.compare(clip, lambda seed: None, ["mail:rang=0"], [1])

@@ -29,7 +29,6 @@ from interlace.protocols import Setting, few_shot
 from interlace.train.checkpoint import Checkpoint
 from tests import models
 
-BUNDLES = Path(__file__).parents[1] / "adaptation" / "bundles"
 FAST = {"epochs": 1, "lr": 1e-2, "warmup_epochs": 0}
 
 
@@ -126,18 +125,6 @@ def test_a_full_disk_leaves_the_old_run(
     with pytest.raises(InterlaceError, match="no space left on the disk"):
         interlace.fit(models.tiny(), drawn(folder, 1), "tip_adapter", output=run, overwrite=True)
     assert {path.name: path.read_bytes() for path in run.iterdir()} == before
-
-
-@pytest.mark.parametrize("name", ["linear_probe", "tip_adapter", "mail", "mmrl"])
-def test_bundles_of_the_first_format_are_read(name: str) -> None:
-    adapted = interlace.load_adapted(BUNDLES / f"format_1_{name}")
-    ramp = np.tile(np.linspace(0, 255, 48).astype(np.uint8), (48, 1))
-    image = Image.fromarray(np.stack([ramp, ramp.T, np.full((48, 48), 90, np.uint8)], -1))
-    found = adapted.predict([image])[0].ranking
-    expected = json.loads((BUNDLES / f"format_1_{name}" / "expected.json").read_text())
-    assert [label for label, _ in found] == [label for label, _ in expected]
-    for (_, ours), (_, theirs) in zip(found, expected, strict=True):
-        assert ours == pytest.approx(theirs, abs=1e-5)
 
 
 # --- names

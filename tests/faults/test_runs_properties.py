@@ -21,11 +21,13 @@ from interlace.evaluation.plots import confusion_png
 from interlace.evaluation.plots.drawing import shorten
 from interlace.methods.inference import check_distinct
 from interlace.train.checkpoint import read_tensors
+from tests.adaptation import former
 
 ONE = settings(deadline=None, max_examples=40, derandomize=True)
-BUNDLE = Path(__file__).parents[1] / "adaptation" / "bundles" / "format_1_tip_adapter"
+BUNDLE = former.BUNDLES / "format_1_tip_adapter"
+CLIP = former.backbone()
 HEADER = json.loads((BUNDLE / "bundle.json").read_text())
-CLIP = interlace.load("picto")
+HEADER["backbone"]["fingerprint"] = CLIP.fingerprint()
 
 values = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=20),
@@ -50,8 +52,8 @@ def loaded_or_one_line(header: str | None = None, tensors: bytes | None = None) 
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name) / "run"
         shutil.copytree(BUNDLE, folder)
-        if header is not None:
-            (folder / "bundle.json").write_text(header, "utf-8", "surrogatepass")
+        header = json.dumps(HEADER) if header is None else header
+        (folder / "bundle.json").write_text(header, "utf-8", "surrogatepass")
         if tensors is not None:
             (folder / "adapted.safetensors").write_bytes(tensors)
         try:
@@ -67,6 +69,12 @@ def np_image() -> Any:
     from PIL import Image
 
     return Image.fromarray(np.full((32, 32, 3), 99, np.uint8))
+
+
+def test_as_it_is_it_is_read() -> None:
+    with tempfile.TemporaryDirectory() as name:
+        adapted = interlace.load_adapted(former.bundle("tip_adapter", Path(name), CLIP), CLIP)
+        assert adapted.config.method == "tip_adapter"
 
 
 @ONE

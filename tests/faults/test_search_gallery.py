@@ -22,6 +22,8 @@ from interlace.search import Hit
 from interlace.search.sheet import contact_sheet
 from interlace.search.table import ABOUT, PHOTOS, PhotoTable
 
+DIM = interlace.load("picto").spec.embed_dim
+
 
 class Killed(BaseException):
     """Stands for a process that ends here."""
@@ -73,10 +75,10 @@ def damage(folder, part, change):
 def test_a_damaged_file_is_one_line_and_overwrite_repairs_it(gallery, photos, part, change):
     damage(gallery, part, change)
     with pytest.raises(InterlaceError) as raised:
-        Gallery.open(gallery).nearest(np.eye(192, dtype=np.float32)[0])
+        Gallery.open(gallery).nearest(np.eye(DIM, dtype=np.float32)[0])
     assert "\n" not in str(raised.value)
     assert Gallery.build(gallery, photos, "picto", overwrite=True).report.count == 5
-    assert len(Gallery.open(gallery).nearest(np.eye(192, dtype=np.float32)[0])) == 5
+    assert len(Gallery.open(gallery).nearest(np.eye(DIM, dtype=np.float32)[0])) == 5
 
 
 def replaced(gallery, name, change):
@@ -104,7 +106,7 @@ def test_vectors_that_are_none_are_refused(gallery, bad):
 def test_paths_outside_of_the_photos_are_refused(gallery, key):
     replaced(gallery, PHOTOS, lambda t: with_column(t, "path", pa.array([key] + list("abcd"))))
     with pytest.raises(InterlaceError, match="a path outside its folder"):
-        Gallery.open(gallery).nearest(np.eye(192, dtype=np.float32)[0])
+        Gallery.open(gallery).nearest(np.eye(DIM, dtype=np.float32)[0])
 
 
 def test_another_schema_is_named(gallery):
@@ -121,10 +123,10 @@ def test_another_schema_is_named(gallery):
 @pytest.mark.parametrize(
     "model",
     [
-        *(None, [], {}, {"kind": "x", "source": "", "hash": "", "dim": 192}),
-        {"kind": "model", "source": 7, "hash": "", "dim": 192},
-        {"kind": "model", "source": "picto", "hash": "", "dim": "192"},
-        {"kind": "model", "source": "pi\0cto", "hash": "", "dim": 192},
+        *(None, [], {}, {"kind": "x", "source": "", "hash": "", "dim": DIM}),
+        {"kind": "model", "source": 7, "hash": "", "dim": DIM},
+        {"kind": "model", "source": "picto", "hash": "", "dim": str(DIM)},
+        {"kind": "model", "source": "pi\0cto", "hash": "", "dim": DIM},
         {"kind": "model", "source": "picto", "hash": "", "dim": 10**30},
     ],
 )
