@@ -29,7 +29,7 @@ from interlace.evaluation.statistics import harmonic_mean
 from interlace.experiments.cell import CellSpec
 from interlace.experiments.cost import environment
 from interlace.experiments.engines.local import Local
-from interlace.experiments.grid import list_cells, run_grid
+from interlace.experiments.grid import check_results, list_cells, run_grid
 from interlace.experiments.store import Store
 from interlace.experiments.summaries import BASELINE
 
@@ -160,9 +160,9 @@ def main() -> None:
         numbers(arguments.seeds, "seeds"),
         preset=preset,
     )
-    records = run_grid(
-        specs, Store(arguments.runs), Local(arguments.workers), finished=_said(specs)
-    )
+    store = Store(arguments.runs)
+    check_results(specs, store)
+    records = run_grid(specs, store, Local(arguments.workers), finished=_said(specs))
     found = rows(records)
     for row in found:
         print(told(row))

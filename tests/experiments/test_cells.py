@@ -7,9 +7,12 @@ import math
 
 import pytest
 
+from interlace import methods
+from interlace.adaptation.fit import ready
+from interlace.backbone.load import load
 from interlace.errors import InterlaceError
-from interlace.experiments.cell import CellSpec, run_cell, settings_of
-from interlace.experiments.grid import list_cells, run_grid
+from interlace.experiments.cell import CellSpec, plan_cell, run_cell, settings_of
+from interlace.experiments.grid import check_results, list_cells, run_grid
 from interlace.experiments.store import Store
 from interlace.protocols import Condition
 from tests.train.test_fit import folder
@@ -163,3 +166,44 @@ def test_own_images_keep_confusion_and_surest_mistakes(folder):
     assert all(m["truth"] != m["answer"] and m["thumbnail"] for m in mistakes)
     sure = [m["probability"] for m in mistakes]
     assert sure == sorted(sure, reverse=True) and not any(map(math.isnan, sure))
+
+
+@pytest.mark.parametrize(
+    ("change", "reason"),
+    [
+        ({"backbone": {"source": "picto", "fingerprint": "0" * 16}}, "with another model than 'pi"),
+        ({"split_hash": "0" * 64}, "with other images of 'picto/activities'"),
+        ({"run": ("train", "lr", 0.25)}, "with lr=0.25, not "),
+        ({"run": ("train", "added", 1)}, "with added=1, not None"),
+        ({"run": (None, "preset", "former")}, "with preset='former', not 'picto'"),
+    ],
+)
+def test_a_result_that_would_be_another_today_is_not_mixed_with_new_ones(tmp_path, change, reason):
+    store = Store(tmp_path)
+    (record,) = run_grid([SPEC], store, InProcess())
+    check_results([SPEC, CellSpec(**{**vars(SPEC), "seed": 2})], store)
+    name, value = next(iter(change.items()))
+    if name == "run":
+        part, key, value = value
+        run = record["run"]
+        changed = {**run[part], key: value} if part else value
+        value = {**run, (part or key): changed}
+    store.write({**record, name: value})
+    with pytest.raises(InterlaceError, match=reason) as error:
+        check_results([SPEC], store)
+    assert "\n" not in str(error.value) and str(store.path(SPEC)) in str(error.value)
+
+
+def test_every_method_s_own_results_are_known_again(tmp_path):
+    store = Store(tmp_path)
+    specs = list_cells(
+        "few_shot", ["picto/activities"], methods.available(), [1], [1], settings={"epochs": 1}
+    )
+    frozen, clip = run_cell(specs[0]), load(specs[0].model)
+    for spec in specs:  # what a fit would record, without the fit
+        cell = plan_cell(spec, clip, None, "cpu")
+        run = ready(clip, cell.plan.task, spec.key, preset=cell.preset, **cell.settings)[2]
+        own = {"id": spec.id, "spec": spec.to_dict(), "run": run.to_dict()}
+        store.write(json.loads(json.dumps({**frozen, **own})))
+    assert all(map(store.is_done, specs))
+    check_results(specs, store)

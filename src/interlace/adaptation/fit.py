@@ -104,6 +104,19 @@ def fit(
         return run.into(folder, overwrite, finish)
 
 
+def configured(
+    clip: DualEncoder, method: str, settings: Mapping[str, Any], *, seed: int, preset: str | None
+) -> RunConfig:
+    """Return the settings of a fit; the arguments are those of :func:`fit`.
+
+    Raises:
+        InterlaceError: if a setting or the preset is not known, or a value is out of range.
+    """
+    if preset == "auto":
+        preset = clip.source if clip.source in preset_names() else None
+    return methods.configure(method, settings, seed=seed, preset=preset)
+
+
 def ready(
     clip: DualEncoder | str,
     task: FewShotTask,
@@ -129,9 +142,7 @@ def ready(
     place = resolve_device(device)
     if isinstance(clip, str):
         clip = load(clip)
-    if preset == "auto":
-        preset = clip.source if clip.source in preset_names() else None
-    config = methods.configure(method, settings, seed=seed, preset=preset)
+    config = configured(clip, method, settings, seed=seed, preset=preset)
     clip = on_device(clip, place)
     with torch.random.fork_rng():
         torch.manual_seed(seed)

@@ -95,7 +95,7 @@ def run(
     from interlace import methods as registry
     from interlace import protocols
     from interlace.config import read_settings
-    from interlace.experiments.grid import check_cells, list_cells
+    from interlace.experiments.grid import check_cells, check_results, list_cells
     from interlace.experiments.store import Store
     from interlace.train.optim import resolve_device
 
@@ -124,6 +124,7 @@ def run(
     data_sets = [own for name in given for own in chosen.data_sets(name, data_root)]
     specs = _drawable(own_grid, data_sets, chosen, asked, data_root)
     store = Store(output)
+    check_results(specs, store, data_root)
     waiting = [spec for spec in specs if not store.is_done(spec)]
     if waiting:
         asked_for = ("zero_shot", *(() if methods == "all" else names))

@@ -80,7 +80,7 @@ def run(
     Example: interlace reproduce mmrl/base_to_novel --data eurosat,dtd --data-root DATA
     """
     from interlace.config import read_settings
-    from interlace.experiments.grid import check_cells
+    from interlace.experiments.grid import check_cells, check_results
     from interlace.experiments.reproduce import find, incomplete, rows
     from interlace.experiments.store import Store
     from interlace.train.optim import resolve_device
@@ -110,6 +110,7 @@ def run(
     waiting = [spec for spec in specs if not store.is_done(spec)]
     if waiting:
         _check_model(waiting[0].model)
+        check_results(specs, store, data_root)
         tell_twins(*check_cells(waiting, data_root, device if engine is EngineName.local else None))
     short = incomplete(asked.needed(chosen), data_root)
     records = run_in_view(specs, store, lambda: make_engine(engine, workers, data_root, device))

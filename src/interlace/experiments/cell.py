@@ -15,12 +15,12 @@ from typing import Any
 import torch
 
 from interlace import methods, protocols
-from interlace.adaptation.fit import fit, ready
+from interlace.adaptation.fit import configured, fit, ready
 from interlace.adaptation.model import AdaptedModel
 from interlace.adaptation.presets import preset_name
 from interlace.backbone.dual import DualEncoder
 from interlace.backbone.load import load
-from interlace.config import PUBLISHED, TRAINING, read_settings
+from interlace.config import PUBLISHED, TRAINING, RunConfig, read_settings
 from interlace.data.datasets.registry import is_known
 from interlace.data.images.loader import Images
 from interlace.errors import InterlaceError
@@ -196,10 +196,19 @@ def plan_cell(
         InterlaceError: as :func:`prepare_cell`, or if the data cannot be used.
     """
     plan = protocols.get(spec.protocol).plan(setting_of(spec, clip.template, root))
-    preset = spec.preset
-    if preset == PUBLISHED:
-        preset = preset_name(spec.protocol, spec.data, root)
-    return prepare_cell(spec, plan, preset, clip, device)
+    return prepare_cell(spec, plan, _preset(spec, root), clip, device)
+
+
+def _preset(spec: CellSpec, root: Path | str | None) -> str | None:
+    if spec.preset == PUBLISHED:
+        return preset_name(spec.protocol, spec.data, root)
+    return spec.preset
+
+
+def run_config(spec: CellSpec, clip: DualEncoder, root: Path | str | None) -> RunConfig:
+    """Return the settings with which a cell would run today."""
+    settings = settings_of(spec.method, spec.settings)
+    return configured(clip, spec.key, settings, seed=spec.seed, preset=_preset(spec, root))
 
 
 def prepare_cell(

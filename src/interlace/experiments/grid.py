@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -9,13 +10,14 @@ from typing import Any
 
 from interlace import methods, protocols
 from interlace._util.schema import check, shown
+from interlace._util.text import printable
 from interlace.adaptation.presets import check_preset
 from interlace.backbone.dual import DualEncoder
 from interlace.backbone.load import load
 from interlace.config import TRAINING, Count, check_seed
 from interlace.data.task import FewShotTask
 from interlace.errors import InterlaceError
-from interlace.experiments.cell import CellSpec, plan_cell, setting_of, settings_of
+from interlace.experiments.cell import CellSpec, plan_cell, run_config, setting_of, settings_of
 from interlace.experiments.engines import Engine
 from interlace.experiments.store import Store
 from interlace.experiments.summaries import BASELINE
@@ -139,6 +141,59 @@ def check_cells(
         for task in plan.tasks:
             tasks.setdefault(task.name, task)
     return clip, list(tasks.values())
+
+
+def check_results(specs: Sequence[CellSpec], store: Store, root: Path | str | None = None) -> None:
+    """See that the results that are there already would come out the same today.
+
+    A record is found by what was asked for. What stands behind it may have changed since: the model
+    of a name, the values of a preset, the images of a folder. Such results are not mixed with new
+    ones.
+
+    Args:
+        specs: cells of a grid, all with one model.
+        store: where the records are kept.
+        root: the data root, for standard benchmarks.
+
+    Raises:
+        InterlaceError: naming a record that was made otherwise, and in what.
+    """
+    clip: DualEncoder | None = None
+    looked: set[str] = set()
+    for spec in specs:
+        record = store.read(spec)
+        if record is None or record["status"] != "done":
+            continue
+        clip = clip or load(spec.model)
+        fault = _difference(record, run_config(spec, clip, root).to_dict(), clip)
+        if not fault and spec.data not in looked:
+            looked.add(spec.data)
+            plan = protocols.get(spec.protocol).plan(setting_of(spec, clip.template, root))
+            if record["split_hash"] != plan.split_hash:
+                fault = f"with other images of '{printable(spec.data)}'"
+        if fault:
+            raise InterlaceError(
+                f"{store.path(spec)}: this result was made {fault}; name another folder, or delete "
+                "the results that are to be made anew"
+            )
+
+
+def _difference(record: Mapping[str, Any], today: dict[str, Any], clip: DualEncoder) -> str:
+    """Say in what a record differs from what would be run today, or nothing."""
+    if record["backbone"]["fingerprint"] != clip.fingerprint():
+        return f"with another model than '{printable(clip.source)}' of today"
+    before, now = (_flat(run) for run in (record["run"], today))
+    for name in sorted(before.keys() | now.keys()):
+        if before.get(name) != now.get(name):
+            return f"with {name}={shown(before.get(name))}, not {shown(now.get(name))}"
+    return ""
+
+
+def _flat(run: Mapping[str, Any]) -> dict[str, Any]:
+    """Lay a run's settings out under one name each, as JSON has them."""
+    run = json.loads(json.dumps(run))
+    rest = {k: v for k, v in run.items() if k not in ("arguments", "train")}
+    return {**rest, **run["arguments"], **run["train"]}
 
 
 def run_grid(
