@@ -85,6 +85,27 @@ def test_no_drawing_and_no_twin_is_on_both_sides(name):
         assert not {d.concept for d in train} & {d.concept for d in test}
 
 
+def test_the_eleven_are_those_that_the_rule_gives_on_the_recorded_scores():
+    record = json.loads((ROOT / "benchmarks/quality/picto/candidates.json").read_text())
+    own = {name.partition("/")[2]: found for name, found in record["sets"].items()}
+    assert set(own) == set(SETS)
+    chance = {name: 1 / found["classes"] for name, found in own.items()}
+    above = {name: (found["linear_probe"] / 100 - chance[name]) / (1 - chance[name])
+             for name, found in own.items()}  # fmt: skip
+    sorts = {
+        ("animals", "food", "places", "tools"): 3,
+        ("groups", "kinds", "people", "signs", "smileys"): 3,
+        ("capture", "colours", "hands", "prints", "textures"): 3,
+        ("counting", "layouts", "positions", "turn"): 2,
+    }
+    assert sorted(itertools.chain(*sorts)) == sorted(SETS)
+    above[SUITE_SOURCE] = 1.0
+    taken = [n for sort, count in sorts.items() for n in sorted(sort, key=above.get)[-count:]]
+    assert sorted(taken) == sorted(CHOSEN) == record["chosen"] and len(CHOSEN) == 11
+    gains = [own[name]["linear_probe"] - own[name]["zero_shot"]["all"] for name in CHOSEN]
+    assert sum(gains) / 11 >= 8
+
+
 def test_what_trains_in_one_set_tests_in_none():
     train = {drawings()[row].twins for name in SETS for _, row in shown(name, "train")}
     for name in EVERY:

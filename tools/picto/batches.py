@@ -17,7 +17,7 @@ from torch.utils.data import IterableDataset
 from towers import Tokeniser
 
 # How often a factor's bank is drawn, and the least side in pixels for which a factor is asked.
-OFTEN = {"colour": 2.0, "subgroup": 2.0, "quality": 1.2, "turn": 1.0, "count": 2.0, "group": 1.6,
+OFTEN = {"colour": 1.5, "subgroup": 2.5, "quality": 1.0, "turn": 0.8, "count": 1.2, "group": 3.0,
          "background": 1.2, "ground": 1.0, "place": 0.6, "size": 0.5, "relation": 0.5}  # fmt: skip
 SEEN = {"name": 20, "subgroup": 18, "group": 18}
 ASPECTS = ("hand", "ground", "quality")

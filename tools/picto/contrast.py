@@ -70,11 +70,12 @@ def begin(folder: Path, patch: int, drop: tuple[int, ...], embed: int) -> tuple[
     grid = place[1:].T.reshape(1, -1, old, old)
     grid = F.interpolate(grid, (side, side), mode="bicubic").flatten(2)[0].T
     state["visual.positional_embedding"] = torch.cat([place[:1], grid])
-    u, s, v = torch.linalg.svd(state["visual.proj"] @ state["text_projection"].T)
-    root = s[:embed].sqrt()
-    state["visual.proj"] = u[:, :embed] * root
-    state["text_projection"] = v[:embed].T * root
-    config["embed_dim"] = embed
+    if embed != config["embed_dim"]:
+        u, s, v = torch.linalg.svd(state["visual.proj"] @ state["text_projection"].T)
+        root = s[:embed].sqrt()
+        state["visual.proj"] = u[:, :embed] * root
+        state["text_projection"] = v[:embed].T * root
+        config["embed_dim"] = embed
     prefix, weights = "visual.transformer.resblocks.", {}
     for name, value in state.items():
         if name.startswith(prefix):
@@ -120,7 +121,9 @@ class Heads(nn.Module):
     def __init__(self, embed: int, width: int, hands: int, whole: int, local: int) -> None:
         super().__init__()
         self.stats = nn.ModuleDict({k: nn.Linear(embed, whole) for k in ("any", "plain")})
-        self.hand, self.effect = nn.Linear(embed, hands), nn.Linear(embed, len(EFFECT_NAMES))
+        # of unit length: features, not weights, must move to tell hands apart
+        self.hand = nn.Parameter(torch.randn(hands, embed))
+        self.effect = nn.Parameter(torch.randn(len(EFFECT_NAMES), embed))
         self.aspects = nn.ModuleList(nn.Linear(embed, 48, bias=False) for _ in ASPECTS)
         self.early = nn.ModuleList(nn.Linear(2 * width, whole) for _ in TAPS)
         self.local = nn.ModuleList(nn.Linear(width, local) for _ in TAPS)
@@ -151,8 +154,8 @@ class Heads(nn.Module):
             local = local + F.mse_loss(self.local[i](tokens[:, 1:]), batch.local)
         return {**out, "early": early / len(TAPS), "local": 4 * local / len(TAPS)}
 
-    def manner(self, batch: Batch, feature: Tensor) -> dict[str, Tensor]:
-        """Image-image InfoNCE for every aspect; cross-entropy of hand and effect."""
+    def alike(self, batch: Batch, feature: Tensor) -> dict[str, Tensor]:
+        """Image-image InfoNCE for every aspect of the manner."""
         out = {}
         own = torch.eye(len(feature), dtype=torch.bool, device=feature.device)
         for aspect, head, keys in zip(ASPECTS, self.aspects, batch.keys, strict=True):
@@ -163,11 +166,16 @@ class Heads(nn.Module):
             if asked.any():
                 good = same[asked].float()
                 out[f"alike {aspect}"] = -((logp[asked] * good).sum(1) / good.sum(1)).mean()
-        known = batch.hand >= 0
-        if known.any():
-            out["hand"] = F.cross_entropy(self.hand(feature[known]), batch.hand[known])
-        out["effect"] = F.cross_entropy(self.effect(feature), batch.effect)
         return out
+
+    def hands(self, batch: Batch, feature: Tensor, scale: float) -> dict[str, Tensor]:
+        """Cross-entropy of hand and effect, by the cosine to a vector of each."""
+        known = batch.hand >= 0
+        hands, effects = (F.normalize(v, dim=1) for v in (self.hand, self.effect))
+        return {
+            "hand": F.cross_entropy(scale * feature[known] @ hands.T, batch.hand[known]),
+            "effect": F.cross_entropy(scale * feature @ effects.T, batch.effect),
+        }
 
 
 def contrast(logits: Tensor, holds: Tensor) -> Tensor:
@@ -210,7 +218,7 @@ class Contrast:
             shutil.copyfile(args.start / "bpe_merges.txt.gz", merges)
         self.tokenise = Tokeniser(args.start / "bpe_merges.txt.gz")
         drawings = Drawings.load(args.work)
-        self.advice = advice(args.work, args.start, drawings, self.tokenise)
+        self.advice = advice(args.work, args.teacher, drawings, self.tokenise)
         self.names = [c["name"] for c in drawings.concepts]
         self.batches = Batches(drawings, self.tokenise, args.batch, args.captions, args.factors,
                                args.patch, args.seed + rank)  # fmt: skip
@@ -262,16 +270,18 @@ class Contrast:
             factors[q.factor] = F.cross_entropy(logits.masked_fill(q.blocked, -1e4), q.labels)
         names = self.names_loss(batch, image, scale)
         stats = self.heads.statistics(batch, GAIN * image, taps)
-        manner = self.heads.manner(batch, GAIN * image)
+        alike = self.heads.alike(batch, GAIN * image)
+        hands = self.heads.hands(batch, image, args.low)
         loss = (
             parts["nce"]
             + args.bank * sum(factors.values()) / len(factors)
             + args.name * (names["names"] + 0.5 * names["advice"])
             + args.stats * (stats["stats any"] + stats["stats plain"])
             + args.early * (stats["early"] + stats["local"])
-            + args.manner * sum(manner.values()) / len(manner)
+            + args.alike * sum(alike.values()) / len(ASPECTS)
+            + args.hand * (hands["hand"] + 0.5 * hands["effect"])
         )
-        parts |= {**factors, **names, **stats, **manner}
+        parts |= {**factors, **names, **stats, **alike, **hands}
         return loss, {k: v.item() for k, v in parts.items()}
 
     def optimisers(self) -> list[torch.optim.Optimizer]:
@@ -410,6 +420,7 @@ def main() -> None:
     add = parser.add_argument
     add("--work", type=Path, default=Path("build/picto"), help="folder of build.py's store")
     add("--start", type=Path, required=True, help="open_clip folder to begin from")
+    add("--teacher", type=Path, help="folder of the model whose names are kept; default: --start")
     add("--run", type=Path, required=True)
     add("--minutes", type=float, default=75)
     add("--device", default="cpu")
@@ -427,7 +438,8 @@ def main() -> None:
     add("--name", type=float, default=0.8)
     add("--stats", type=float, default=1.0)
     add("--early", type=float, default=0.5)
-    add("--manner", type=float, default=1.0)
+    add("--alike", type=float, default=1.0)
+    add("--hand", type=float, default=0.5)
     add("--refresh", type=int, default=15, help="steps between new text features of all names")
     add("--lr", type=float, default=6e-4)
     add("--muon", type=float, default=0.003)
@@ -438,12 +450,13 @@ def main() -> None:
     add("--every", type=float, default=5.0, help="minutes between checkpoints")
     add("--seed", type=int, default=0)
     args = parser.parse_args()
+    args.teacher = args.teacher or args.start
     args.run.mkdir(parents=True, exist_ok=True)
     (args.run / "rendezvous").unlink(missing_ok=True)
     if args.workers == 1:
         work(0, args)
     else:  # the files that all workers read are made once
-        advice(args.work, args.start, Drawings.load(args.work),
+        advice(args.work, args.teacher, Drawings.load(args.work),
                Tokeniser(args.start / "bpe_merges.txt.gz"))  # fmt: skip
         torch.multiprocessing.start_processes(work, (args,), args.workers, start_method="spawn")
 

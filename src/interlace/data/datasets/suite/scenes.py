@@ -203,11 +203,13 @@ def _third(which: int, chance: Chance) -> int:
 
 
 def positioned(drawing: Drawing, others: Sequence[Drawing], label: str, chance: Chance) -> Ints:
-    """Show a small drawing in the ninth of the picture that is its class."""
-    canvas = ground(chance, share=chance.between(60, 200))
+    """Show a small drawing, often badly captured, in the ninth of the picture that is its class."""
+    canvas = ground(chance, share=chance.between(90, 230))
     place = POSITIONS.index(label)
-    where = (_third(place % 3, chance), _third(place // 3, chance))
-    paste(canvas, sprite(drawing.row), _whole(12, 20, chance), where, chance.between(-12, 12))
+    x, y = ((8 + 16 * i) * PIXEL + _whole(-6, 6, chance) for i in (place % 3, place // 3))
+    paste(canvas, sprite(drawing.row), _whole(8, 13, chance), (x, y), chance.below(360))
+    if chance.percent(50):
+        return captured(canvas, chance.choice(tuple(CONDITIONS)), chance)
     return slightly_worn(canvas, chance)
 
 
