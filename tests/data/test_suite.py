@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import itertools
 import json
 import os
 from functools import cache
@@ -28,6 +29,7 @@ from interlace.data.splits import base_and_novel, split_records
 from interlace.errors import InterlaceError
 
 EVERY = (*SETS, *SHIFTS)
+ROOT = Path(__file__).parents[2]
 SAMPLES = Path(__file__).with_name("suite_samples.json")
 STEP = 24  # every so manieth image is composed where all of them would take too long
 
