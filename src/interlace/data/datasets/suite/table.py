@@ -26,15 +26,15 @@ SUITE_SOURCE = "kinds"
 CHOSEN = (
     "animals",
     "capture",
+    "colours",
     "food",
-    "hands",
     "kinds",
-    "people",
-    "places",
+    "layouts",
+    "positions",
     "prints",
     "signs",
     "smileys",
-    "textures",
+    "tools",
 )
 """The eleven of ``suite``; the others are ``suite-dev``."""
 
