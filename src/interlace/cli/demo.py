@@ -35,7 +35,7 @@ def run(
     output: Annotated[Path, typer.Option("--output", "-o", help="Folder for the results.")] = Path(
         "demo"
     ),
-    data: Annotated[str, typer.Option(help="Data set.")] = "suite/prints",
+    data: Annotated[str, typer.Option(help="Data set.")] = "suite/colours",
     methods: Annotated[
         str, typer.Option(help="Separated by commas; mail:rank=0 changes a setting of one.")
     ] = "mmrl++,mail",
