@@ -301,7 +301,7 @@ def test_demo_leaves_a_table_a_record_a_picture_and_an_export(interlace_command,
     """With few passes: `make demo` itself takes a minute or two."""
     folder = tmp_path / "demo"
     arguments = ["demo", "-o", folder, "--methods", "coop,clip_lora", "--seeds", 1, "--shots", 2]
-    code, out, err = interlace_command(*arguments, "--data", "suite/hands", "--epochs", 1)
+    code, out, err = interlace_command(*arguments, "--data", "suite/signs", "--epochs", 1)
     assert code == 0, err
     assert "zero_shot" in out and "paired difference to zero_shot" in " ".join(out.split())
     record = json.loads((folder / "demo.json").read_text())

@@ -153,9 +153,9 @@ def test_images_of_a_class_differ():
 
 def test_where_transfer_starts_and_what_its_variants_are():
     assert transfer_source("suite") == f"suite/{SUITE_SOURCE}"
-    assert transfer_source("picto") == transfer_source("suite/hands") == ""
+    assert transfer_source("picto") == transfer_source("suite-dev/hands") == ""
     assert shifted(f"suite/{SUITE_SOURCE}") == expand("suite-shifts")
-    assert shifted("suite/hands") == shifted("picto/objects") == ()
+    assert shifted("suite-dev/hands") == shifted("picto/objects") == ()
 
 
 @pytest.fixture
@@ -184,7 +184,7 @@ def the_file(tmp_path: Path) -> Path:
 
 
 def test_a_set_is_composed_once_and_read_after_that(tiny, tmp_path):
-    first, second = open_source("suite/hands"), open_source("suite/hands")
+    first, second = open_source("suite-dev/hands"), open_source("suite-dev/hands")
     assert tiny == ["hands"]
     assert first == second
     assert (first.classes, first.template, first.notes) == (("x", "y"), "a {}", ())
@@ -197,7 +197,7 @@ def test_a_set_is_composed_once_and_read_after_that(tiny, tmp_path):
 
 @pytest.mark.parametrize("harm", [b"", b"somebody else's", "cut", "flipped"])
 def test_what_is_not_the_set_is_made_anew(tiny, tmp_path, harm):
-    good = open_source("suite/hands")
+    good = open_source("suite-dev/hands")
     path = the_file(tmp_path)
     content = path.read_bytes()
     if harm == "cut":
@@ -205,21 +205,21 @@ def test_what_is_not_the_set_is_made_anew(tiny, tmp_path, harm):
     elif harm == "flipped":
         harm = content[:-1] + bytes([content[-1] ^ 1])
     path.write_bytes(harm)
-    assert open_source("suite/hands") == good
+    assert open_source("suite-dev/hands") == good
     assert path.read_bytes() == content and len(tiny) == 2
 
 
 def test_a_set_that_comes_out_otherwise_is_refused(tiny, monkeypatch, tmp_path):
     monkeypatch.setattr(store, "hashes", lambda: {"hands": "0" * 64})
     with pytest.raises(InterlaceError, match="hands was composed to other bytes.*not 000000000000"):
-        open_source("suite/hands")
+        open_source("suite-dev/hands")
     assert not (tmp_path / "cache").exists()
 
 
 def test_a_cache_that_cannot_be_written_is_said_and_stops_nothing(tiny, monkeypatch, tmp_path):
     (tmp_path / "file").write_text("")
     monkeypatch.setenv(store.CACHE_VARIABLE, str(tmp_path / "file"))
-    source = open_source("suite/hands")
+    source = open_source("suite-dev/hands")
     assert len(source.pools["test"]) == 2
     assert "composed anew each time: cannot write" in source.notes[0]
 
@@ -234,7 +234,7 @@ def test_where_the_cache_is(monkeypatch, tmp_path):
 
 
 def test_progress_is_said_on_a_terminal_alone(tiny, monkeypatch, capsys):
-    open_source("suite/hands")
+    open_source("suite-dev/hands")
     assert capsys.readouterr().err == ""
     monkeypatch.setattr(store.sys.stderr, "isatty", lambda: True, raising=False)
     shown_line = store._Progress("hands")
@@ -244,10 +244,10 @@ def test_progress_is_said_on_a_terminal_alone(tiny, monkeypatch, capsys):
 
 
 def test_shots_and_validation_shots_are_drawn_as_of_any_set(tiny):
-    source = open_source("suite/hands")
+    source = open_source("suite-dev/hands")
     train, _, test = split_records(source.pools, source.classes, 1, 1, True)
     assert (len(train), len(test)) == (2, 2)
-    assert suite.read("suite", "hands") == source
+    assert suite.read("suite-dev", "hands") == source
 
 
 def test_clusters_join_what_shares_a_key():

@@ -14,7 +14,7 @@ from interlace.protocols.base_to_novel import of_task
 @pytest.fixture(scope="module")
 def fitted():
     """MAIL-like weights on a small task of the embedded data, and what this library finds."""
-    task = interlace.FewShotTask.load("suite/hands", 2, 1)
+    task = interlace.FewShotTask.load("suite/signs", 2, 1)
     plan = of_task(task)
     adapted = interlace.fit(
         interlace.load("picto"), plan.task, "clip_lora", epochs=1, lr=3e-3, device="cpu"

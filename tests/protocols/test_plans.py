@@ -112,7 +112,7 @@ def test_of_the_suite_transfer_starts_from_the_one_set_made_for_it():
     assert len(others) == 10 and "suite/kinds" not in others
     variants = domain_generalization.default_targets(Setting("suite/kinds"))
     assert len(variants) == 4 and all(name.startswith("suite-shifts/") for name in variants)
-    assert domain_generalization.default_targets(Setting("suite/hands")) == ()
+    assert domain_generalization.default_targets(Setting("suite/signs")) == ()
 
 
 def test_cross_dataset_from_own_images_needs_targets(photo_table):
