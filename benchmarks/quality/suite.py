@@ -22,6 +22,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from interlace.backbone.load import load
 from interlace.cli._options import numbers
 from interlace.config import TRAINING, read_settings
 from interlace.data.datasets.registry import expand
@@ -161,7 +162,7 @@ def main() -> None:
         preset=preset,
     )
     store = Store(arguments.runs)
-    check_results(specs, store)
+    check_results(specs, store, load(specs[0].model))
     records = run_grid(specs, store, Local(arguments.workers), finished=_said(specs))
     found = rows(records)
     for row in found:

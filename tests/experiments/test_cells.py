@@ -181,7 +181,8 @@ def test_own_images_keep_confusion_and_surest_mistakes(folder):
 def test_a_result_that_would_be_another_today_is_not_mixed_with_new_ones(tmp_path, change, reason):
     store = Store(tmp_path)
     (record,) = run_grid([SPEC], store, InProcess())
-    check_results([SPEC, CellSpec(**{**vars(SPEC), "seed": 2})], store)
+    clip = load(SPEC.model)
+    check_results([SPEC, CellSpec(**{**vars(SPEC), "seed": 2})], store, clip)
     name, value = next(iter(change.items()))
     if name == "run":
         part, key, value = value
@@ -190,7 +191,7 @@ def test_a_result_that_would_be_another_today_is_not_mixed_with_new_ones(tmp_pat
         value = {**run, (part or key): changed}
     store.write({**record, name: value})
     with pytest.raises(InterlaceError, match=reason) as error:
-        check_results([SPEC], store)
+        check_results([SPEC], store, clip)
     assert "\n" not in str(error.value) and str(store.path(SPEC)) in str(error.value)
 
 
@@ -206,4 +207,4 @@ def test_every_method_s_own_results_are_known_again(tmp_path):
         own = {"id": spec.id, "spec": spec.to_dict(), "run": run.to_dict()}
         store.write(json.loads(json.dumps({**frozen, **own})))
     assert all(map(store.is_done, specs))
-    check_results(specs, store)
+    check_results(specs, store, clip)

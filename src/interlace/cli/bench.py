@@ -94,6 +94,7 @@ def run(
     """
     from interlace import methods as registry
     from interlace import protocols
+    from interlace.backbone.load import load
     from interlace.config import read_settings
     from interlace.experiments.grid import check_cells, check_results, list_cells
     from interlace.experiments.store import Store
@@ -124,13 +125,14 @@ def run(
     data_sets = [own for name in given for own in chosen.data_sets(name, data_root)]
     specs = _drawable(own_grid, data_sets, chosen, asked, data_root)
     store = Store(output)
-    check_results(specs, store, data_root)
+    clip = load(model)
+    check_results(specs, store, clip, data_root)
     waiting = [spec for spec in specs if not store.is_done(spec)]
     if waiting:
         asked_for = ("zero_shot", *(() if methods == "all" else names))
         first = [spec for spec in waiting if spec.method in asked_for] or waiting
         there = device if engine is EngineName.local else None
-        tell_twins(*check_cells(first, data_root, there))
+        tell_twins(clip, check_cells(first, clip, data_root, there))
     records = run_in_view(specs, store, lambda: make_engine(engine, workers, data_root, device))
     if as_json:
         print_json(records)

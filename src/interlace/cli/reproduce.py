@@ -79,6 +79,7 @@ def run(
 
     Example: interlace reproduce mmrl/base_to_novel --data eurosat,dtd --data-root DATA
     """
+    from interlace.backbone.load import load
     from interlace.config import read_settings
     from interlace.experiments.grid import check_cells, check_results
     from interlace.experiments.reproduce import find, incomplete, rows
@@ -110,8 +111,10 @@ def run(
     waiting = [spec for spec in specs if not store.is_done(spec)]
     if waiting:
         _check_model(waiting[0].model)
-        check_results(specs, store, data_root)
-        tell_twins(*check_cells(waiting, data_root, device if engine is EngineName.local else None))
+        clip = load(waiting[0].model)
+        check_results(specs, store, clip, data_root)
+        there = device if engine is EngineName.local else None
+        tell_twins(clip, check_cells(waiting, clip, data_root, there))
     short = incomplete(asked.needed(chosen), data_root)
     records = run_in_view(specs, store, lambda: make_engine(engine, workers, data_root, device))
     done = [record for record in records if record["status"] == "done"]

@@ -13,7 +13,6 @@ from interlace._util.schema import check, shown
 from interlace._util.text import printable
 from interlace.adaptation.presets import check_preset
 from interlace.backbone.dual import DualEncoder
-from interlace.backbone.load import load
 from interlace.config import TRAINING, Count, check_seed
 from interlace.data.task import FewShotTask
 from interlace.errors import InterlaceError
@@ -102,23 +101,26 @@ def settings_of_each(
 
 
 def check_cells(
-    specs: Sequence[CellSpec], root: Path | str | None = None, device: str | None = "auto"
-) -> tuple[DualEncoder, list[FewShotTask]]:
+    specs: Sequence[CellSpec],
+    clip: DualEncoder,
+    root: Path | str | None = None,
+    device: str | None = "auto",
+) -> list[FewShotTask]:
     """Prepare each method on each data set once, up to its first step.
 
     Args:
         specs: cells that are to run, all with one model.
+        clip: that model.
         root: the data root, for standard benchmarks.
         device: where they will run; None where that is another machine, so that no more than the
             data and the model are looked at.
 
     Returns:
-        The model, and the tasks that are fitted and scored, without those of one name twice.
+        The tasks that are fitted and scored, without those of one name twice.
 
     Raises:
         InterlaceError: naming the data set and the method that cannot be used, and why.
     """
-    clip = load(specs[0].model)
     tasks: dict[str, FewShotTask] = {}
     looked: set[tuple[str, str]] = set()
     stored: set[tuple[str, int, int]] = set()
@@ -140,10 +142,12 @@ def check_cells(
             raise InterlaceError(f"{spec.method} on {spec.data}: {error}") from None
         for task in plan.tasks:
             tasks.setdefault(task.name, task)
-    return clip, list(tasks.values())
+    return list(tasks.values())
 
 
-def check_results(specs: Sequence[CellSpec], store: Store, root: Path | str | None = None) -> None:
+def check_results(
+    specs: Sequence[CellSpec], store: Store, clip: DualEncoder, root: Path | str | None = None
+) -> None:
     """See that the results that are there already would come out the same today.
 
     A record is found by what was asked for. What stands behind it may have changed since: the model
@@ -153,19 +157,23 @@ def check_results(specs: Sequence[CellSpec], store: Store, root: Path | str | No
     Args:
         specs: cells of a grid, all with one model.
         store: where the records are kept.
+        clip: the model of today.
         root: the data root, for standard benchmarks.
 
     Raises:
         InterlaceError: naming a record that was made otherwise, and in what.
     """
-    clip: DualEncoder | None = None
+    fingerprint = ""  # takes long to compute: once, and for no record not at all
     looked: set[str] = set()
     for spec in specs:
         record = store.read(spec)
         if record is None or record["status"] != "done":
             continue
-        clip = clip or load(spec.model)
-        fault = _difference(record, run_config(spec, clip, root).to_dict(), clip)
+        fingerprint = fingerprint or clip.fingerprint()
+        if record["backbone"]["fingerprint"] != fingerprint:
+            fault = f"with another model than '{printable(clip.source)}' of today"
+        else:
+            fault = _other_setting(record["run"], run_config(spec, clip, root).to_dict())
         if not fault and spec.data not in looked:
             looked.add(spec.data)
             plan = protocols.get(spec.protocol).plan(setting_of(spec, clip.template, root))
@@ -178,14 +186,12 @@ def check_results(specs: Sequence[CellSpec], store: Store, root: Path | str | No
             )
 
 
-def _difference(record: Mapping[str, Any], today: dict[str, Any], clip: DualEncoder) -> str:
-    """Say in what a record differs from what would be run today, or nothing."""
-    if record["backbone"]["fingerprint"] != clip.fingerprint():
-        return f"with another model than '{printable(clip.source)}' of today"
-    before, now = (_flat(run) for run in (record["run"], today))
-    for name in sorted(before.keys() | now.keys()):
-        if before.get(name) != now.get(name):
-            return f"with {name}={shown(before.get(name))}, not {shown(now.get(name))}"
+def _other_setting(before: Mapping[str, Any], today: Mapping[str, Any]) -> str:
+    """Say in which setting a run differs from what would be run today, or nothing."""
+    then, now = _flat(before), _flat(today)
+    for name in sorted(then.keys() | now.keys()):
+        if then.get(name) != now.get(name):
+            return f"with {name}={shown(then.get(name))}, not {shown(now.get(name))}"
     return ""
 
 
