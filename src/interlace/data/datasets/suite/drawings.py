@@ -112,7 +112,7 @@ def clusters(
 
 
 def halves(
-    parts: Sequence[Sequence[Drawing]], chance: Chance, share: int, least: int = 1
+    parts: Sequence[Sequence[Drawing]], chance: Chance, share: int, least: int
 ) -> tuple[list[Drawing], list[Drawing]]:
     """Split clusters of drawings in two, none of them apart.
 

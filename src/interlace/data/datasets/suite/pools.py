@@ -13,6 +13,9 @@ from interlace.data.datasets.suite.drawings import HANDS, Drawing, clusters, hal
 CORE = ("activities", "animals-nature", "food-drink", "objects", "travel-places")
 """The groups whose names the embedded model was taught."""
 
+# drawings that a class of many concepts needs on each side
+_LEAST_TRAINED, _LEAST_TESTED = 12, 6
+
 
 @dataclass(frozen=True, slots=True)
 class Pools:
@@ -41,9 +44,9 @@ def _concept(drawing: Drawing) -> object:
     return drawing.concept
 
 
-def _in(groups: Collection[str]) -> Iterable[Drawing]:
-    """List drawings of some groups or subgroups."""
-    return (d for d in unseen() if d.group in groups or d.subgroup in groups)
+def _in(groups: Collection[str], drawings: Iterable[Drawing]) -> tuple[Drawing, ...]:
+    """Keep the drawings of some groups or subgroups."""
+    return tuple(d for d in drawings if d.group in groups or d.subgroup in groups)
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,7 +114,7 @@ def _named(name: str) -> dict[str, list[list[Drawing]]]:
     """Return the classes of a set of concepts, and the clusters of twins of each."""
     own = NAMED[name]
     classes: dict[str, list[list[Drawing]]] = {}
-    for cluster in clusters(_in(own.groups), [_twins]):
+    for cluster in clusters(_in(own.groups, unseen()), [_twins]):
         if len({d.concept for d in cluster}) == 1:
             classes.setdefault(cluster[0].name, []).append(cluster)
     several = sorted(
@@ -161,7 +164,7 @@ def _sides() -> tuple[tuple[Drawing, ...], tuple[Drawing, ...]]:
     train: list[Drawing] = []
     test: list[Drawing] = []
     for label in sorted(subgroups):
-        own = halves(subgroups[label], Chance("suite", "halves", label), 45, 6)
+        own = halves(subgroups[label], Chance("suite", "halves", label), 45, _LEAST_TESTED)
         train += own[0]
         test += own[1]
     return tuple(train), tuple(test)
@@ -169,36 +172,31 @@ def _sides() -> tuple[tuple[Drawing, ...], tuple[Drawing, ...]]:
 
 def _sides_of(groups: Collection[str]) -> tuple[tuple[Drawing, ...], tuple[Drawing, ...]]:
     """Return the training and the test drawings of some groups or subgroups."""
-    train, test = (
-        tuple(d for d in side if d.group in groups or d.subgroup in groups) for side in _sides()
-    )
-    return train, test
+    train, test = _sides()
+    return _in(groups, train), _in(groups, test)
 
 
-def kinds(groups: Collection[str], least: tuple[int, int] = (12, 6)) -> Choice:
+def kinds(groups: Collection[str]) -> Choice:
     """Take subgroups as classes; different concepts are in the training and the test images.
 
     Args:
         groups: Groups whose subgroups they are, or subgroups.
-        least: Drawings that a class needs for training, and for testing.
     """
-    return _by_concept(groups, lambda d: d.subgroup.replace("-", " "), least)
+    return _by_concept(groups, lambda d: d.subgroup.replace("-", " "))
 
 
 def groups_of(words: dict[str, str]) -> Choice:
     """Take groups as classes, under words of their own; concepts are split."""
-    return _by_concept(words, lambda d: words[d.group], (12, 6))
+    return _by_concept(words, lambda d: words[d.group])
 
 
-def _by_concept(
-    groups: Collection[str], label_of: Callable[[Drawing], str], least: tuple[int, int]
-) -> Choice:
+def _by_concept(groups: Collection[str], label_of: Callable[[Drawing], str]) -> Choice:
     def choose(_: str) -> Pools:
         sides = _sides_of(groups)
         kept = []
         for label in sorted({label_of(d) for d in sides[0]}):
             train, test = (tuple(d for d in side if label_of(d) == label) for side in sides)
-            if len(train) >= least[0] and len(test) >= least[1]:
+            if len(train) >= _LEAST_TRAINED and len(test) >= _LEAST_TESTED:
                 kept.append((label, train, test))
         return _pools(kept)
 
