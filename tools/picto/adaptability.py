@@ -16,7 +16,6 @@ import io
 import json
 import platform
 import random
-import subprocess
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -25,7 +24,7 @@ import numpy as np
 import open_clip
 import torch
 import torch.nn.functional as F
-from batches import normalised
+from batches import descriptors, normalised
 from captions import BACKGROUND_WORDS, GROUP_WORDS, GROUPS
 from PIL import Image
 from scenes import (
@@ -44,6 +43,7 @@ from scenes import (
     on_white,
 )
 from sklearn.linear_model import LogisticRegression
+from store import git_commit
 from torch import Tensor
 
 HELD = {
@@ -240,24 +240,33 @@ def word(name: str, value: str, hands: dict[str, str]) -> str:
     return GROUP_WORDS[value] if name == "group" else value
 
 
+def bounds(checkpoint: Checkpoint, train: Part, test: Part) -> dict:
+    """Probe what a feature is made from: the tokens after every block, and raw statistics."""
+    inner = zip(checkpoint.inner(train.images), checkpoint.inner(test.images), strict=True)
+    raw = [descriptors(part.images, 8)[0] for part in (train, test)]
+    return {
+        "blocks": [probe(a, train.labels, b, test.labels) for a, b in inner],
+        "statistics": probe(raw[0], train.labels, raw[1], test.labels),
+    }
+
+
 def report(checkpoint: Checkpoint, suite: Suite, layers: bool) -> dict:
     """Linear probe and zero-shot of every task, and of the names per hand."""
     out: dict[str, dict] = {"probe": {}, "zero_shot": {}, "names": {}}
     for name in ("hand", *TASKS):
         train, test = suite.task(name, "train"), suite.task(name, "test")
-        features = checkpoint.images(test.images)
-        out["probe"][name] = probe(
-            checkpoint.images(train.images), train.labels, features, test.labels
-        )
+        known, features = checkpoint.images(train.images), checkpoint.images(test.images)
+        out["probe"][name] = probe(known, train.labels, features, test.labels)
         classes, template = (tuple(suite.hands), "{}") if name == "hand" else TASKS[name]
         bank = checkpoint.texts([word(name, c, suite.hands) for c in classes], (template,))
         hits = (features @ bank.T).argmax(1).numpy() == test.labels
         out["zero_shot"][name] = round(100 * float(hits.mean()), 1)
         if layers and name in ("hand", "quality", "group"):
-            pairs = zip(checkpoint.inner(train.images), checkpoint.inner(test.images), strict=True)
-            out.setdefault("blocks", {})[name] = [
-                probe(a, train.labels, b, test.labels) for a, b in pairs
-            ]
+            found = logistic(known.numpy(), train.labels, features.numpy(), test.labels)
+            out.setdefault("bounds", {})[name] = {
+                "all 40 images": round(100 * found, 1),
+                **bounds(checkpoint, train, test),
+            }
         print(name, out["probe"][name], out["zero_shot"][name], flush=True)
     drawings = suite.drawings
     bank = checkpoint.texts([c["name"] for c in drawings.concepts], NAME_TEMPLATES)
@@ -278,7 +287,11 @@ def main() -> None:
     )
     parser.add_argument("model", type=Path)
     parser.add_argument("--work", type=Path, help="build.py's folder: score the validation hands")
-    parser.add_argument("--layers", action="store_true", help="probe every image block as well")
+    parser.add_argument(
+        "--layers",
+        action="store_true",
+        help="also probe every image block, with all 40 images of a class, and raw statistics",
+    )
     parser.add_argument("--label", default="", help="what the record calls the checkpoint")
     parser.add_argument("--out", type=Path, help="JSON file; other labels in it are kept")
     parser.add_argument("--threads", type=int, default=2)
@@ -295,10 +308,8 @@ def main() -> None:
         print(
             "\n".join(f"{k:12}{v['reached']:6} bar {v['bar']}" for k, v in result["bars"].items())
         )
-    commit = subprocess.run(
-        ["git", "rev-parse", "HEAD"], capture_output=True, text=True, check=False
-    ).stdout.strip()
-    result |= {"git_commit": commit, "machine": f"{platform.machine()}, {args.threads} threads",
+    result |= {"git_commit": git_commit(),
+               "machine": f"{platform.machine()}, {args.threads} threads",
                "torch": torch.__version__, "open_clip": open_clip.__version__}  # fmt: skip
     if args.out:
         known = json.loads(args.out.read_text()) if args.out.exists() else {}

@@ -11,7 +11,7 @@ import torch
 import torch.nn.functional as F
 from captions import BANKS, bank_words, caption
 from scenes import EFFECTS, FILTERS, VALIDATION_SETS, Composer, Drawings, Scene
-from store import MEAN, STD
+from store import normalise
 from torch import Tensor
 from torch.utils.data import IterableDataset
 from towers import Tokeniser
@@ -27,9 +27,8 @@ SHARES = (0.44, 0.20, 0.18, 0.18)
 
 
 def normalised(images: np.ndarray) -> Tensor:
-    """uint8 B x H x W x 3 to normalised float B x 3 x H x W."""
-    x = torch.from_numpy(images).permute(0, 3, 1, 2).float() / 255
-    return (x - torch.tensor(MEAN).view(1, 3, 1, 1)) / torch.tensor(STD).view(1, 3, 1, 1)
+    """Take uint8 B x H x W x 3 to what the checkpoint's preprocessing gives, B x 3 x H x W."""
+    return normalise(torch.from_numpy(images).permute(0, 3, 1, 2).float() / 255)
 
 
 def _edges(grey: Tensor) -> Tensor:

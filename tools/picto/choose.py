@@ -11,13 +11,13 @@ from __future__ import annotations
 
 import argparse
 import json
-import subprocess
 from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
 import torch
 from adaptability import Checkpoint, logistic
+from store import git_commit
 
 from interlace import FewShotTask
 from interlace.data.datasets import picto
@@ -108,11 +108,8 @@ def main() -> None:
         gains = [v["gain"] for k, v in sets.items() if k.partition("/")[2] in record["chosen"]]
         record["mean_gain"] = round(float(np.mean(gains)), 1)
         print(f"{', '.join(record['chosen'])}: mean gain {record['mean_gain']:+.1f}")
-    commit = subprocess.run(
-        ["git", "rev-parse", "HEAD"], capture_output=True, text=True, check=False
-    ).stdout.strip()
     if args.out:
-        args.out.write_text(json.dumps({"git_commit": commit, **record}, indent=1) + "\n")
+        args.out.write_text(json.dumps({"git_commit": git_commit(), **record}, indent=1) + "\n")
 
 
 if __name__ == "__main__":

@@ -54,12 +54,17 @@ def resized(weight: Tensor, patch: int) -> Tensor:
     return (weight.flatten(2) @ enlarge.T).view(*weight.shape[:2], patch, patch)
 
 
-def begin(folder: Path, patch: int, drop: tuple[int, ...], embed: int) -> tuple[CLIP, dict]:
-    """Take over a checkpoint with another patch size, fewer image blocks, a narrower embedding."""
+def read_folder(folder: Path) -> tuple[dict, dict[str, Tensor]]:
+    """Read model_cfg and float weights of an open_clip folder."""
     config = json.loads((folder / "open_clip_config.json").read_text())["model_cfg"]
     config["text_cfg"].pop("tokenizer_kwargs", None)
-    state = {k: v.float() for k, v in
-             load_file(str(folder / "open_clip_model.safetensors")).items()}  # fmt: skip
+    state = load_file(str(folder / "open_clip_model.safetensors"))
+    return config, {name: value.float() for name, value in state.items()}
+
+
+def begin(folder: Path, patch: int, drop: tuple[int, ...], embed: int) -> tuple[CLIP, dict]:
+    """Take over a checkpoint with another patch size, fewer image blocks, a narrower embedding."""
+    config, state = read_folder(folder)
     vision = config["vision_cfg"]
     old = vision["image_size"] // vision["patch_size"]
     kept = [i for i in range(vision["layers"]) if i not in drop]
@@ -96,11 +101,9 @@ def advice(work: Path, folder: Path, drawings: Drawings, tokenise: Tokeniser) ->
     file = work / "advice.pt"
     if file.exists():
         return torch.load(file, mmap=True)
-    config = json.loads((folder / "open_clip_config.json").read_text())["model_cfg"]
-    config["text_cfg"].pop("tokenizer_kwargs", None)
+    config, state = read_folder(folder)
     model = build_model(config)
-    state = load_file(str(folder / "open_clip_model.safetensors"))
-    model.load_state_dict({k: v.float() for k, v in state.items()}, strict=False)
+    model.load_state_dict(state, strict=False)
     model.eval()
     names = [f"a drawing of {c['name']}" for c in drawings.concepts]
     bank = torch.cat([encode_text(model, tokenise(names[i : i + 256]))

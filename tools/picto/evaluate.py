@@ -13,7 +13,6 @@ import argparse
 import io
 import json
 import platform
-import subprocess
 from pathlib import Path
 
 import numpy as np
@@ -23,7 +22,7 @@ import torch
 import torch.nn.functional as F
 from PIL import Image
 from sources import CORE_GROUPS, STYLES
-from store import Store, canonical
+from store import Store, canonical, git_commit
 from torch import Tensor
 
 TEMPLATES = (
@@ -154,11 +153,8 @@ def main() -> None:
     torch.set_num_threads(args.threads)
     scorer = Scorer(args.model)
     templates = ("a drawing of {}",) if args.single else TEMPLATES
-    commit = subprocess.run(
-        ["git", "rev-parse", "HEAD"], capture_output=True, text=True, check=False
-    ).stdout.strip()
     result: dict[str, object] = {
-        "git_commit": commit,
+        "git_commit": git_commit(),
         "machine": f"{platform.machine()}, {torch.get_num_threads()} threads",
         "torch": torch.__version__,
         "open_clip": open_clip.__version__,

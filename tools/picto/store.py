@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import subprocess
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -62,6 +63,12 @@ class Store:
             "named": np.flatnonzero((self.kind == "icon") & (self.concept >= 0)),
             "extra": np.flatnonzero((self.kind == "icon") & (self.concept < 0)),
         }
+
+
+def git_commit() -> str:
+    """Name the commit that a record is made with."""
+    command = ["git", "rev-parse", "HEAD"]
+    return subprocess.run(command, capture_output=True, text=True, check=False).stdout.strip()
 
 
 def on_white(rgba: Tensor) -> Tensor:
